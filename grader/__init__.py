@@ -1,0 +1,1 @@
+"""Running machines, judging them, and scoring."""

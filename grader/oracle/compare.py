@@ -1,0 +1,157 @@
+"""Holds a traced walk against the walk that the oracle makes of the RAM file.
+
+The list of differences is in words, empty when there is none. A and D bits that
+were set after the walk are forgiven, nothing else. What it does not do: know
+whether the tables changed between the walk and the snapshot; walks that must be
+expected to have gone stale are named by stale().
+"""
+from __future__ import annotations
+
+from typing import Any, Dict, List, Optional, Sequence
+
+import numpy as np
+
+from grader.oracle import walk as oracle
+from grader.oracle.memory import Memory
+from grader.oracle.paging import AD
+from viz.walk_data import Walk, WalkRef
+
+LOW_ERROR = 0x1F            # P W U RSVD I; bits 32 and 33 are SVM's and not every vendor's
+
+
+class NotCovered(Exception):
+    """This oracle cannot judge such a walk; the message says why."""
+
+
+def expected(walk: Walk, memory: Memory,
+             settings: oracle.Settings = oracle.Settings()) -> oracle.Result:
+    """The walk that a processor would make for the same question."""
+    if walk.kind == "SHADOW":
+        return oracle.walk_shadow(memory, walk.gva, walk.nroot, walk.access, settings)
+    if walk.kind == "SEGMENT":
+        raise NotCovered("segment walks read no table: nothing to hold them against")
+    if walk.mode == "LONG5":
+        raise NotCovered("5-level guests are not modelled")
+    nroot: Optional[int] = walk.nroot
+    if walk.kind == "ONE" and walk.nroot == 0:
+        nroot = None
+    return oracle.walk(memory, walk.gva, walk.access, walk.mode, walk.groot, nroot, settings)
+
+
+def compare(walk: Walk, memory: Memory,
+            settings: oracle.Settings = oracle.Settings()) -> List[str]:
+    """Every difference between the traced walk and the oracle's, in words."""
+    if not walk.complete:
+        return ["the trace does not hold the end of this walk"]
+    right = expected(walk, memory, settings)
+    found: List[str] = []
+    for ours, theirs in zip(right.refs, walk.refs):
+        found += compare_ref(ours, theirs, last=ours is right.refs[-1] and right.fault != "NONE")
+        if found:           # whatever follows a wrong turn is wrong too
+            break
+    if not found and len(right.refs) != len(walk.refs):
+        found.append(f"{len(walk.refs)} references were traced, a processor makes "
+                     f"{len(right.refs)}")
+    return found + _compare_end(right, walk)
+
+
+def compare_ref(right: oracle.Ref, seen: WalkRef, last: bool = False) -> List[str]:
+    """Differences of one reference. `last`: it ends a fault, so its size says nothing."""
+    where = f"reference {right.n} ({right.dim.lower()} level {right.level})"
+    found = []
+    for name in ("n", "dim", "level", "table", "index", "serves", "addr", "size"):
+        ours, theirs = getattr(right, name), getattr(seen, name)
+        if ours != theirs and not (name == "size" and last):
+            found.append(f"{where}: {name} is {_show(theirs)}, should be {_show(ours)}")
+    if found:
+        return found
+    changed = seen.after ^ right.entry
+    if changed & ~AD or seen.after & AD & ~right.entry:
+        found.append(f"{where}: the entry was traced as {seen.after:#x}, "
+                     f"memory holds {right.entry:#x}")
+    if (seen.before ^ seen.after) & ~AD or seen.before & ~seen.after:
+        found.append(f"{where}: a walk only sets A and D, but the entry went from "
+                     f"{seen.before:#x} to {seen.after:#x}")
+    return found
+
+
+def _show(value: Any) -> str:
+    return hex(value) if isinstance(value, int) and value > 9 else str(value)
+
+
+def _compare_end(right: oracle.Result, walk: Walk) -> List[str]:
+    found = []
+    if walk.total != len(walk.refs):
+        found.append(f"the end counts {walk.total} references, {len(walk.refs)} were traced")
+    if right.fault == "NONE" or walk.fault == "NONE":
+        if walk.fault != right.fault:
+            found.append(f"it ended with fault {walk.fault}, should be {right.fault}")
+    else:
+        found += _compare_fault(right, walk)
+    if right.gpa is not None and walk.kind != "SHADOW":
+        found += _differs("the gPA", walk.gpa, right.gpa)
+        found += _differs("the number of references until the gPA was known", walk.gpa_refs,
+                          right.gpa_refs)
+    if right.hpa is not None:
+        found += _differs("the hPA", walk.hpa, right.hpa)
+    return found
+
+
+def _compare_fault(right: oracle.Result, walk: Walk) -> List[str]:
+    """Several levels may deny an access: naming any of them is right."""
+    found = _differs("the faulting dimension", walk.fault_dim, right.dim)
+    if (walk.fault, walk.fault_level) not in right.denials:
+        allowed = " or ".join(f"{fault} at level {level}" for fault, level in right.denials)
+        found.append(f"the fault is {walk.fault} at level {walk.fault_level}, "
+                     f"should be {allowed}")
+    if right.fault not in ("NON_CANONICAL", "NO_MEMORY"):
+        found += _differs("the error code", walk.error & LOW_ERROR, right.error & LOW_ERROR)
+    high = walk.error >> 32
+    if high and high != right.error >> 32:
+        found.append(f"the error code's high half is {high:#x}, should be {right.error >> 32:#x}")
+    return found
+
+
+def _differs(name: str, seen: Any, right: Any) -> List[str]:
+    return [] if seen == right else [f"{name} is {_show(seen)}, should be {_show(right)}"]
+
+
+def stale(trace: Any, walks: Sequence[Walk]) -> Dict[int, str]:
+    """Walks whose tables the VMM is known to have changed afterwards: number -> why."""
+    reasons: Dict[int, str] = {}
+    for event, name in (("vm_destroy", "its VM was destroyed afterwards"),
+                        ("vm_create", "its VM was created anew afterwards")):
+        last = _last_of(trace.select(event))
+        for walk in walks:
+            if last.get(walk.vm, -1) > walk.record:
+                reasons.setdefault(walk.number, name)
+    maps, unmaps = trace.select("map"), trace.select("unmap")
+    for walk in walks:
+        if walk.number in reasons:
+            continue
+        if (walk.fault, walk.fault_dim) == ("NOT_PRESENT", "NESTED") and _any_later(maps, walk):
+            reasons[walk.number] = "nested mappings of its VM were made afterwards"
+        elif _touched((maps, unmaps), walk):
+            reasons[walk.number] = "a nested mapping that it used was changed afterwards"
+    return reasons
+
+
+def _last_of(records: Any) -> Dict[int, int]:
+    return dict(zip(records.vm.tolist(), records.index.tolist()))
+
+
+def _any_later(records: Any, walk: Walk) -> bool:
+    """A later mapping may have made tables on the way to a page that was missing."""
+    return bool(np.any((records.index > walk.record) & (records.vm == walk.vm)))
+
+
+def _touched(changes: Sequence[Any], walk: Walk) -> bool:
+    """Whether a later map or unmap covers a gPA that the walk translated."""
+    used = {ref.addr for ref in walk.refs if ref.dim == "NESTED"}
+    for records in changes:
+        mine = records.where((records.index > walk.record) & (records.vm == walk.vm))
+        low, size = mine["gpa"], mine["size"]
+        for addr in used:
+            if np.any((low <= np.uint64(addr)) & (np.uint64(addr) - low < size)):
+                return True
+    return False
