@@ -9,6 +9,7 @@ Format: handouts/formats.md, section 1; damage: viz/scan.py, viz/header.py.
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import dataclass
 from typing import Dict, Iterator, List, Optional, Tuple, Union
 
@@ -19,7 +20,7 @@ from viz import scan
 from viz.header import Header, TraceError
 from viz.schema import Event, Schema
 
-__all__ = ["Header", "Records", "Trace", "TraceError", "load"]
+__all__ = ["Header", "Records", "Trace", "TraceError", "announce", "load"]
 
 SHOWN = 5  # damaged places named one by one; the others are counted
 
@@ -189,16 +190,22 @@ class Trace:
         return result
 
     def vms(self) -> Dict[int, str]:
-        """Number -> name of each VM: the first word given at its creation."""
+        """Number -> name of each VM: the first word given at its creation.
+
+        A VM whose creation is missing counts if it has more than a stray record.
+        """
         names: Dict[int, str] = {}
         created = self.select("vm_create")
         for i, vm in enumerate(created.vm.tolist()):
             names.setdefault(vm, _guest_name(created.text(i), vm))
-        for vm in np.unique(self.vm).tolist():
+        numbers, counts = np.unique(self.vm, return_counts=True)
+        enough = max(2, len(self) // 1000) if names else 1
+        for vm, count in zip(numbers.tolist(), counts.tolist()):
             if vm and vm not in names:
-                names[vm] = f"vm{vm}"
-                if len(created):
-                    self.warn(f"VM {vm} appears in records but its creation does not")
+                if names:
+                    self.warn(f"VM {vm} appears in {count} records but its creation does not")
+                if count >= enough:
+                    names[vm] = f"vm{vm}"
         return dict(sorted(names.items()))
 
 
@@ -206,6 +213,12 @@ def _guest_name(text: str, vm: int) -> str:
     words = text.split()
     name = os.path.basename(words[0].rstrip("/")) if words else ""
     return (name[:-4] if name.endswith(".elf") else name) or f"vm{vm}"
+
+
+def announce(trace: Trace) -> None:
+    """Say on stderr what is missing or damaged, one line each."""
+    for sentence in trace.warnings:
+        print(f"{trace.path}: {sentence}", file=sys.stderr)
 
 
 def load(path: str) -> Trace:

@@ -1,0 +1,104 @@
+"""`python3 -m viz COMMAND ...`: one command line for all drawing tools.
+
+Each command is a module of viz with add_arguments(parser) and run(args) -> int;
+only the one asked for is imported.  An input that cannot be read is one line on
+stderr and exit status 2; what a partial trace lacks is said there too, and the
+status is 0.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from typing import Dict, List, NamedTuple, Optional
+
+from viz.trace import TraceError
+
+
+class Command(NamedTuple):
+    """What `viz --help` and `viz COMMAND --help` say about a command."""
+
+    summary: str
+    examples: str
+
+
+COMMANDS: Dict[str, Command] = {
+    "walk": Command("draw a page walk, every reference numbered", """\
+  viz walk trace.bin -o walk.svg            the first walk of the trace
+  viz walk trace.bin --vm 1 --gva 0x400000 -o walk.pdf
+                                            the walk of VM 1 for one guest-virtual address"""),
+    "timeline": Command("draw who ran when, and why", """\
+  viz timeline trace.bin -o timeline.svg    a picture to print
+  viz timeline trace.bin -o timeline.html   a page to zoom, select and measure in"""),
+    "stats": Command("totals of each VM: run time, exits, ticks, switches", """\
+  viz stats trace.bin                       a table
+  viz stats trace.bin --json -o stats.json  the same for a program"""),
+    "report": Command("one HTML page about a run, to read, print or hand in", """\
+  viz report build/run/lab0-qemu-svm -o report.html
+                                            a run's folder: its run.json is used as well
+  viz report trace.bin -o report.html       a trace alone"""),
+    "export": Command("convert a trace for other programs", """\
+  viz export trace.bin --to perfetto -o trace.json
+                                            open the file at ui.perfetto.dev
+  viz export trace.bin --to csv -o trace.csv
+  viz export trace.bin --to csv --event exit -o exits.csv
+                                            one event only, a column for each of its fields"""),
+    "diff": Command("where two traces part, in words", """\
+  viz diff monday.bin tuesday.bin           exit status 0: the same, 1: they differ
+  viz diff a.bin b.bin --ignore nonce       what may differ"""),
+}
+
+EPILOG = """\
+A trace is the trace.bin that a run leaves (`make run`, `make demo`).  Traces that are cut
+off or damaged are read as far as they go; what is missing is said on stderr.
+
+examples:
+  viz stats build/demo/trace.bin
+  viz timeline build/demo/trace.bin -o timeline.html
+  viz COMMAND --help                        more examples, all options"""
+
+
+def build_parser(chosen: Optional[str]) -> argparse.ArgumentParser:
+    """The parser, with the arguments of the command `chosen` filled in."""
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(prog="viz", description="Draw and inspect Nestling traces.",
+                                     epilog=EPILOG, formatter_class=raw)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, command in COMMANDS.items():
+        sub = commands.add_parser(name, help=command.summary, formatter_class=raw,
+                                  description=f"Command {name}: {command.summary}.",
+                                  epilog="examples:\n" + command.examples)
+        if name == chosen:
+            module = importlib.import_module(f"viz.{name}")
+            module.add_arguments(sub)
+            sub.set_defaults(run=module.run)
+    return parser
+
+
+def main(argv: Optional[List[str]] = None) -> int:
+    """Run one command; the exit status: 0 done, 1 traces differ, 2 cannot be done."""
+    words = sys.argv[1:] if argv is None else argv
+    chosen = next((word for word in words if word in COMMANDS), None)
+    args = build_parser(chosen).parse_args(words)
+    try:
+        status = args.run(args)
+        sys.stdout.flush()
+        return status
+    except TraceError as error:
+        return _refuse(str(error))
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        return _refuse(f"{error.filename or 'output'}: {error.strerror or error}")
+
+
+def _refuse(sentence: str) -> int:
+    print("viz: " + " ".join(sentence.split()), file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())
