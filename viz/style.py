@@ -11,12 +11,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Dict, Tuple
 
-# After the order of distinctness of Okabe and Ito's colours (Color Universal
-# Design, 2008), each shifted until it passes the contrast rule on both themes.
-VM_LIGHT: Tuple[str, ...] = ("#0072b2", "#c05000", "#00805e", "#8a4fa8",
-                             "#7a6a00", "#b8366f", "#2f7d95", "#5b5b5b")
-VM_DARK: Tuple[str, ...] = ("#56b4e9", "#f28e4b", "#2fc79a", "#c79be0",
-                            "#e3d24a", "#f58fb8", "#8fd3e0", "#b9b9b9")
+# Eight hues, dark and bright in turn (viz/tests/test_style.py holds them to the rules).
+VM_LIGHT: Tuple[str, ...] = ("#00568f", "#d9650b", "#00614a", "#a878cc",
+                             "#5c4a00", "#d8569b", "#404850", "#2a93b0")
+VM_DARK: Tuple[str, ...] = ("#4a9be0", "#ffc08a", "#1fa37d", "#dcb8f5",
+                            "#a89a1c", "#ffb0d0", "#8a939c", "#a5e6f2")
 HATCHES: Tuple[str, ...] = ("", "///", "...", "xxx")
 
 FONT = "DejaVu Sans"
