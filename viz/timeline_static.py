@@ -1,0 +1,344 @@
+"""The timeline as a still picture: SVG, PNG or PDF, drawn with matplotlib.
+
+Few spans are drawn one by one; many become the occupancy of equal buckets, exits
+and ticks a density, so nothing is left out and the picture's size is bounded.
+The note under the picture says what was aggregated.  Units of the axes: ns of
+virtual time to the right, inches down.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from dataclasses import dataclass, field
+from typing import Dict, List, Optional, Sequence, Tuple
+
+import matplotlib
+
+matplotlib.use("Agg")
+import numpy as np  # noqa: E402
+from matplotlib import pyplot as plt  # noqa: E402
+from matplotlib.lines import Line2D  # noqa: E402
+from matplotlib.patches import Patch, Rectangle  # noqa: E402
+from matplotlib.ticker import FuncFormatter  # noqa: E402
+
+from viz import timeline_style as words  # noqa: E402
+from viz import timeline_totals as sums  # noqa: E402
+from viz.style import LIGHT, matplotlib_settings, vm_hatch  # noqa: E402
+from viz.timeline_data import (ABSENT, BLOCKED, LOST, NOBODY, READY, RUN, TICKS,  # noqa: E402
+                               UNKNOWN, Lane, Timeline)
+
+WIDTH, LEFT, RIGHT = 12.0, 1.45, 2.75  # inches
+TOP, BELOW, VM_H, CPU_H = 0.85, 0.35, 1.12, 0.74
+STATE_Y, STATE_H = 0.10, 0.32  # inside a VM lane
+EXIT_Y, EXIT_H = 0.46, 0.24
+TICK_Y, TICK_H, TICK_STEP = 0.74, 0.085, 0.105
+CPU_Y, CPU_BAR = 0.20, 0.34
+BUCKETS = 1000
+MOST_SPANS, MOST_MARKS, MOST_ENDS = 700, 250, 12
+MOST_LETTERS, WORD_ROOM = 110, 0.062  # room: of the width, for a reason in full
+T = LIGHT
+
+
+@dataclass
+class Page:
+    """The picture being made: what to draw, where, and what was aggregated."""
+
+    line: Timeline
+    ax: plt.Axes
+    start: int
+    end: int
+    vms: List[int]
+    totals: Dict[int, sums.Totals]
+    edges: np.ndarray
+    aggregated: List[str] = field(default_factory=list)
+
+
+def save(line: Timeline, out_path: str, start: int, end: int, vms: Sequence[int]) -> None:
+    """Draw start..end of the VMs `vms` and all pCPUs into a file; its ending says how."""
+    rows = {row.vm: row for row in sums.totals(line, start, end)}
+    height = len(vms) * VM_H + len(line.pcpus) * CPU_H
+    with plt.rc_context(matplotlib_settings(T)):
+        ax, figure = _canvas(height, start, end)
+        page = Page(line, ax, start, end, list(vms), rows, sums.edges(start, end, BUCKETS))
+        y = 0.0
+        for vm in vms:
+            _vm_lane(page, vm, y)
+            y += VM_H
+        for cpu, lane in line.pcpus.items():
+            _pcpu_lane(page, cpu, lane, y)
+            y += CPU_H
+        _panics(page)
+        _title(page)
+        _footer(page, height)
+        _write(figure, out_path)
+        plt.close(figure)
+
+
+def _canvas(height: float, start: int, end: int) -> Tuple[plt.Axes, plt.Figure]:
+    """A figure whose axes are `height` inches high; text may grow past its edges."""
+    total = TOP + height + BELOW
+    figure = plt.figure(figsize=(WIDTH, total))
+    ax = figure.add_axes((LEFT / WIDTH, BELOW / total, (WIDTH - LEFT - RIGHT) / WIDTH,
+                          height / total))
+    ax.set_xlim(start, end)
+    ax.set_ylim(height, 0)
+    ax.set_yticks([])
+    ax.tick_params(axis="x", labelsize=7.5)
+    for side in ("left", "right", "top"):
+        ax.spines[side].set_visible(False)
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda ns, _: words.show_time(ns, 6)))
+    ax.xaxis.set_major_locator(plt.MaxNLocator(7, steps=[1, 2, 2.5, 5, 10]))
+    ax.xaxis.grid(True, color=T.line, linewidth=0.5)
+    ax.set_axisbelow(True)
+    return ax, figure
+
+
+def _write(figure: plt.Figure, out_path: str) -> None:
+    kind = out_path.rsplit(".", 1)[-1].lower()
+    metadata = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind)
+    figure.savefig(out_path, dpi=150, bbox_inches="tight", pad_inches=0.15, metadata=metadata)
+
+
+def _text(page: Page, x: float, y: float, text: str, **options) -> None:
+    """Text at `x` inches from the plot's left edge."""
+    part = x / (WIDTH - LEFT - RIGHT)
+    options = {"fontsize": 7.5, "va": "top", **options}
+    page.ax.text(part, y, text, transform=page.ax.get_yaxis_transform(), clip_on=False, **options)
+
+
+def _separator(page: Page, y: float) -> None:
+    page.ax.axhline(y, color=T.line, linewidth=0.6)
+
+
+def _vm_lane(page: Page, vm: int, y: float) -> None:
+    _separator(page, y)
+    _text(page, -LEFT, y + 0.08, f"VM {vm}", fontsize=9.5, fontweight="bold", color=T.vm(vm))
+    _text(page, -LEFT, y + 0.26, "\n".join(textwrap.wrap(page.line.names[vm], 17)[:2]))
+    _text(page, -0.08, y + EXIT_Y + EXIT_H / 2, "exits", ha="right", va="center",
+          color=T.muted, fontsize=6.5)
+    _states(page, vm, y + STATE_Y)
+    _exits(page, vm, y + EXIT_Y)
+    _ticks(page, vm, y + TICK_Y)
+    _lifetime(page, vm, y)
+    _vm_margin(page, vm, y)
+
+
+def _states(page: Page, vm: int, y: float) -> None:
+    lane, color = page.line.vms[vm], T.vm(vm)
+    styles = {RUN: dict(color=color, hatch=vm_hatch(vm), ec=T.page if vm_hatch(vm) else color),
+              READY: dict(color=color, alpha=0.22), BLOCKED: dict(color=T.muted, alpha=0.5)}
+    _bands(page, lane, styles, y, STATE_H, f"states of VM {vm}")
+    _unknown(page, lane, UNKNOWN, y, STATE_H)
+
+
+def _bands(page: Page, lane: Lane, styles: Dict[int, dict], y: float, h: float,
+           what: str) -> None:
+    """Spans as rectangles, or the buckets' occupancy stacked upwards when there are many."""
+    first, last = lane.within(page.start, page.end)
+    if last - first > MOST_SPANS:
+        page.aggregated.append(what)
+        _stack(page, sums.occupancy(lane, list(styles), page.edges), list(styles.values()), y, h)
+        return
+    state, edge = lane.state[first:last], lane.edge[first:last + 1].clip(page.start, page.end)
+    for code, style in styles.items():
+        mine = np.flatnonzero(state == code)
+        spans = list(zip(edge[mine], np.diff(edge)[mine]))
+        options = {"linewidth": 0, **style}
+        thin = (y + 0.7 * h, 0.3 * h) if code == BLOCKED and lane.state.dtype == np.uint8 else (y, h)
+        page.ax.broken_barh(spans, thin, facecolor=options.pop("color"),
+                            edgecolor=options.pop("ec", "none"), **options)
+
+
+def _stack(page: Page, parts: np.ndarray, styles: Sequence[dict], y: float, h: float) -> None:
+    """Bucket fractions as areas, the first at the bottom of y..y+h."""
+    low = np.zeros(parts.shape[1] + 1)
+    for part, style in zip(parts, styles):
+        high = low + np.append(part, part[-1:])
+        if part.any():
+            options = {"linewidth": 0, **style}
+            page.ax.fill_between(page.edges, y + h - h * low, y + h - h * high, step="post",
+                                 facecolor=options.pop("color"),
+                                 edgecolor=options.pop("ec", "none"), **options)
+        low = high
+
+
+def _unknown(page: Page, lane: Lane, code: int, y: float, h: float) -> None:
+    for i in np.flatnonzero(lane.state == code):
+        left, right = np.clip(lane.edge[i:i + 2], page.start, page.end)
+        page.ax.add_patch(Rectangle((left, y), right - left, h, facecolor="none", hatch="xxxx",
+                                    edgecolor=T.muted, linewidth=0))
+
+
+def _exits(page: Page, vm: int, y: float) -> None:
+    points = page.line.exits.within(page.start, page.end, page.line.end)
+    mine = points.vm == vm
+    colors = words.exit_colors(T)
+    if mine.sum() <= MOST_MARKS:
+        for kind in np.unique(points.kind[mine]):
+            page.ax.vlines(points.ns[mine & (points.kind == kind)], y, y + EXIT_H, linewidth=0.9,
+                           color=words.exit_color(int(kind), T))
+        return
+    page.aggregated.append(f"exits of VM {vm}")
+    counted = sums.counts(points, vm, len(page.line.reasons), page.edges)
+    shown = np.vstack([counted[:len(colors) - 1], counted[len(colors) - 1:].sum(axis=0)])
+    total = shown.sum(axis=0)
+    scale = np.log1p(total) / np.log1p(total.max()) / np.maximum(total, 1)
+    _stack(page, shown * scale, [dict(color=c) for c in colors], y, EXIT_H)
+    _text(page, WIDTH - LEFT - RIGHT, y, f"{int(total.max()):,}", fontsize=5, color=T.muted)
+
+
+def _ticks(page: Page, vm: int, y: float) -> None:
+    """Three rows: due, delivered, dropped."""
+    points = page.line.ticks.within(page.start, page.end, page.line.end)
+    mine = points.vm == vm
+    if not mine.any():
+        return
+    counted: Optional[np.ndarray] = None
+    if mine.sum() > MOST_MARKS:
+        page.aggregated.append(f"ticks of VM {vm}")
+        counted = sums.counts(points, vm, len(TICKS), page.edges)
+    for kind, color in enumerate((T.ink, T.good, T.bad)):
+        row = y + kind * TICK_STEP
+        _text(page, -0.08, row + TICK_H / 2, ("ticks due", "delivered", "dropped")[kind],
+              ha="right", va="center", color=color, fontsize=5.5)
+        if counted is not None:
+            _stack(page, counted[kind:kind + 1] / counted.max(), [dict(color=color)], row, TICK_H)
+        else:
+            page.ax.vlines(points.ns[mine & (points.kind == kind)], row, row + TICK_H,
+                           color=color, linewidth=0.9)
+
+
+def _lifetime(page: Page, vm: int, y: float) -> None:
+    """A line through the lane where the VM was created and where it ended."""
+    marks = [m for m in page.line.marks
+             if m.vm == vm and page.start <= m.ns <= page.end and m.kind in ("create", "end")]
+    for kind, color in (("create", T.muted), ("end", T.bad)):
+        at = np.array([m.ns for m in marks if m.kind == kind])
+        places = np.unique(((at - page.start) * BUCKETS // max(1, page.end - page.start)))
+        page.ax.vlines(page.start + places * (page.end - page.start) / BUCKETS, y + 0.03,
+                       y + VM_H - 0.06, color=color, linewidth=0.8, clip_on=False)
+    ends = [m for m in marks if m.kind == "end"]
+    for mark in ends[:MOST_ENDS]:
+        late = mark.ns > page.start + 0.8 * (page.end - page.start)
+        page.ax.annotate(textwrap.shorten(mark.text, 40, placeholder="…"), (mark.ns, y + 0.09),
+                         (-2 if late else 2, 0), textcoords="offset points", fontsize=5.5,
+                         color=T.bad, ha="right" if late else "left", va="bottom")
+    if len(ends) > MOST_ENDS:
+        page.aggregated.append(f"words at all but the first {MOST_ENDS} ends of VM {vm}")
+
+
+def _vm_margin(page: Page, vm: int, y: float) -> None:
+    row = page.totals[vm]
+    x = WIDTH - LEFT - RIGHT + 0.22
+    span = max(1, page.end - page.start)
+    _text(page, x, y + 0.08, f"{words.show_percent(row.share)} of the CPU", fontsize=9,
+          fontweight="bold", color=T.vm(vm))
+    error = words.show_percent(row.error, sign=True)
+    lines = [f"asked {words.show_percent(row.asked)}, error {error}",
+             f"ran {words.show_time(row.run)}, ready {words.show_percent(row.ready / span)}, "
+             f"blocked {words.show_percent(row.blocked / span)}"]
+    exits = sum(row.exits.values())
+    lines += textwrap.wrap(f"{exits:,} exits" + (": " if exits else "")
+                           + words.show_counts(row.exits), 50)[:2]
+    if any(row.ticks.values()):
+        lines.append("ticks: " + ", ".join(f"{n:,} {kind}" for kind, n in row.ticks.items()))
+    if row.picks:
+        lines.append("chosen: " + words.show_counts(row.picks))
+    _text(page, x, y + 0.26, "\n".join(lines), fontsize=6.5, linespacing=1.35)
+
+
+def _pcpu_lane(page: Page, cpu: int, lane: Lane, y: float) -> None:
+    _separator(page, y)
+    _text(page, -LEFT, y + 0.20, f"pCPU {cpu}", fontsize=9.5, fontweight="bold")
+    _text(page, -LEFT, y + 0.38, "who runs; above: why", color=T.muted, fontsize=6.5)
+    styles = {vm: dict(color=T.vm(vm), hatch=vm_hatch(vm),
+                       ec=T.page if vm_hatch(vm) else T.vm(vm)) for vm in page.line.names}
+    page.ax.add_patch(Rectangle((page.start, y + CPU_Y), page.end - page.start, CPU_BAR,
+                                facecolor=T.panel, edgecolor=T.line, linewidth=0.5))
+    _bands(page, lane, styles, y + CPU_Y, CPU_BAR, f"pCPU {cpu}")
+    _unknown(page, lane, LOST, y + CPU_Y, CPU_BAR)
+    _unknown(page, lane, NOBODY, y + CPU_Y, 0)
+    _decisions(page, cpu, y)
+
+
+def _decisions(page: Page, cpu: int, y: float) -> None:
+    """Why each decision was taken: words, letters, or counts in the margin."""
+    picks = page.line.picks
+    inside = np.flatnonzero((picks.pcpu == cpu) & (picks.ns >= page.start)
+                            & (picks.ns <= page.end))
+    counted: Dict[str, int] = {}
+    for i in inside.tolist():
+        counted[picks.why[i]] = counted.get(picks.why[i], 0) + 1
+    if len(inside) <= MOST_LETTERS:
+        room = np.diff(np.append(picks.ns[inside], page.end)) / (page.end - page.start)
+        for i, wide in zip(inside.tolist(), room > WORD_ROOM):
+            why = picks.why[i].lower().replace("_", " ") if wide else picks.why[i][0]
+            page.ax.text(picks.ns[i], y + CPU_Y - 0.02, why, fontsize=5, ha="left", va="bottom",
+                         color=T.muted)
+    idle = page.line.pcpus[cpu].time_in(0, np.array([page.start, page.end]))
+    lines = [f"idle {words.show_percent(float(np.diff(idle)[0]) / max(1, page.end - page.start))}",
+             f"{len(inside):,} decisions, by reason:"]
+    lines += textwrap.wrap(words.show_counts(counted, 4), 50)[:3]
+    _text(page, WIDTH - LEFT - RIGHT + 0.22, y + 0.16, "\n".join(lines), fontsize=6.5,
+          linespacing=1.35)
+
+
+def _panics(page: Page) -> None:
+    for mark in page.line.marks:
+        if mark.kind == "panic" and page.start <= mark.ns <= page.end:
+            page.ax.axvline(mark.ns, color=T.bad, linewidth=1.2)
+            page.ax.annotate("panic: " + textwrap.shorten(mark.text, 60), (mark.ns, 0),
+                             (-3, 2), textcoords="offset points", ha="right", va="bottom",
+                             color=T.bad, fontsize=7)
+
+
+def _title(page: Page) -> None:
+    line = page.line
+    scheduler = f", scheduler {line.scheduler}" if line.scheduler else ""
+    _text(page, -LEFT, -0.78, f"Who ran when{scheduler}", fontsize=13, fontweight="bold")
+    _text(page, -LEFT, -0.52, words.subtitle(line), color=T.muted, fontsize=7)
+    whole = page.start <= line.start and page.end >= line.end
+    _text(page, -LEFT, -0.36, f"{words.show_time(page.start, 6)} to {words.show_time(page.end, 6)}"
+          f" of virtual time ({'the whole trace' if whole else 'a part of the trace'})",
+          fontsize=7.5)
+    shown = page.line.reasons[:len(words.EXIT_LIGHT) - 1]
+    handles = [Patch(color=T.ink, label="run"), Patch(color=T.ink, alpha=0.22, label="ready"),
+               Patch(color=T.muted, alpha=0.5, label="blocked"),
+               Line2D([], [], color=T.bad, label="VM ended")]
+    handles += [Patch(color=words.exit_color(i, T), label=f"exit {reason}")
+                for i, reason in enumerate(shown)]
+    if len(page.line.reasons) > len(shown):
+        handles.append(Patch(color=words.exit_color(99, T), label="other exits"))
+    page.ax.legend(handles=handles, loc="lower left", bbox_to_anchor=(0, 1.0), frameon=False,
+                   ncol=len(handles), fontsize=6.5, borderpad=0, columnspacing=0.9,
+                   handlelength=1.0, handletextpad=0.4, borderaxespad=0.3)
+
+
+def _footer(page: Page, height: float) -> None:
+    bucket = words.show_time((page.end - page.start) / BUCKETS, 3)
+    notes = [f"Facts: {words.SOURCES}; {words.asked_rule(page.line)}."]
+    if page.aggregated:
+        notes.append(f"Aggregated into {BUCKETS} buckets of {bucket}, nothing left out "
+                     "(height: occupancy; exits: logarithm of their number, the peak is at the "
+                     f"right): {_grouped(page.aggregated)}.")
+    y = height + 0.42
+    for color, lines in ((T.muted, notes), (T.bad, ["! " + c for c in _short(page.line)])):
+        for note in lines:
+            wrapped = textwrap.wrap(note, 190)
+            _text(page, -LEFT, y, "\n".join(wrapped), color=color, fontsize=6.8)
+            y += 0.13 * len(wrapped) + 0.04
+
+
+def _grouped(items: List[str]) -> str:
+    """'states of VM 1', 'states of VM 2' -> 'states of VM 1, 2'."""
+    groups: Dict[str, List[str]] = {}
+    for item in items:
+        head, _, last = item.rpartition(" ")
+        groups.setdefault(head, []).append(last)
+    return "; ".join(f"{head} {', '.join(lasts)}" for head, lasts in groups.items())
+
+
+def _short(line: Timeline, most: int = 6) -> List[str]:
+    found = words.caveats(line)
+    more = [f"and {len(found) - most} more warnings (viz stats lists them)"]
+    return found[:most] + (more if len(found) > most else [])
