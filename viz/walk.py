@@ -1,0 +1,146 @@
+"""`python3 -m viz walk`: draws one page walk of a trace, or lists the walks it holds.
+
+Which walk: --n its number in the list, --gva the address that it translates (or
+another in the same page), --vm its VM; else the one with the most references that
+did not fault. What it does not do: lay the picture out (walk_grid.py, walk_dot.py).
+"""
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, List, Optional
+
+import numpy as np
+
+from viz import walk_dot
+from viz.style import PROVENANCE
+from viz.trace import Trace, TraceError, load
+from viz.walk_data import Walk, Walks
+from viz.walk_words import size_name
+
+FORMATS = ("svg", "png", "pdf", "dot")
+HOW_TO_ASK = ("a guest asks for one through the test port (command 6, WALK), a fault makes one; "
+              "the machine's option trace= must include walks")
+
+
+class WalkError(TraceError):
+    """The walk cannot be drawn; the message is one line."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("trace", metavar="TRACE", help="a run's trace.bin")
+    parser.add_argument("--vm", type=int, help="only walks of this VM (from 1)")
+    parser.add_argument("--gva", type=lambda word: int(word, 0),
+                        help="the walk of this guest-virtual address")
+    parser.add_argument("--n", type=int, help="the walk with this number in --list")
+    parser.add_argument("--list", action="store_true", help="list the walks of the trace")
+    parser.add_argument("-o", "--output", metavar="FILE",
+                        help="the figure: .svg, .png, .pdf or .dot (walk.svg)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Draw or list; 0 when done. What cannot be done is a WalkError of one line."""
+    trace = load(args.trace)
+    for warning in trace.warnings:
+        print(f"{args.trace}: {warning}", file=sys.stderr)
+    if args.list:
+        print("\n".join(listing(trace, args.vm, args.gva)))
+        return 0
+    out = args.output or "walk.svg"
+    walk = draw(trace, out, args.vm, args.gva, args.n)
+    print(f"{out}: walk {walk.number}, VM {walk.vm}, gVA {walk.gva:#x}, "
+          f"{len(walk.refs)} references")
+    return 0
+
+
+def draw(trace: Trace, out_path: Any, vm: Optional[int] = None, gva: Optional[int] = None,
+         n: Optional[int] = None) -> Walk:
+    """Draw one walk into `out_path`, in the format of its ending; returns the walk drawn."""
+    form = Path(out_path).suffix.lstrip(".").lower()
+    if form not in FORMATS:
+        raise WalkError(f"{out_path}: the ending must be one of " + ", ".join(
+            "." + name for name in FORMATS))
+    walks = Walks(trace)
+    walk = choose(walks, vm, gva, n)
+    text = walk_dot.dot(walk, about(trace, walk, len(walks)))
+    if form == "dot":
+        Path(out_path).write_text(text, encoding="utf-8")
+    else:
+        render(text, form, out_path)
+    return walk
+
+
+def about(trace: Trace, walk: Walk, count: int) -> dict:
+    """What the picture says beyond the walk itself."""
+    name = os.path.basename(os.path.dirname(os.path.abspath(trace.path)))
+    where = f"{name}/{os.path.basename(trace.path)}"
+    return {"name": trace.vms().get(walk.vm, ""), "which": f"walk {walk.number} of {count}",
+            "platform": trace.header.platform,
+            "provenance": f"computed: {PROVENANCE['computed']}; from {where}"}
+
+
+def choose(walks: Walks, vm: Optional[int] = None, gva: Optional[int] = None,
+           n: Optional[int] = None) -> Walk:
+    """The walk asked for; without a number the longest one that did not fault."""
+    if len(walks) == 0:
+        raise WalkError(f"no page walk in this trace: {HOW_TO_ASK}")
+    if n is not None:
+        if not 1 <= n <= len(walks):
+            raise WalkError(f"there is no walk {n}: the trace holds 1 to {len(walks)} (see --list)")
+        return walks[n - 1]
+    fits = matching(walks, vm, gva)
+    if len(fits) == 0:
+        raise WalkError(f"none of the {len(walks)} walks is {_asked(vm, gva)} (see --list)")
+    faults = walks.faults()
+    return walks[max(fits, key=lambda i: (faults[i] == "NONE", walks.counts[i], -i))]
+
+
+def _asked(vm: Optional[int], gva: Optional[int]) -> str:
+    words = [f"of VM {vm}"] if vm is not None else []
+    words += [f"for gVA {gva:#x}"] if gva is not None else []
+    return " ".join(words)
+
+
+def matching(walks: Walks, vm: Optional[int], gva: Optional[int]) -> List[int]:
+    """Positions of the walks of `vm`, for `gva` exactly or else for its 4K page."""
+    mask = np.ones(len(walks), dtype=bool)
+    if vm is not None:
+        mask &= walks.vm == vm
+    if gva is None:
+        return [int(i) for i in np.flatnonzero(mask)]
+    address = np.uint64(gva & (1 << 64) - 1)
+    exact = mask & (walks.gva == address)
+    page = mask & (walks.gva >> np.uint64(12) == address >> np.uint64(12))
+    return [int(i) for i in np.flatnonzero(exact if exact.any() else page)]
+
+
+def listing(trace: Trace, vm: Optional[int] = None, gva: Optional[int] = None) -> List[str]:
+    """One line a walk: number, time, VM, gVA, references, how it ended."""
+    walks = Walks(trace)
+    if len(walks) == 0:
+        raise WalkError(f"no page walk in this trace: {HOW_TO_ASK}")
+    faults = walks.faults()
+    names = {"NONE": "", "?": "the trace ends before the walk does"}
+    lines = [f"{'n':>6} {'seconds':>14} {'VM':>3} {'gVA':>18} {'refs':>5}  fault"]
+    for i in matching(walks, vm, gva):
+        word = names.get(faults[i], faults[i].lower().replace("_", " "))
+        lines.append(f"{i + 1:>6} {walks.ns[i] / 1e9:>14.9f} {walks.vm[i]:>3} "
+                     f"{int(walks.gva[i]):>#18x} {walks.counts[i]:>5}  {word}".rstrip())
+    return lines
+
+
+def render(text: str, form: str, out_path: Any) -> None:
+    """Let Graphviz make the figure; the nodes' places are fixed, only lines are routed."""
+    command = ["neato", "-n2", f"-T{form}", "-o", os.fspath(out_path)]
+    command += ["-Gdpi=144"] if form == "png" else []
+    try:
+        done = subprocess.run(command, input=text.encode(), capture_output=True, timeout=120)
+    except FileNotFoundError:
+        raise WalkError("Graphviz is missing: install the package graphviz, or write a .dot file"
+                        ) from None
+    if done.returncode != 0:
+        first = done.stderr.decode("utf-8", "replace").strip().split("\n")[0]
+        raise WalkError(f"Graphviz failed: {first}")

@@ -1,0 +1,113 @@
+"""What a walk's bits and codes mean, in words: flags, access, faults, page sizes.
+
+After the AMD64 manual, volume 2 (24593), sections 5.3-5.6, 8.4.2 (page-fault error
+code) and 15.25.6 (nested page faults). What it does not do: read traces, or draw.
+"""
+from __future__ import annotations
+
+from typing import List, Tuple
+
+from viz.walk_data import FINAL, IN_WALK, NX, PS, A, D, P, U, W, Walk, WalkRef
+
+FLAGS = (("P", P), ("W", W), ("U", U), ("A", A), ("D", D), ("PS", PS), ("NX", NX))
+LETTERS = {"GUEST": "g", "NESTED": "n", "SHADOW": "s", "SEGMENT": "seg"}
+MODES = {"OFF": "paging off", "LEGACY32": "32-bit paging", "PAE": "PAE paging",
+         "LONG4": "4-level paging", "LONG5": "5-level paging"}
+KINDS = {"NESTED": "nested tables", "SHADOW": "shadow tables", "SEGMENT": "a segment",
+         "ONE": "one dimension"}
+CAUSES = {"REQUEST": "asked for by the guest", "FAULT": "made on a fault",
+          "DEBUGGER": "asked for by the debugger"}
+FAULTS = {
+    "NOT_PRESENT": "the entry is not present (P = 0)",
+    "WRITE": "a write, but the entry forbids writing (W = 0)",
+    "USER": "a user access, but the entry is the supervisor's (U = 0)",
+    "EXECUTE": "an instruction fetch, but the entry forbids execution (NX = 1)",
+    "RESERVED": "the entry has a reserved bit set",
+    "NON_CANONICAL": "the address is not canonical (bits 63 to 47 differ): #GP before any "
+                     "reference is made",
+    "LIMIT": "the address lies beyond the segment's limit",
+    "NO_MEMORY": "the table lies outside the memory that the VM was given",
+}
+
+
+def table_name(dim: str, level: int) -> str:
+    """gL4, nL1, sL2: the field's short name of a table."""
+    return f"{LETTERS.get(dim, dim.lower())}L{level}" if dim != "SEGMENT" else "segment"
+
+
+def size_name(size: int) -> str:
+    """4096 -> 4K."""
+    for unit, letter in ((1 << 30, "G"), (1 << 20, "M"), (1 << 10, "K")):
+        if size >= unit and size % unit == 0:
+            return f"{size // unit}{letter}"
+    return str(size)
+
+
+def access_words(access: int) -> str:
+    """The access bits of walk_begin: "user write"."""
+    what = "write" if access & 1 else "instruction fetch" if access & 4 else "read"
+    return ("user " if access & 2 else "supervisor ") + what
+
+
+def flags(walk: Walk, ref: WalkRef) -> List[Tuple[str, str]]:
+    """The entry's flags that mean something here: (name, "set" | "clear" | "gained")."""
+    shown = []
+    for name, bit in FLAGS:
+        meaningless = (name == "NX" and walk.width(ref) == 4 or name == "D" and not ref.size
+                       or name == "PS" and ref.level not in (2, 3))
+        if ref.dim == "GUEST" and walk.mode == "PAE" and ref.level == 3:
+            meaningless = name != "P"
+        if meaningless:
+            continue
+        before, after = ref.before & bit, ref.after & bit
+        shown.append((name, "gained" if after and not before else "set" if after else "clear"))
+    return shown
+
+
+def error_bits(walk: Walk) -> List[str]:
+    """The error code bit by bit, one sentence each."""
+    code = walk.error
+    words = [
+        "P = 1: the entry was present, but forbade it" if code & 1 else
+        "P = 0: an entry was not present",
+        "W = 1: a write" if code & 2 else "W = 0: not a write",
+        "U = 1: as a user" if code & 4 else "U = 0: as the supervisor",
+    ]
+    words += ["RSVD = 1: a reserved bit was set"] if code & 8 else []
+    words += ["I = 1: an instruction fetch"] if code & 16 else []
+    words += ["bit 32: while translating the final gPA"] if code & FINAL else []
+    words += ["bit 33: while finding one of the guest's own tables"] if code & IN_WALK else []
+    return words
+
+
+def failing(walk: Walk) -> int:
+    """Index in walk.refs of the reference that the fault is about, -1 if there is none."""
+    for i in range(len(walk.refs) - 1, -1, -1):
+        ref = walk.refs[i]
+        if walk.faulted and (ref.dim, ref.level) == (walk.fault_dim, walk.fault_level):
+            return i
+    return -1
+
+
+def fault_story(walk: Walk) -> List[str]:
+    """The fault in sentences: whose, where, why."""
+    if not walk.faulted:
+        return []
+    whose = {"GUEST": "Guest page fault: the VMM reflects it",
+             "NESTED": "Nested page fault: the VMM handles it, the guest never sees it",
+             "SHADOW": "Shadow page fault"}.get(walk.fault_dim, "Fault")
+    if walk.fault == "NON_CANONICAL":
+        whose = "General protection: the guest sees #GP"
+    at = failing(walk)
+    where = ""
+    if at >= 0:
+        ref = walk.refs[at]
+        where = f"Reference {ref.n}, {table_name(ref.dim, ref.level)} entry {ref.index:#x}"
+        if ref.dim == "NESTED":
+            where += (f", while finding the gL{ref.serves} table" if ref.serves
+                      else ", while translating the final gPA")
+        where += ": "
+    elif walk.fault_level:
+        where = f"{table_name(walk.fault_dim, walk.fault_level)}: "
+    reason = FAULTS.get(walk.fault, f"reason {walk.fault}")
+    return [whose, where + reason + "."]
