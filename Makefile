@@ -1,0 +1,131 @@
+# Nestling: every entry point. `make help` lists them.
+# One file, no recursion; what is built stands in explicit lists below.
+
+PYTHON   ?= /usr/bin/python3
+CC       := gcc
+LD       := ld
+OBJCOPY  := objcopy
+HOSTCC   ?= gcc
+LAB      ?= 0
+PLATFORM ?= qemu-svm
+SEED     ?= 1
+B        := build
+
+MAKEFLAGS += --no-builtin-rules
+.SUFFIXES:
+.DELETE_ON_ERROR:
+
+# --- The host kernel and the VMM: one ELF ------------------------------------
+KERNEL_SRC := \
+    kernel/boot/entry.S \
+    kernel/trap_entry.S \
+    kernel/main.c \
+    kernel/args.c \
+    kernel/bootinfo.c \
+    kernel/bundle.c \
+    kernel/clock.c \
+    kernel/console.c \
+    kernel/cpu.c \
+    kernel/format.c \
+    kernel/frame.c \
+    kernel/hostexit.c \
+    kernel/lapic.c \
+    kernel/mem.c \
+    kernel/paging.c \
+    kernel/panic.c \
+    kernel/pic.c \
+    kernel/pit.c \
+    kernel/trace.c \
+    kernel/trace_schema.c \
+    kernel/trap.c
+
+VMM_SRC := \
+    vmm/vmm.c \
+    vmm/svm/svm.c \
+    vmm/vm.c \
+    vmm/vcpu.c \
+    vmm/exit.c
+
+# --- Guests -------------------------------------------------------------------
+GUESTS64   := hello ticker greedy probe walker crash canary hostile bench yielder
+GUESTS32   := hello32 hello-pae walker-pae
+GUESTS16   := real
+
+# --- Host-built unit tests and fuzz targets ------------------------------------
+UNIT_TESTS :=
+FUZZERS    :=
+
+.DEFAULT_GOAL := all
+
+# --- Guest rules ----------------------------------------------------------------
+# A guest is the library plus its own sources; objects are shared by width. 64-bit
+# guests are linked as ELF64 (for GDB) and copied to ELF32, which Multiboot loads.
+GUEST_LIB := args guest pic pit print table testport text trap
+GUEST_LIB64 := $(GUEST_LIB) start64 trap64
+GUEST_LIB32 := $(GUEST_LIB) start32 trap32
+
+GUEST_OBJ_hello      := hello hello_long
+GUEST_OBJ_ticker     := ticker
+GUEST_OBJ_greedy     := greedy
+GUEST_OBJ_probe      := probe
+GUEST_OBJ_walker     := walker walker_pages
+GUEST_OBJ_crash      := crash
+GUEST_OBJ_canary     := canary canary_state canary_switch
+GUEST_OBJ_hostile    := hostile/main hostile/recover hostile/enter hostile/ports hostile/registers \
+    hostile/descriptors hostile/outside hostile/code hostile/testport
+GUEST_OBJ_bench      := bench
+GUEST_OBJ_yielder    := yielder
+GUEST_OBJ_hello32    := hello hello_flat
+GUEST_OBJ_hello-pae  := hello hello_pae
+GUEST_OBJ_walker-pae := walker walker_pages
+
+GUEST_CFLAGS := -std=gnu11 -O2 -g -Wall -Wextra -Werror -ffreestanding -fno-pic -fno-pie \
+    -fno-stack-protector -fno-delete-null-pointer-checks -fno-asynchronous-unwind-tables \
+    -fcf-protection=none -mgeneral-regs-only -I. -MMD -MP
+GUEST_CFLAGS64 := $(GUEST_CFLAGS) -m64 -mno-red-zone
+GUEST_CFLAGS32 := $(GUEST_CFLAGS) -m32 -march=i686
+GUEST_OBJ_DIR  := $(B)/obj/guests
+
+$(GUEST_OBJ_DIR)/64/%.o: guests/%.c Makefile
+	@mkdir -p $(@D)
+	$(CC) $(GUEST_CFLAGS64) -c -o $@ $<
+$(GUEST_OBJ_DIR)/64/%.o: guests/%.S Makefile
+	@mkdir -p $(@D)
+	$(CC) $(GUEST_CFLAGS64) -c -o $@ $<
+$(GUEST_OBJ_DIR)/32/%.o: guests/%.c Makefile
+	@mkdir -p $(@D)
+	$(CC) $(GUEST_CFLAGS32) -c -o $@ $<
+$(GUEST_OBJ_DIR)/32/%.o: guests/%.S Makefile
+	@mkdir -p $(@D)
+	$(CC) $(GUEST_CFLAGS32) -c -o $@ $<
+
+guest_objects = $(patsubst %,$(GUEST_OBJ_DIR)/$(1)/lib/%.o,$(GUEST_LIB$(1))) \
+    $(patsubst %,$(GUEST_OBJ_DIR)/$(1)/%.o,$(GUEST_OBJ_$(2)))
+
+define guest64_rule
+$(GUEST_OBJ_DIR)/$(1).elf64: $$(call guest_objects,64,$(1)) guests/guest.ld
+	$$(LD) -m elf_x86_64 -z max-page-size=4096 -z noexecstack -T guests/guest.ld -o $$@ \
+	    $$(filter %.o,$$^)
+$(B)/guests/$(1).elf: $(GUEST_OBJ_DIR)/$(1).elf64
+	@mkdir -p $$(@D)
+	$$(OBJCOPY) -O elf32-i386 $$< $$@
+endef
+define guest32_rule
+$(B)/guests/$(1).elf: $$(call guest_objects,32,$(1)) guests/guest.ld
+	@mkdir -p $$(@D)
+	$$(LD) -m elf_i386 -z max-page-size=4096 -z noexecstack -T guests/guest.ld -o $$@ \
+	    $$(filter %.o,$$^)
+endef
+define guest16_rule
+$(B)/guests/$(1).bin: $(GUEST_OBJ_DIR)/32/$(1).o guests/real.ld
+	@mkdir -p $$(@D)
+	$$(LD) -m elf_i386 --oformat binary -T guests/real.ld -o $$@ $$<
+endef
+$(foreach g,$(GUESTS64),$(eval $(call guest64_rule,$(g))))
+$(foreach g,$(GUESTS32),$(eval $(call guest32_rule,$(g))))
+$(foreach g,$(GUESTS16),$(eval $(call guest16_rule,$(g))))
+
+.PHONY: guests
+guests: $(patsubst %,$(B)/guests/%.elf,$(GUESTS64) $(GUESTS32)) \
+    $(patsubst %,$(B)/guests/%.bin,$(GUESTS16))
+-include $(wildcard $(GUEST_OBJ_DIR)/*/*.d $(GUEST_OBJ_DIR)/*/*/*.d)

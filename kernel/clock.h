@@ -1,0 +1,46 @@
+/*
+ * The one clock: nanoseconds of virtual time since the trace began, from the
+ * TSC and its frequency. Host-built tests set clock_test_ns instead.
+ */
+#ifndef KERNEL_CLOCK_H
+#define KERNEL_CLOCK_H
+
+#include "kernel/types.h"
+
+extern u64 clock_hz;   /* TSC ticks per second */
+extern u64 clock_base; /* TSC at virtual time 0 */
+
+#ifdef HOST_BUILD
+extern u64 clock_test_ns; /* the time, as a unit test wants it */
+static inline u64 clock_tsc(void)
+{
+    return clock_test_ns;
+}
+#else
+static inline u64 clock_tsc(void)
+{
+    u32 lo, hi;
+    __asm__ volatile("rdtsc" : "=a"(lo), "=d"(hi));
+    return (u64)hi << 32 | lo;
+}
+#endif
+
+static inline u64 clock_tsc_to_ns(u64 ticks)
+{
+    return clock_hz == NS_PER_SEC ? ticks : (u64)((u128)ticks * NS_PER_SEC / clock_hz);
+}
+/* Rounded up: the first tick that is not before that time. */
+static inline u64 clock_ns_to_tsc(u64 ns)
+{
+    if (clock_hz == NS_PER_SEC)
+        return ns;
+    return (u64)(((u128)ns * clock_hz + NS_PER_SEC - 1) / NS_PER_SEC);
+}
+static inline u64 clock_now(void)
+{
+    return clock_tsc_to_ns(clock_tsc() - clock_base);
+}
+
+void clock_init(u64 hz);
+
+#endif

@@ -1,0 +1,124 @@
+/*
+ * Writing the trace: TRACE(NAME, ...) for each event of trace_events.def.
+ *
+ *     TRACE(exit, vm, vcpu, .reason = EXIT_CPUID, .rip = rip);
+ *
+ * A record costs a few instructions and never fails: a full buffer counts
+ * what it drops. What an event means stands in handouts/formats.md.
+ */
+#ifndef KERNEL_TRACE_H
+#define KERNEL_TRACE_H
+
+#include "kernel/clock.h"
+#include "kernel/mem.h"
+#include "kernel/trace_format.h"
+
+/* The values of enum fields: EXIT_CPUID, END_EXITED, ... */
+#define V(prefix, word, number)              prefix##_##word = (number),
+#define ENUM(name, values)                   enum name { values };
+#define EVENT(number, name, fields, doc)
+#define EVENT_TEXT(number, name, ...)
+#include "kernel/trace_events.def"
+#undef EVENT
+#undef EVENT_TEXT
+#undef ENUM
+#undef V
+#define ENUM(name, values)
+
+/* The numbers of the events: EVENT_exit, ... */
+enum trace_event {
+#define EVENT(number, name, fields, doc)     EVENT_##name = (number),
+#define EVENT_TEXT(number, name, fields, text, doc) EVENT_##name = (number),
+#include "kernel/trace_events.def"
+#undef EVENT
+#undef EVENT_TEXT
+    EVENT_LIMIT = 128
+};
+
+struct trace_cpu {
+    u8 *base;                 /* of this CPU's records */
+    u64 limit;                /* used may not pass this */
+    struct trace_buffer *buf; /* in the header, for readers */
+};
+extern struct trace_cpu trace_cpu[TRACE_MAX_CPUS];
+extern u64 trace_mask[EVENT_LIMIT / 64]; /* which events are recorded */
+
+/* The index of the CPU that runs this. One CPU so far. */
+static inline u32 trace_this_cpu(void)
+{
+    return 0;
+}
+
+static inline bool trace_wanted(u32 event)
+{
+    return trace_mask[event / 64] >> (event % 64) & 1;
+}
+
+/* Room for a record of so many words, or NULL. */
+static inline struct trace_record *trace_reserve(u32 words)
+{
+    struct trace_cpu *cpu = &trace_cpu[trace_this_cpu()];
+    struct trace_buffer *buf = cpu->buf;
+    u64 used = buf->used;
+
+    if (__builtin_expect(used + sizeof(struct trace_record) + 8 * words > cpu->limit, 0)) {
+        buf->dropped++;
+        return NULL;
+    }
+    struct trace_record *r = (struct trace_record *)(cpu->base + used);
+    r->tsc = clock_tsc();
+    return r;
+}
+
+/* The record is whole: the tag makes it visible, then the buffer grows. */
+static inline void trace_commit(struct trace_record *r, u32 event, u16 vm, u8 vcpu, u32 words,
+                                u32 flags)
+{
+    struct trace_buffer *buf = trace_cpu[trace_this_cpu()].buf;
+
+    __asm__ volatile("" ::: "memory");
+    r->tag = (u64)flags << 56 | (u64)words << 48 | (u64)trace_this_cpu() << 40 | (u64)vcpu << 32 |
+             (u64)vm << 16 | event;
+    __asm__ volatile("" ::: "memory");
+    buf->used += sizeof(*r) + 8 * words;
+}
+
+/* The out-of-line half of TRACE_TEXT; checks trace_wanted() itself. */
+void trace_text(u32 event, u16 vm, u8 vcpu, const u64 *fields, u32 n, const char *text);
+
+/* The payload of each event as a struct. */
+#define F(field, type) u64 field;
+#define EVENT(number, name, fields, doc)                                                           \
+    struct trace_##name {                                                                          \
+        fields                                                                                     \
+    };
+#define EVENT_TEXT(number, name, fields, text, doc) EVENT(number, name, fields, doc)
+#include "kernel/trace_events.def"
+#undef EVENT
+#undef EVENT_TEXT
+#undef F
+#undef ENUM
+
+#define TRACE(name, vm, vcpu, ...)                                                                 \
+    do {                                                                                           \
+        if (trace_wanted(EVENT_##name)) {                                                          \
+            struct trace_record *r_ = trace_reserve(sizeof(struct trace_##name) / 8);              \
+            if (r_) {                                                                              \
+                *(struct trace_##name *)r_->payload = (struct trace_##name){__VA_ARGS__};          \
+                trace_commit(r_, EVENT_##name, vm, vcpu, sizeof(struct trace_##name) / 8, 0);      \
+            }                                                                                      \
+        }                                                                                          \
+    } while (0)
+
+/* The same for events that end in a text. */
+#define TRACE_TEXT(name, vm, vcpu, text, ...)                                                      \
+    trace_text(EVENT_##name, vm, vcpu, (const u64 *)&(struct trace_##name){__VA_ARGS__},           \
+               sizeof(struct trace_##name) / 8, text)
+
+void trace_init(u64 size, const char *build_id, const char *platform, const char *cmdline,
+                u64 nonce, u64 seed);
+/* Record only these groups: "all", "some", "off" or a list (formats.md 4).
+ * 0 or -EINVAL. */
+int trace_select(const char *groups, size_t len);
+
+#endif

@@ -1,0 +1,40 @@
+/*
+ * The virtual interval timer: an 8254 with channels 0 to 2 and port 0x61.
+ *
+ * Counts follow from the VM's clock: nothing here ticks. Channel 0's output is
+ * the vtimer; channel 2's gate and output are in port 0x61. Latch, read-back
+ * (count and status), LSB/MSB access, BCD, modes 0 to 5 for read-back; ticks
+ * for modes 0, 2, 3 and 4. Source: Intel 8254.
+ */
+#ifndef VMM_DEV_PIT_H
+#define VMM_DEV_PIT_H
+
+#include "kernel/types.h"
+#include "vmm/dev/bus.h"
+#include "vmm/time/vtimer.h"
+
+struct pit_channel {
+    u32 reload;       /* 1 to 65536 */
+    u8 mode, access;  /* access: 1 LSB, 2 MSB, 3 both */
+    bool bcd, gate, running;
+    bool write_high, read_high; /* which half is next */
+    u8 low;                     /* the LSB written, waiting for its MSB */
+    bool latched, status_latched;
+    u16 latch;
+    u8 status;
+    u64 start;        /* ns when counting began */
+};
+
+struct pit {
+    struct pit_channel ch[3];
+    bool speaker;
+    u8 refresh;       /* port 0x61 bit 4 toggles as on a PC */
+    struct vtimer *timer;
+    u64 (*now)(void *opaque); /* the VM's clock in ns */
+    void *opaque;
+};
+
+void pit_init(struct pit *, struct vtimer *, u64 (*now)(void *), void *opaque);
+void pit_attach(struct pit *, struct bus *); /* 0x40-0x43, 0x61 */
+
+#endif
