@@ -73,7 +73,7 @@ def build_parser(chosen: Optional[str]) -> argparse.ArgumentParser:
         if name == chosen:
             module = importlib.import_module(f"viz.{name}")
             module.add_arguments(sub)
-            sub.set_defaults(run=module.run)
+            sub.set_defaults(carry_out=module.run)
     return parser
 
 
@@ -83,7 +83,7 @@ def main(argv: Optional[List[str]] = None) -> int:
     chosen = next((word for word in words if word in COMMANDS), None)
     args = build_parser(chosen).parse_args(words)
     try:
-        status = args.run(args)
+        status = args.carry_out(args)
         sys.stdout.flush()
         return status
     except TraceError as error:
