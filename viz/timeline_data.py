@@ -246,7 +246,8 @@ def _marks(trace: Trace) -> List[Mark]:
         marks.append(Mark(ns, vm, "create", created.text(i)))
     for i, (ns, vm, how) in enumerate(zip(ended.ns.tolist(), ended.vm.tolist(),
                                           ended.word("how"))):
-        marks.append(Mark(ns, vm, "end", ": ".join(w for w in (how.lower().replace("_", " "), ended.text(i)) if w)))
+        why = [how.lower().replace("_", " "), ended.text(i)]
+        marks.append(Mark(ns, vm, "end", ": ".join(word for word in why if word)))
     for i, ns in enumerate(panics.ns.tolist()):
         marks.append(Mark(ns, 0, "panic", panics.text(i)))
     return sorted(marks, key=lambda m: m.ns)

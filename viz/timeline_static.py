@@ -126,26 +126,30 @@ def _vm_lane(page: Page, vm: int, y: float) -> None:
 def _states(page: Page, vm: int, y: float) -> None:
     lane, color = page.line.vms[vm], T.vm(vm)
     styles = {RUN: dict(color=color, hatch=vm_hatch(vm), ec=T.page if vm_hatch(vm) else color),
-              READY: dict(color=color, alpha=0.22), BLOCKED: dict(color=T.muted, alpha=0.5)}
+              READY: dict(color=color, alpha=0.22), BLOCKED: dict(color=T.muted, alpha=0.5, part=0.3)}
     _bands(page, lane, styles, y, STATE_H, f"states of VM {vm}")
     _unknown(page, lane, UNKNOWN, y, STATE_H)
 
 
 def _bands(page: Page, lane: Lane, styles: Dict[int, dict], y: float, h: float,
            what: str) -> None:
-    """Spans as rectangles, or the buckets' occupancy stacked upwards when there are many."""
+    """Spans as rectangles, or the buckets' occupancy stacked upwards when there are many.
+
+    A style's `part` makes its rectangles lower than the band.
+    """
     first, last = lane.within(page.start, page.end)
     if last - first > MOST_SPANS:
         page.aggregated.append(what)
-        _stack(page, sums.occupancy(lane, list(styles), page.edges), list(styles.values()), y, h)
+        plain = [{k: v for k, v in style.items() if k != "part"} for style in styles.values()]
+        _stack(page, sums.occupancy(lane, list(styles), page.edges), plain, y, h)
         return
     state, edge = lane.state[first:last], lane.edge[first:last + 1].clip(page.start, page.end)
     for code, style in styles.items():
         mine = np.flatnonzero(state == code)
         spans = list(zip(edge[mine], np.diff(edge)[mine]))
         options = {"linewidth": 0, **style}
-        thin = (y + 0.7 * h, 0.3 * h) if code == BLOCKED and lane.state.dtype == np.uint8 else (y, h)
-        page.ax.broken_barh(spans, thin, facecolor=options.pop("color"),
+        part = options.pop("part", 1)
+        page.ax.broken_barh(spans, (y + h - part * h, part * h), facecolor=options.pop("color"),
                             edgecolor=options.pop("ec", "none"), **options)
 
 
