@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Dict, Tuple
 
 from grader import args
+from grader.plan import RunError
 
 try:
     import tomllib
@@ -25,7 +26,7 @@ KEYS: Dict[str, Dict[str, type]] = {
 }
 
 
-class LabError(Exception):
+class LabError(RunError):
     """lab.toml is wrong; the message is one sentence."""
 
 

@@ -65,6 +65,7 @@ class Platform(ABC):
     clock_hz: int  # TSC ticks a second of virtual time
     kernel: str  # the image it boots, in build/
     raw_kernel: str  # the same as a disk
+    live_offset: Optional[int] = None  # of the trace in memory.bin while the machine runs
 
     @abstractmethod
     def check(self, emulator: str = "") -> List[Finding]:

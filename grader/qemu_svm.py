@@ -32,6 +32,7 @@ class QemuSvm(Platform):
     clock_hz = 10**9
     kernel = "nestling.elf"
     raw_kernel = "nestling.img"
+    live_offset = TRACE_ADDRESS
 
     def version(self, emulator: str = "") -> str:
         try:

@@ -1,0 +1,180 @@
+"""Making a run: start a planned machine, watch it, and collect what it leaves.
+
+Works for every platform (grader/platform.py).  Leaves trace.bin, console.txt
+and run.json in the output folder, with memory.bin where the platform gives it;
+handouts/formats.md, section 6 says what is in run.json.  How a run ended is
+said in one sentence; whether it was right is the business of tests.
+"""
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Tuple
+
+from grader import collect, plan as planning
+from grader.plan import Plan, Request, RunError
+from grader.platform import (BUNDLE, CONSOLE, EMULATOR_LOG, EXIT_LOG, MEMORY, Ending, Machine)
+from grader.progress import Progress, Tail
+
+TRACE = "trace.bin"
+RUN_JSON = "run.json"
+LEFT_BEHIND = (TRACE, CONSOLE, RUN_JSON, MEMORY, BUNDLE, EMULATOR_LOG, EXIT_LOG, "gdb.sock")
+STATUS_ENDED, STATUS_FAILED, STATUS_TIME, STATUS_REFUSED, STATUS_PANIC = range(5)
+LEAST_TIMEOUT_S = 60.0
+HOST_S_PER_VIRTUAL_S = 60.0  # about ten times what a busy machine needs
+
+
+@dataclass(frozen=True)
+class Result:
+    """A run that was made, however it ended."""
+
+    dir: Path
+    json: Dict[str, Any]
+    sentence: str
+    warnings: List[str]
+
+    @property
+    def ok(self) -> bool:
+        """Whether all went well: the kernel's status is 0 or 2."""
+        return self.json["status"] in (STATUS_ENDED, STATUS_TIME)
+
+    @property
+    def made(self) -> bool:
+        """Whether the machine ran to its end, even if a self-check failed."""
+        return self.json["status"] in (STATUS_ENDED, STATUS_FAILED, STATUS_TIME)
+
+    @property
+    def trace(self) -> Optional[Path]:
+        """The trace, None if the machine left none."""
+        path = self.dir / TRACE
+        return path if path.is_file() else None
+
+
+def make(request: Request, show_progress: bool = False) -> Result:
+    """Make the run; RunError (one sentence) if it cannot even start."""
+    plan = planning.make(request)
+    if not plan.platform.version(request.emulator):
+        emulator = request.emulator or plan.platform.emulator
+        raise RunError(f"the emulator {emulator} does not answer: make doctor says what is missing")
+    machine = _prepare(plan)
+    ending = _run(plan, machine, show_progress)
+    return _collect(plan, machine, ending)
+
+
+def _prepare(plan: Plan) -> Machine:
+    """Write what the machine reads; remove what an earlier run left (its RAM above all)."""
+    request = plan.request
+    try:
+        request.out.mkdir(parents=True, exist_ok=True)
+        for name in (*LEFT_BEHIND, plan.platform.kernel, plan.platform.raw_kernel):
+            (request.out / name).unlink(missing_ok=True)
+        (request.out / BUNDLE).write_bytes(plan.bundle)
+        shutil.copyfile(plan.image, request.out / plan.image.name)
+    except OSError as error:
+        raise RunError(f"{request.out}: {error.strerror}") from None
+    return Machine(request.out, plan.image.name, request.raw_image, request.exit_log,
+                   request.gdb, request.emulator)
+
+
+def _run(plan: Plan, machine: Machine, show_progress: bool) -> Ending:
+    timeout = None if plan.request.gdb else host_limit(plan)
+    if not show_progress:
+        return plan.platform.run(machine, lambda elapsed: None, timeout)
+    offset = plan.platform.live_offset
+    tail = Tail(machine.dir / MEMORY, offset) if offset is not None else None
+    progress = Progress(tail, plan.until_ns)
+    try:
+        return plan.platform.run(machine, progress, timeout)
+    finally:
+        progress.close()
+
+
+def host_limit(plan: Plan) -> float:
+    """Seconds of host time after which a run is taken for hung."""
+    if plan.request.timeout is not None:
+        return plan.request.timeout
+    return max(LEAST_TIMEOUT_S, HOST_S_PER_VIRTUAL_S * plan.until_ns / 1e9)
+
+
+def _collect(plan: Plan, machine: Machine, ending: Ending) -> Result:
+    status, reason = (None, "") if ending.how != "exit" else \
+        plan.platform.status(machine, ending.code)
+    findings = _read_trace(plan, machine)
+    exit_reason = _exit_reason(ending, status, findings)
+    if plan.request.exit_log and not (machine.dir / EXIT_LOG).is_file():
+        findings.warnings.append("the emulator wrote no log of exits")
+    log = machine.dir / EMULATOR_LOG
+    if not log.stat().st_size:
+        log.unlink()
+    contents = {
+        "platform": plan.platform.name,
+        "emulator": plan.platform.version(plan.request.emulator),
+        "command": plan.platform.command(machine),
+        "repeat": planning.repeat_command(plan),
+        "seed": hex(plan.request.seed), "nonce": hex(plan.nonce),
+        "image_sha256": plan.image_sha256,
+        "bundle_sha256": hashlib.sha256(plan.bundle).hexdigest(),
+        "exit_reason": exit_reason, "status": status,
+        "virtual_ns": findings.virtual_ns, "host_s": round(ending.host_s, 3),
+        "vms": findings.vms, "trace": findings.trace,
+    }
+    (machine.dir / RUN_JSON).write_text(json.dumps(contents, indent=1) + "\n")
+    sentence = _sentence(plan, machine, exit_reason, (status, reason), findings)
+    return Result(machine.dir, contents, sentence, findings.warnings)
+
+
+def _read_trace(plan: Plan, machine: Machine) -> collect.Findings:
+    guests = list(plan.guests)
+    area = plan.platform.trace_area(machine)
+    out = machine.dir / TRACE
+    if area is not None and collect.extract_trace(*area, out):
+        return collect.describe(out, guests)
+    return collect.Findings(collect.blank_vms(guests), warnings=["the machine left no trace"])
+
+
+def _exit_reason(ending: Ending, status: Optional[int], findings: collect.Findings) -> str:
+    if ending.how != "exit":
+        return ending.how
+    if status == STATUS_FAILED:
+        timed_out = any(vm["how"] == "TIME_UP" for vm in findings.vms)
+        return "time" if timed_out else "ended"
+    return {STATUS_ENDED: "ended", STATUS_TIME: "time", STATUS_REFUSED: "refused",
+            STATUS_PANIC: "panic"}.get(-1 if status is None else status, "crash")
+
+
+def _sentence(plan: Plan, machine: Machine, exit_reason: str, status: Tuple[Optional[int], str],
+              findings: collect.Findings) -> str:
+    """How the run ended, for humans."""
+    virtual = f"after {findings.virtual_ns / 1e9:.3f} s of virtual time"
+    said = collect.last_line(machine.dir / CONSOLE)
+    if exit_reason == "timeout":
+        return (f"the machine was stopped after {host_limit(plan):g} s of host time, {virtual}: "
+                "it hangs, or --timeout is too short")
+    if exit_reason == "interrupted":
+        return f"interrupted {virtual}; what was recorded until then is kept"
+    if exit_reason == "panic":
+        return f"the host kernel panicked {virtual}: {findings.panic or said or 'it said nothing'}"
+    if exit_reason == "refused":
+        return f"the kernel refused the run: {said or 'it said nothing'}"
+    if exit_reason == "crash":
+        return status[1] or f"the kernel ended with the unknown status {status[0]}, {virtual}"
+    how = "the time was up" if exit_reason == "time" else "all guests have ended"
+    if status[0] == STATUS_FAILED:
+        return f"{how} {virtual}, but {_blame(findings.vms)}"
+    return f"{how} {virtual}"
+
+
+def _blame(vms: List[Dict[str, Any]]) -> str:
+    """Which VMs failed, by what they reported."""
+    blamed = []
+    for vm in vms:
+        if vm["checks_failed"]:
+            blamed.append(f"{vm['checks_failed']} self-checks of VM {vm['vm']} ({vm['name']}) "
+                          "failed")
+        elif vm["code"] or vm["how"] not in ("EXITED", "TIME_UP", "HALTED", None):
+            blamed.append(f"VM {vm['vm']} ({vm['name']}) ended with {vm['how']} code {vm['code']}"
+                          + (f": {vm['why']}" if vm["why"] else ""))
+    return "; ".join(blamed) or "a guest failed (the trace does not tell which)"
