@@ -1,0 +1,108 @@
+"""`python3 -m grader.oracle walk|timer|isolation RUN_DIR`: verdicts on a run, in words.
+
+RUN_DIR holds trace.bin and, for walk and isolation, memory.bin. Exit status: 0 all
+is as it should be, 1 something is not, 2 it could not be judged.
+"""
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Callable, Dict, List, Optional, Tuple
+
+from grader.oracle import compare, isolation, timer
+from grader.oracle.memory import Memory
+from grader.oracle.share import shares
+from grader.oracle.walk import Settings
+from viz.trace import Trace, TraceError, load
+from viz.walk_data import Walk, Walks
+
+Verdict = Tuple[List[str], List[str]]       # what is wrong, what else is to be said
+# A trace does not hold the guest's control registers: an unusual guest is allowed for.
+UNUSUAL = ((Settings(wp=False), "CR0.WP = 0"), (Settings(nxe=False), "EFER.NXE = 0"),
+           (Settings(pse=False), "CR4.PSE = 0"), (Settings(smep=True), "CR4.SMEP = 1"),
+           (Settings(wp=False, nxe=False), "CR0.WP = 0 and EFER.NXE = 0"))
+
+
+class CannotJudge(Exception):
+    """One line on why there is no verdict."""
+
+
+def judge_walks(trace: Trace, run: Path) -> Verdict:
+    """Every walk of the trace against the run's memory file."""
+    walks = list(Walks(trace))
+    if not walks:
+        raise CannotJudge("the trace holds no page walk")
+    old = compare.stale(trace, walks)
+    wrong: List[str] = []
+    notes = [f"walk {n}: not judged, {why}" for n, why in old.items()]
+    with Memory(run / "memory.bin") as memory:
+        fresh = [walk for walk in walks if walk.number not in old]
+        for walk in fresh:
+            found, remark = judge_walk(walk, memory)
+            name = f"walk {walk.number} (VM {walk.vm}, gVA {walk.gva:#x})"
+            wrong += [f"{name}: {text}" for text in found]
+            notes += [f"{name}: {remark}"] if remark else []
+    if not fresh:
+        raise CannotJudge(f"none of the {len(walks)} walks can be judged by the memory at the end: "
+                          f"{notes[0]}")
+    notes.append(f"{len(fresh)} walks of {len(walks)} were held against memory")
+    return wrong, notes
+
+
+def judge_walk(walk: Walk, memory: Memory) -> Tuple[List[str], str]:
+    """Differences from the oracle's walk, and a remark."""
+    try:
+        found = compare.compare(walk, memory)
+        for setting, words in UNUSUAL if found else ():
+            if not compare.compare(walk, memory, setting):
+                return [], f"right if the guest has {words}"
+        return found, ""
+    except compare.NotCovered as reason:
+        return [], f"not judged: {reason}"
+
+
+def judge_timer(trace: Trace, run: Path) -> Verdict:
+    """All timers; the shares are told because the verdict depends on the schedule."""
+    notes = [f"VM {vm} had {100 * part:.2f} % of the CPU" if vm else
+             f"the CPU was idle for {100 * part:.2f} %"
+             for vm, part in sorted(shares(trace).items())]
+    return timer.check(trace), notes
+
+
+def judge_isolation(trace: Trace, run: Path) -> Verdict:
+    """Every living VM's nested tables, and all mappings traced."""
+    with Memory(run / "memory.bin") as memory:
+        wrong = isolation.check(trace, memory)
+    living = [str(guest.vm) for guest in isolation.guests(trace) if guest.alive]
+    alive = "VMs alive at the end: " + (", ".join(living) or "none")
+    return wrong, [alive, f"{len(trace.select('map').index)} traced mappings were looked at"]
+
+
+JUDGES: Dict[str, Callable[[Trace, Path], Verdict]] = {
+    "walk": judge_walks, "timer": judge_timer, "isolation": judge_isolation}
+
+
+def main(argv: Optional[List[str]] = None) -> int:
+    parser = argparse.ArgumentParser(prog="grader.oracle", description=__doc__.split("\n")[0])
+    parser.add_argument("oracle", choices=sorted(JUDGES))
+    parser.add_argument("run", metavar="RUN_DIR", type=Path)
+    args = parser.parse_args(argv)
+    try:
+        trace = load(str(args.run / "trace.bin"))
+        wrong, notes = JUDGES[args.oracle](trace, args.run)
+    except (CannotJudge, TraceError, OSError, ValueError) as error:
+        print(f"{args.oracle}: cannot be judged: {error}", file=sys.stderr)
+        return 2
+    for text in trace.warnings:
+        print(f"trace: {text}")
+    if trace.dropped:
+        print(f"trace: {trace.dropped} records were dropped, verdicts may be wrong")
+    for text in notes + wrong:
+        print(f"{args.oracle}: {text}")
+    print(f"{args.oracle}: {'right' if not wrong else f'WRONG in {len(wrong)} places'}")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,71 @@
+"""The oracles' command line: exit status and words for right, wrong and unjudgeable runs."""
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from grader.oracle import walk as oracle
+from grader.oracle.__main__ import main
+from grader.oracle.memory import Memory
+from grader.tests.tables import Machine, P, U
+from grader.tests.test_oracle_compare import GVA, emit
+from grader.tests.test_oracle_isolation import Two
+from grader.tests.test_oracle_timer import AWAY, corrupt
+from grader.tests.vtimer_sim import Sim
+from viz.tests.synth import TraceWriter
+
+
+def walk_run(path: Path, flags: int = P | U, access: int = 0, **kept: bool) -> Machine:
+    """A run folder with one walk; the walk is that of a guest with such settings."""
+    machine = Machine()
+    machine.guest.map(GVA & ~0xFFF, 0x2A000, flags=flags)
+    memory = Memory(machine.ram.save(path / "memory.bin"))
+    writer = TraceWriter(path / "trace.bin")
+    result = oracle.walk(memory, GVA, access, "LONG4", machine.guest.root, machine.nested.root,
+                         oracle.Settings(**kept))
+    emit(writer, machine, result, access=access)
+    writer.save()
+    return machine
+
+
+def test_walk(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    machine = walk_run(tmp_path)
+    assert main(["walk", str(tmp_path)]) == 0
+    machine.ram.put(machine.nested.root, 0)
+    machine.ram.save(tmp_path / "memory.bin")
+    assert main(["walk", str(tmp_path)]) == 1
+    assert "walk 1 (VM 1, gVA 0x7f1234567abc): reference 1" in capsys.readouterr().out
+
+
+def test_unusual_guests_are_allowed_for(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    walk_run(tmp_path, access=1, wp=False)
+    assert main(["walk", str(tmp_path)]) == 0
+    assert "right if the guest has CR0.WP = 0" in capsys.readouterr().out
+
+
+def test_timer(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    Sim(tmp_path / "trace.bin", "MERGE").play(AWAY).w.save()
+    assert main(["timer", str(tmp_path)]) == 0
+    corrupt(tmp_path / "trace.bin", "timer_delivered", 3, 2, lambda value: value + 1)
+    assert main(["timer", str(tmp_path)]) == 1
+    assert "but due is" in capsys.readouterr().out
+
+
+def test_isolation(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    two = Two(tmp_path)
+    assert two.problems() == []
+    assert main(["isolation", str(tmp_path)]) == 0
+    two.ram.put(two.leaf(1, 0x5000), two.slots[1] | P | U)
+    assert two.problems()
+    assert main(["isolation", str(tmp_path)]) == 1
+    assert "VM 1: gPA 0x5000" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["walk", "timer", "isolation"])
+def test_what_cannot_be_judged(name: str, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    assert main([name, str(tmp_path)]) == 2
+    TraceWriter(tmp_path / "trace.bin").save()
+    assert main([name, str(tmp_path)]) == 2
+    lines = capsys.readouterr().err.strip().split("\n")
+    assert len(lines) == 2 and all("cannot be judged" in line for line in lines)
