@@ -52,8 +52,21 @@ GUESTS32   := hello32 hello-pae walker-pae
 GUESTS16   := real
 
 # --- Host-built unit tests and fuzz targets ------------------------------------
-UNIT_TESTS :=
-FUZZERS    :=
+# A test is vmm/tests/test_NAME.c, a fuzz target vmm/tests/fuzz_NAME.c; each links
+# host.c and the sources of UNIT_SRC_NAME or FUZZ_SRC_NAME.
+UNIT_TESTS := insn guestmem emulate
+FUZZERS    := insn emulate
+
+HOST_FRAMES := vmm/tests/host_frame.c
+HOST_TRACE  := vmm/tests/host_trace.c kernel/trace.c kernel/trace_schema.c kernel/format.c
+INSN_SRC    := vmm/insn.c vmm/insn_table.c vmm/insn_operand.c
+EMULATE_SRC := vmm/emulate.c vmm/emulate_alu.c vmm/emulate_string.c vmm/emulate_stack.c
+
+UNIT_SRC_insn     := $(INSN_SRC)
+UNIT_SRC_guestmem := vmm/guestmem.c
+UNIT_SRC_emulate  := $(INSN_SRC) $(EMULATE_SRC)
+FUZZ_SRC_insn     := $(INSN_SRC)
+FUZZ_SRC_emulate  := $(INSN_SRC) $(EMULATE_SRC)
 
 .DEFAULT_GOAL := all
 
@@ -129,3 +142,39 @@ $(foreach g,$(GUESTS16),$(eval $(call guest16_rule,$(g))))
 guests: $(patsubst %,$(B)/guests/%.elf,$(GUESTS64) $(GUESTS32)) \
     $(patsubst %,$(B)/guests/%.bin,$(GUESTS16))
 -include $(wildcard $(GUEST_OBJ_DIR)/*/*.d $(GUEST_OBJ_DIR)/*/*/*.d)
+
+# --- Host-built tests -------------------------------------------------------------
+# The same sources as in the kernel, built for the host with AddressSanitizer and
+# UBSan. `make unit` builds everything; grader/tests/test_unit.py runs it.
+FUZZ_COUNT ?= 5000000
+HOST_CFLAGS := -std=gnu11 -O1 -g -Wall -Wextra -Werror -DHOST_BUILD -I. -MMD -MP \
+    -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
+UNIT_DIR    := $(B)/unit
+UNIT_OBJ    := $(UNIT_DIR)/obj
+
+host_objects = $(patsubst %.c,$(UNIT_OBJ)/%.o,$(sort vmm/tests/host.c $(1)))
+
+$(UNIT_OBJ)/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	$(HOSTCC) $(HOST_CFLAGS) -c -o $@ $<
+
+# $(1): the program's name, $(2): the sources it links
+define host_rule
+$(UNIT_DIR)/$(1): $$(call host_objects,vmm/tests/$(1).c $(2))
+	@mkdir -p $$(@D)
+	$$(HOSTCC) $$(HOST_CFLAGS) -o $$@ $$^
+endef
+$(foreach t,$(UNIT_TESTS),$(eval $(call host_rule,test_$(t),$(UNIT_SRC_$(t)))))
+$(foreach t,$(FUZZERS),$(eval $(call host_rule,fuzz_$(t),vmm/tests/fuzz_main.c $(FUZZ_SRC_$(t)))))
+$(eval $(call host_rule,tool_insn,$(INSN_SRC)))
+
+.PHONY: unit fuzz $(FUZZERS:%=fuzz-%)
+unit: $(UNIT_TESTS:%=$(UNIT_DIR)/test_%) $(FUZZERS:%=$(UNIT_DIR)/fuzz_%) $(UNIT_DIR)/tool_insn
+$(FUZZERS:%=fuzz-%): fuzz-%: $(UNIT_DIR)/fuzz_%
+	$< $(FUZZ_COUNT) $(SEED)
+fuzz: $(FUZZERS:%=fuzz-%)
+
+# For tests that ask what is listed here: make -s print-UNIT_TESTS
+print-%:
+	@echo $($*)
+-include $(wildcard $(UNIT_OBJ)/*/*.d $(UNIT_OBJ)/*/*/*.d)
