@@ -37,6 +37,7 @@ class Buffer:
     size: int
     used: int
     dropped: int
+    whole: bool = True  # False: the file ends before `used` bytes do
 
 
 @dataclass(frozen=True)
@@ -144,7 +145,7 @@ def _check_buffer(buffer: Buffer, header: Header, warnings: List[str]):
         warnings.append(f"offset {place}: {name} cannot start at {buffer.off}; "
                         "its records are missing")
         return None
-    used = buffer.used
+    used, whole = buffer.used, True
     if used > buffer.size:
         warnings.append(f"offset {place + 16}: {name} claims {used} bytes in use of "
                         f"{buffer.size}; reading what makes sense")
@@ -153,10 +154,10 @@ def _check_buffer(buffer: Buffer, header: Header, warnings: List[str]):
     if used > here:
         warnings.append(f"{name}: the file ends {used - here} bytes before the records do "
                         f"(at {header.file_size - header.base}); the rest is missing")
-        used = here
+        used, whole = here, False
     if buffer.dropped:
         warnings.append(f"{name} was full: {buffer.dropped} records were dropped")
-    return Buffer(buffer.cpu, buffer.off, buffer.size, used, buffer.dropped)
+    return Buffer(buffer.cpu, buffer.off, buffer.size, used, buffer.dropped, whole)
 
 
 def _text(raw: bytes) -> str:

@@ -31,7 +31,7 @@ DAY_SECONDS = 86_400
 class Shape:
     """What a record header may look like on one CPU, as lookup tables."""
 
-    def __init__(self, schema: Schema, cpu: int) -> None:
+    def __init__(self, schema: Schema, cpu: int, whole: bool = True) -> None:
         self.known = np.zeros(65536, bool)
         self.has_text = np.zeros(65536, bool)
         self.need = np.zeros(65536, np.int64)
@@ -40,6 +40,8 @@ class Shape:
             self.has_text[event.number] = event.text is not None
             self.need[event.number] = len(event.fields)
         self.cpu = cpu
+        self.incomplete = schema.damaged
+        self.whole = whole  # the buffer's end is that of a record, not of a cut file
 
     def fits(self, meta: np.ndarray) -> np.ndarray:
         """Whether each second word of a header can be one of this buffer."""
@@ -56,6 +58,14 @@ class Shape:
         flags = meta >> np.uint64(56)
         right = self.has_text[event] | (_count(meta) == self.need[event])
         return self.fits(meta) & right & (flags <= np.uint64(1))
+
+    def learn(self, meta: np.ndarray) -> None:
+        """Take events between two known ones for real: the schema lost their lines."""
+        fits, event = self.fits(meta), _event(meta)
+        between = ~fits[1:-1] & fits[:-2] & fits[2:] & self.same_cpu(meta[1:-1])
+        numbers = np.unique(event[1:-1][between & (event[1:-1] > 0)])
+        self.known[numbers] = True
+        self.has_text[numbers] = True  # of any length
 
 
 @dataclass
@@ -78,6 +88,8 @@ def scan(words: np.ndarray, shape: Shape) -> Found:
     found = Found(np.empty(0, np.int64))
     parts: List[np.ndarray] = [np.empty(0, np.int64)]
     place, chunk = 0, CHUNK
+    if shape.incomplete and size > 1:
+        shape.learn(words[_follow(steps, 0, size, CHUNK)[0] + 1])
     while 0 <= place < size - 1:
         chain, following = _follow(steps, place, size, chunk)
         bad = _first_bad(words, chain, shape)
@@ -168,7 +180,7 @@ def _true_end(words: np.ndarray, owner: int, shape: Shape) -> int:
         return -1
     first = owner + 2 + int(shape.need[event])
     last = owner + LONGEST if shape.has_text[event] else first
-    if first == len(words):
+    if first == len(words) and shape.whole:
         return first
     sense = _sense(words, first, min(last + 1, len(words) - 1), shape)
     return first + int(np.argmax(sense)) if sense.any() else -1

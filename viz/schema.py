@@ -48,6 +48,7 @@ class Schema:
     by_number: Dict[int, Event] = field(default_factory=dict)
     by_name: Dict[str, Event] = field(default_factory=dict)
     enums: Dict[str, Dict[int, str]] = field(default_factory=dict)
+    damaged: bool = False  # a line was left out: events may be missing here
 
     def event_name(self, number: int) -> str:
         event = self.by_number.get(int(number))
@@ -89,6 +90,7 @@ def parse(text: str) -> Tuple[Schema, List[str]]:
             warnings.append(f"schema line {number} is damaged and was left out: {error}")
     if not schema.by_number:
         raise SchemaError("the schema text defines no event")
+    schema.damaged = bool(warnings)
     warnings += _check_types(schema)
     return schema, warnings
 

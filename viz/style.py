@@ -57,7 +57,7 @@ class Theme:
 
 LIGHT = Theme("light", page="#ffffff", ink="#1b1f24", muted="#6a737d", line="#d0d7de",
               panel="#f6f8fa", good="#1a7f37", bad="#b3261e", warn="#8a5a00", guest="#0072b2",
-              nested="#c05000", known="#00805e", vms=VM_LIGHT)
+              nested="#b84c00", known="#00805e", vms=VM_LIGHT)
 DARK = Theme("dark", page="#14171b", ink="#e6e9ed", muted="#9aa4af", line="#3a424c",
              panel="#1d2228", good="#4cc26b", bad="#ff7b72", warn="#e0a84a", guest="#56b4e9",
              nested="#f28e4b", known="#2fc79a", vms=VM_DARK)

@@ -242,7 +242,7 @@ def _read_buffer(words: np.ndarray, buffer: header_page.Buffer, header: Header, 
                  warnings: List[str]) -> _Columns:
     first = buffer.off // 8
     own = words[first:first + buffer.used // 8]
-    found = scan.scan(own, scan.Shape(schema, buffer.cpu))
+    found = scan.scan(own, scan.Shape(schema, buffer.cpu, buffer.whole))
     places = found.positions
     tsc, moved = scan.order_times(own[places], header.clock_hz)
     name = f"CPU {buffer.cpu}"
