@@ -57,7 +57,7 @@ def save(line: Timeline, out_path: str, start: int, end: int, vms: Sequence[int]
     """Draw start..end of the VMs `vms` and all pCPUs into a file; its ending says how."""
     rows = {row.vm: row for row in sums.totals(line, start, end)}
     height = len(vms) * VM_H + len(line.pcpus) * CPU_H
-    with plt.rc_context(matplotlib_settings(T)):
+    with plt.rc_context({**matplotlib_settings(T), "text.parse_math": False}):
         ax, figure = _canvas(height, start, end)
         page = Page(line, ax, start, end, list(vms), rows, sums.edges(start, end, BUCKETS))
         y = 0.0
@@ -103,6 +103,7 @@ def _text(page: Page, x: float, y: float, text: str, **options) -> None:
     """Text at `x` inches from the plot's left edge."""
     part = x / (WIDTH - LEFT - RIGHT)
     options = {"fontsize": 7.5, "va": "top", **options}
+    text = words.printable(text)
     page.ax.text(part, y, text, transform=page.ax.get_yaxis_transform(), clip_on=False, **options)
 
 
@@ -126,7 +127,8 @@ def _vm_lane(page: Page, vm: int, y: float) -> None:
 def _states(page: Page, vm: int, y: float) -> None:
     lane, color = page.line.vms[vm], T.vm(vm)
     styles = {RUN: dict(color=color, hatch=vm_hatch(vm), ec=T.page if vm_hatch(vm) else color),
-              READY: dict(color=color, alpha=0.22), BLOCKED: dict(color=T.muted, alpha=0.5, part=0.3)}
+              READY: dict(color=color, alpha=0.22),
+              BLOCKED: dict(color=T.muted, alpha=0.5, part=0.3)}
     _bands(page, lane, styles, y, STATE_H, f"states of VM {vm}")
     _unknown(page, lane, UNKNOWN, y, STATE_H)
 
@@ -224,8 +226,8 @@ def _lifetime(page: Page, vm: int, y: float) -> None:
     ends = [m for m in marks if m.kind == "end"]
     for mark in ends[:MOST_ENDS]:
         late = mark.ns > page.start + 0.8 * (page.end - page.start)
-        page.ax.annotate(textwrap.shorten(mark.text, 40, placeholder="…"), (mark.ns, y + 0.09),
-                         (-2 if late else 2, 0), textcoords="offset points", fontsize=5.5,
+        text = textwrap.shorten(words.printable(mark.text), 40, placeholder="…")
+        page.ax.annotate(text, (mark.ns, y + 0.09), (-2 if late else 2, 0), textcoords="offset points", fontsize=5.5,
                          color=T.bad, ha="right" if late else "left", va="bottom")
     if len(ends) > MOST_ENDS:
         page.aggregated.append(f"words at all but the first {MOST_ENDS} ends of VM {vm}")
@@ -277,8 +279,8 @@ def _decisions(page: Page, cpu: int, y: float) -> None:
         room = np.diff(np.append(picks.ns[inside], page.end)) / (page.end - page.start)
         for i, wide in zip(inside.tolist(), room > WORD_ROOM):
             why = picks.why[i].lower().replace("_", " ") if wide else picks.why[i][0]
-            page.ax.text(picks.ns[i], y + CPU_Y - 0.02, why, fontsize=5, ha="left", va="bottom",
-                         color=T.muted)
+            page.ax.text(picks.ns[i], y + CPU_Y - 0.02, words.printable(why), fontsize=5,
+                         ha="left", va="bottom", color=T.muted)
     idle = page.line.pcpus[cpu].time_in(0, np.array([page.start, page.end]))
     lines = [f"idle {words.show_percent(float(np.diff(idle)[0]) / max(1, page.end - page.start))}",
              f"{len(inside):,} decisions, by reason:"]
@@ -291,9 +293,9 @@ def _panics(page: Page) -> None:
     for mark in page.line.marks:
         if mark.kind == "panic" and page.start <= mark.ns <= page.end:
             page.ax.axvline(mark.ns, color=T.bad, linewidth=1.2)
-            page.ax.annotate("panic: " + textwrap.shorten(mark.text, 60), (mark.ns, 0),
-                             (-3, 2), textcoords="offset points", ha="right", va="bottom",
-                             color=T.bad, fontsize=7)
+            text = "panic: " + textwrap.shorten(words.printable(mark.text), 60, placeholder="…")
+            page.ax.annotate(text, (mark.ns, 0), (-3, 2), textcoords="offset points", ha="right",
+                             va="bottom", color=T.bad, fontsize=7)
 
 
 def _title(page: Page) -> None:
@@ -309,7 +311,7 @@ def _title(page: Page) -> None:
     handles = [Patch(color=T.ink, label="run"), Patch(color=T.ink, alpha=0.22, label="ready"),
                Patch(color=T.muted, alpha=0.5, label="blocked"),
                Line2D([], [], color=T.bad, label="VM ended")]
-    handles += [Patch(color=words.exit_color(i, T), label=f"exit {reason}")
+    handles += [Patch(color=words.exit_color(i, T), label=words.printable(f"exit {reason}"))
                 for i, reason in enumerate(shown)]
     if len(page.line.reasons) > len(shown):
         handles.append(Patch(color=words.exit_color(99, T), label="other exits"))

@@ -80,6 +80,11 @@ def show_counts(counts: Dict[str, int], most: int = 3) -> str:
                      for word, n in items)
 
 
+def printable(text: str) -> str:
+    """A guest's or a damaged trace's text without what SVG forbids: control characters."""
+    return "".join(c if c.isprintable() or c in "\n\N{NO-BREAK SPACE}" else "?" for c in text)
+
+
 def asked_rule(line: Timeline) -> str:
     """How the requested shares come about, in words."""
     if len(set(line.weights.values())) > 1:

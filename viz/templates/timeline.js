@@ -49,7 +49,7 @@ class Page {
     fillTotals(byId("totals"), this.model, this.span);
     byId("aggregated").textContent = aggregated.length ? "Zoomed out: each pixel column of " +
       `${showTime((end - start) / this.plot.width, 3)} shows occupancy (states) or counts ` +
-      `(exits: logarithmic; ticks), nothing is left out: ${aggregated.join(", ")}.` : "";
+      `(exits: logarithmic; ticks), nothing is left out: ${grouped(aggregated)}.` : "";
     fillLegend(byId("legend"), this.model, this.plot.colors);
     document.documentElement.dataset.drawn = ++this.drawn || (this.drawn = 1);
   }
@@ -61,7 +61,8 @@ class Page {
     const whole = Math.max(1, model.end - model.start);
     const length = Math.min(whole, Math.max(Math.min(SHORTEST, whole), end - start));
     const middle = (start + end) / 2;
-    state.start = Math.min(Math.max(model.start, middle - length / 2), model.start + whole - length);
+    const latest = model.start + whole - length;
+    state.start = Math.min(Math.max(model.start, middle - length / 2), latest);
     state.end = state.start + length;
     if (length === whole) [state.start, state.end] = [model.start, model.start + whole];
     if (byId("filter-view").checked && !state.selection) this.filter();

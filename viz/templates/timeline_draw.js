@@ -3,8 +3,8 @@
 // so zooming out leaves nothing out. What was aggregated is returned, to be said.
 // No input is handled here.
 
-const LEFT = 128, RIGHT = 150, OVERVIEW = 22, AXIS = 26, VM_H = 92, CPU_H = 56;
-const STATE_Y = 8, STATE_H = 30, EXIT_Y = 43, EXIT_H = 20, TICK_Y = 67, TICK_H = 6, TICK_STEP = 7;
+const LEFT = 128, RIGHT = 150, OVERVIEW = 22, AXIS = 26, VM_H = 98, CPU_H = 56;
+const STATE_Y = 8, STATE_H = 30, EXIT_Y = 43, EXIT_H = 20, TICK_Y = 67, TICK_H = 7, TICK_STEP = 9;
 const CPU_Y = 18, CPU_BAR = 26, FEW = 3;   // FEW: pixels a mark needs to be drawn alone
 
 class Plot {
@@ -123,6 +123,8 @@ class Plot {
     const rough = (end - start) / Math.max(2, this.width / 130);
     const power = 10 ** Math.floor(Math.log10(rough));
     const step = Math.max(1, [1, 2, 5, 10].find(k => k * power >= rough) * power);
+    if (this.right > 100)
+      this.text("in view", LEFT + this.width + 12, OVERVIEW / 2, this.colors.muted, 10);
     for (let t = Math.ceil(start / step) * step; t <= end; t += step) {
       this.box(this.x(t), y - 5, 1, this.height - y, this.colors.line);
       const label = showTime(t, 1 + Math.ceil(Math.log10(Math.max(10, t / step * 10))));
@@ -331,6 +333,16 @@ class Plot {
     this.box(x - 7, top - 20, 14, 14, color);
     this.text(name, x, top - 13, this.colors.page, 10, "bold", "center");
   }
+}
+
+// ["states of VM 1", "states of VM 2"] -> "states of VM 1, 2"
+function grouped(items) {
+  const groups = new Map();
+  for (const item of items) {
+    const cut = item.lastIndexOf(" "), head = item.slice(0, cut);
+    groups.set(head, [...groups.get(head) ?? [], item.slice(cut + 1)]);
+  }
+  return [...groups].map(([head, numbers]) => `${head} ${numbers.join(", ")}`).join("; ");
 }
 
 function clip(text, most) {

@@ -134,7 +134,8 @@ class EventList {
     row.style.top = top + "px";
     row.setAttribute("role", "option");
     row.setAttribute("aria-selected", i === this.chosen);
-    const cells = [showTime(model.ns[i], 12), model.vm[i] ? `VM ${model.vm[i]}` : "host",
+    const ms = (model.ns[i] / 1e6).toLocaleString("en-US", {minimumFractionDigits: 6});
+    const cells = [ms + " ms", model.vm[i] ? `VM ${model.vm[i]}` : "host",
       `pCPU ${model.pcpu[i]}`, model.eventName(i), model.details(i)];
     for (const cell of cells) row.appendChild(document.createElement("span")).textContent = cell;
     row.title = model.facts.events[model.event[i]]?.doc ?? "";

@@ -25,7 +25,8 @@ function bindPointer(page) {
     page.pointer = null;
     byId("tip").hidden = true;
   });
-  canvas.addEventListener("dblclick", event => page.zoom(4, page.plot.timeAt(place(event).x), true));
+  canvas.addEventListener("dblclick",
+    event => page.zoom(4, page.plot.timeAt(place(event).x), true));
   canvas.addEventListener("wheel", event => turnWheel(page, event, place(event)),
     {passive: false});
 }

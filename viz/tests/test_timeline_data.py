@@ -1,0 +1,181 @@
+"""The timeline's lanes and totals, against values worked out by hand and by brute force."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Dict, List, Tuple
+
+import numpy as np
+import pytest
+
+from viz import timeline_data as data
+from viz import timeline_totals as sums
+from viz.tests.synth import TraceWriter, three_vms
+from viz.timeline_data import ABSENT, BLOCKED, LOST, NOBODY, READY, RUN, UNKNOWN, Timeline
+from viz.trace import load
+
+
+def small(path: Path, **options) -> TraceWriter:
+    """VM 1 runs 100..400 and 700..1000, VM 2 400..700; VM 2 is blocked 700..800."""
+    w = TraceWriter(path, **options)
+    w.emit("sched_start", ns=0, slice=300, name="rr")
+    w.emit("vm_create", vm=1, ns=0, args="ticker -- hz=100")
+    w.emit("vm_create", vm=2, ns=0, args="greedy")
+    w.emit("sched_pick", vm=1, ns=100, why="FIRST", until=400, runnable=2)
+    w.emit("exit", vm=1, ns=400, reason="HLT")
+    w.emit("sched_pick", vm=2, ns=400, prev=1, why="SLICE_END", until=700, runnable=2)
+    w.emit("timer_due", vm=1, ns=500, ticks=3, due=3, backlog=3)
+    w.emit("exit", vm=2, ns=700, reason="IO")
+    w.emit("sched_block", vm=2, ns=700, why="HLT")
+    w.emit("sched_pick", vm=1, ns=700, prev=2, why="BLOCKED", until=1000, runnable=1)
+    w.emit("timer_delivered", vm=1, ns=750, ticks=1, due=3, delivered=1, backlog=2)
+    w.emit("timer_dropped", vm=1, ns=760, ticks=2, due=3, delivered=1, discarded=2)
+    w.emit("sched_wake", vm=2, ns=800, why="INTERRUPT")
+    w.emit("exit", vm=1, ns=1000, reason="IO")
+    return w
+
+
+def line_of(writer: TraceWriter) -> Timeline:
+    return data.extract(load(str(writer.save())))
+
+
+def spans(lane: data.Lane) -> List[Tuple[int, int]]:
+    """(start, state) of each span that lasts."""
+    return [(int(a), int(s)) for a, b, s in zip(lane.edge, lane.edge[1:], lane.state) if b > a]
+
+
+def test_states_by_hand(tmp_path: Path) -> None:
+    line = line_of(small(tmp_path / "t"))
+    assert spans(line.vms[1]) == [(0, READY), (100, RUN), (400, READY), (700, RUN)]
+    assert spans(line.vms[2]) == [(0, READY), (400, RUN), (700, BLOCKED), (800, READY)]
+    assert spans(line.pcpus[0]) == [(0, NOBODY), (100, 1), (400, 2), (700, 1)]
+
+
+def test_totals_by_hand(tmp_path: Path) -> None:
+    line = line_of(small(tmp_path / "t"))
+    one, two = sums.totals(line, 0, 1000)
+    assert (one.run, one.ready, one.blocked) == (600, 400, 0)
+    assert (two.run, two.ready, two.blocked) == (300, 600, 100)
+    assert one.exits == {"IO": 1, "HLT": 1} and two.exits == {"IO": 1}
+    assert one.ticks == {"due": 3, "delivered": 1, "dropped": 2}
+    assert one.picks == {"FIRST": 1, "BLOCKED": 1} and two.picks == {"SLICE_END": 1}
+    assert (one.share, one.asked) == (0.6, 0.5)
+    assert one.error == pytest.approx(0.2) and two.error == pytest.approx(-0.4)
+
+
+def test_a_span_is_half_open_but_for_the_last_moment(tmp_path: Path) -> None:
+    line = line_of(small(tmp_path / "t"))
+    assert sums.totals(line, 400, 700)[0].exits == {"HLT": 1}
+    assert sums.totals(line, 100, 400)[0].exits == {}
+    assert sums.totals(line, 700, 1000)[0].exits == {"IO": 1}
+    part = sums.totals(line, 300, 750)[0]
+    assert (part.run, part.ticks["due"], part.ticks["delivered"]) == (150, 3, 0)
+
+
+def test_a_vm_asks_only_while_it_exists(tmp_path: Path) -> None:
+    w = small(tmp_path / "t")
+    w.emit("vm_end", vm=1, ns=1000, how="EXITED", why="done")
+    w.emit("sched_pick", vm=2, ns=1000, prev=1, why="ENDED")
+    w.emit("note", ns=2000)
+    one, two = sums.totals(line_of(w), 0, 2000)
+    assert one.asked == pytest.approx(500 / 2000) and two.asked == pytest.approx(1500 / 2000)
+    assert sums.totals(line_of(w), 1500, 2000)[0].error is None
+
+
+@pytest.mark.parametrize("scheduler, asked", [("credit", [0.75, 0.25]), ("rr", [0.5, 0.5])])
+def test_weights_count_where_the_scheduler_has_them(tmp_path: Path, scheduler: str,
+                                                    asked: List[float]) -> None:
+    w = TraceWriter(tmp_path / "t")
+    w.emit("sched_start", ns=0, name=scheduler)
+    w.emit("vm_create", vm=1, args="a weight=768 -- weight=1")
+    w.emit("vm_create", vm=2, args="b")
+    w.emit("sched_pick", vm=1, ns=0)
+    w.emit("note", ns=1000)
+    assert [row.asked for row in sums.totals(line_of(w), 0, 1000)] == asked
+
+
+def test_two_pcpus_run_two_vms_at_once(tmp_path: Path) -> None:
+    w = TraceWriter(tmp_path / "t", cpus=2)
+    for vm in (1, 2, 3):
+        w.emit("vm_create", vm=vm, ns=0, args=f"guest{vm}")
+    w.emit("sched_pick", vm=1, pcpu=0, ns=0)
+    w.emit("sched_pick", vm=2, pcpu=1, ns=0)
+    w.emit("sched_pick", vm=3, pcpu=0, ns=500, prev=1)
+    w.emit("sched_pick", vm=0, pcpu=1, ns=900, prev=2)
+    w.emit("note", pcpu=0, ns=1000)
+    line = line_of(w)
+    rows = sums.totals(line, 0, 1000)
+    assert [row.run for row in rows] == [500, 900, 500]
+    assert [row.share for row in rows] == [0.25, 0.45, 0.25]
+    assert all(row.asked == pytest.approx(1 / 3) for row in rows)
+    assert sums.idle_time(line, 0, 1000) == 100
+
+
+def test_what_follows_dropped_records_is_unknown(tmp_path: Path) -> None:
+    w = small(tmp_path / "t")
+    w.emit("panic", ns=5000, message="out of frames")
+    w.dropped[0] = 7
+    line = line_of(w)
+    assert spans(line.vms[1])[-1] == (1000, UNKNOWN)
+    assert spans(line.pcpus[0])[-1] == (1000, LOST)
+    assert sums.totals(line, 0, 5000)[0].run == 600
+    assert [(m.kind, m.ns, m.text) for m in line.marks][-1] == ("panic", 5000, "out of frames")
+
+
+def test_a_vm_without_creation_is_there_from_its_first_record(tmp_path: Path) -> None:
+    w = TraceWriter(tmp_path / "t")
+    w.emit("note", ns=0)
+    w.emit("sched_pick", vm=4, ns=10)
+    w.emit("sched_pick", vm=0, ns=30, prev=4, why="IDLE")
+    w.emit("note", ns=50)
+    assert spans(line_of(w).vms[4]) == [(0, ABSENT), (10, RUN), (30, READY)]
+
+
+def brute_force(trace, start: int, end: int) -> Dict[int, Dict[str, int]]:
+    """Times in state by stepping through the records, with no array in sight."""
+    vms: Dict[int, Dict[str, int]] = {}
+    base: Dict[int, str] = {}
+    running, now = 0, trace.t0
+    for i in range(len(trace)):
+        record = trace.record(i)
+        for vm, state in base.items():
+            state = "run" if vm == running else state
+            overlap = min(end, record["ns"]) - max(start, now)
+            vms.setdefault(vm, dict(run=0, ready=0, blocked=0, absent=0))[state] += max(0, overlap)
+        now, vm = record["ns"], record["vm"]
+        change = {"vm_create": "ready", "vm_end": "absent", "sched_block": "blocked",
+                  "sched_wake": "ready"}.get(record["event"])
+        if change:
+            base[vm] = change
+        if record["event"] == "sched_pick":
+            running = vm
+    return vms
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_totals_equal_brute_force(tmp_path: Path, seed: int) -> None:
+    rng = random.Random(seed)
+    path = three_vms(tmp_path / "t", ms=60, slice_ms=rng.choice([1, 3, 10]),
+                     quantum_us=rng.choice([170, 400]), sleeps=bool(seed % 2), seed=seed)
+    trace = load(str(path))
+    line = data.extract(trace)
+    for _ in range(4):
+        start, end = sorted(rng.sample(range(line.start, line.end), 2))
+        expected = brute_force(trace, start, end)
+        for row in sums.totals(line, start, end):
+            want = expected[row.vm]
+            assert (row.run, row.ready, row.blocked) == (want["run"], want["ready"],
+                                                         want["blocked"])
+
+
+def test_buckets_leave_nothing_out(tmp_path: Path) -> None:
+    line = data.extract(load(str(three_vms(tmp_path / "t", ms=40, slice_ms=1, sleeps=True))))
+    at = sums.edges(line.start, line.end, 37)
+    for row in sums.totals(line, line.start, line.end):
+        parts = sums.occupancy(line.vms[row.vm], [RUN, READY, BLOCKED], at) * np.diff(at)
+        assert parts.sum(axis=1) == pytest.approx([row.run, row.ready, row.blocked])
+        exits = sums.counts(line.exits, row.vm, len(line.reasons), at).sum(axis=1)
+        assert exits.tolist() == [row.exits.get(reason, 0) for reason in line.reasons]
+        ticks = sums.counts(line.ticks, row.vm, 3, at).sum(axis=1)
+        assert ticks.tolist() == list(row.ticks.values())
