@@ -1,6 +1,7 @@
 /*
- * printf's formatting, the part that the kernel needs: %d %u %x %lu %lx %llu
- * %llx %p %s %c %% with a width, 0 and - flags, and a precision for %s.
+ * printf's formatting, the part that the kernel needs: %d %u %x %p %s %c %%,
+ * with l, ll or z, a width, the flags 0 and -, and a precision for %s (which
+ * then need not end in a zero). Width and precision may be *.
  */
 #ifndef KERNEL_FORMAT_H
 #define KERNEL_FORMAT_H

@@ -26,16 +26,26 @@
 #define PTE_NX       (1ull << 63)
 #define PTE_ADDR     0x000ffffffffff000ull
 
-/* How the guest's own paging is set: its control registers as it sees them. */
+/* Error codes of a page fault, and what a nested fault's adds (EXITINFO1). */
+#define PF_P         (1ull << 0)
+#define PF_W         (1ull << 1)
+#define PF_U         (1ull << 2)
+#define PF_RSVD      (1ull << 3)
+#define PF_I         (1ull << 4)
+#define NPF_FINAL    (1ull << 32) /* while translating the final gPA */
+#define NPF_IN_WALK  (1ull << 33) /* while looking for a guest table */
+
+/* How the guest's own paging is set: its control registers as it sees them.
+ * Of rflags only AC counts, which suspends SMAP. */
 struct guest_paging {
-    u64 cr0, cr3, cr4, efer;
+    u64 cr0, cr3, cr4, efer, rflags;
 };
 enum paging_mode paging_mode(const struct guest_paging *);
 
 struct walk_ref {
     u8 n;            /* from 1 */
     u8 dim;          /* enum walk_dim */
-    u8 level;        /* 4 to 1 */
+    u8 level;        /* 4 to 1; 5 with LA57 */
     u8 serves;       /* see formats.md 1.4 */
     hpa_t table;
     u16 index;
@@ -55,11 +65,14 @@ struct walk {
     struct walk_ref ref[WALK_MAX_REFS];
     enum walk_fault fault;
     u8 fault_dim, fault_level;
-    u32 error;       /* page-fault error code, or the nested fault's */
+    u64 error;       /* page-fault error code (PF_), or the nested fault's */
     gpa_t gpa;       /* valid when the guest dimension succeeded */
     hpa_t hpa;       /* valid when fault is FAULT_NONE */
     u64 guest_size, nested_size; /* page sizes, 0 if unpaged or not known */
 };
+
+/* Begin a walk: all zero but the references, of which there are none yet. */
+void walk_init(struct walk *, enum paging_mode, gva_t, u8 access);
 
 /* gVA -> gPA through the guest's tables only, each table found by its memory
  * slot. On a fault fault_dim is DIM_GUEST and error the #PF code; a table
@@ -67,18 +80,20 @@ struct walk {
 enum walk_fault walk_guest(const struct guestmem *, const struct guest_paging *, gva_t, u8 access,
                            bool set_ad, struct walk *);
 
-/* gPA -> hPA through a nested table (NPT format, 4 levels). */
+/* gPA -> hPA through a nested table (NPT format, 4 levels). Appends to a walk
+ * that walk_init() began. Nested accesses are user accesses (15.25.5). */
 enum walk_fault walk_nested(hpa_t root, gpa_t, u8 access, u8 serves, struct walk *);
 
 /* Both composed: what the processor does at a TLB miss of a guest with nested
- * paging. Guest tables are read at the hPA that the nested walk gives. */
+ * paging. Guest tables are read at the hPA that the nested walk gives; being
+ * looked for, they count as written (15.25.6). Nothing is changed. */
 enum walk_fault walk_2d(hpa_t nroot, const struct guest_paging *, gva_t, u8 access, struct walk *);
 
 /* Write the walk to the trace: begin, one record a reference, end. */
 void walk_trace(u16 vm, u8 vcpu, const struct walk *, const struct guest_paging *,
                 enum walk_kind, enum walk_cause);
 
-/* The reason in words, for messages. */
+/* The reason in words, for messages: completes "the access failed: ...". */
 const char *walk_fault_words(enum walk_fault);
 
 #endif

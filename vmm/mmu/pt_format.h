@@ -1,0 +1,65 @@
+/*
+ * Page-table formats as data: one array of levels each, from the root down.
+ * What walks them (descend.c) and what builds them (npt.c) is the same code for
+ * all. Another format, EPT for one, is another table here.
+ *
+ * It reads no memory and judges no access. Sources: AMD64 Manual vol. 2
+ * (24593), 5.2 (32-bit and PAE), 5.3 (long mode), 15.25.5 (nested).
+ */
+#ifndef VMM_MMU_PT_FORMAT_H
+#define VMM_MMU_PT_FORMAT_H
+
+#include "kernel/trace.h"
+#include "kernel/types.h"
+
+#define PT_MAX_LEVELS 5
+
+struct pt_level {
+    u8 level;      /* 5 to 1 */
+    u8 shift;      /* the lowest address bit that indexes it: log2 of its pages */
+    u8 bits;       /* how many do */
+    bool maps;     /* an entry with the large bit maps a page; level 1 always does */
+    bool rights;   /* entries have W, U, A (a PAE page-directory pointer has none) */
+    u64 zero;      /* bits that must be 0 in a present entry */
+    u64 zero_page; /* and those that must be 0 if it maps a page */
+};
+
+struct pt_format {
+    const char *name;
+    u8 levels;
+    u8 width;          /* bytes of an entry */
+    u8 canonical_bits; /* addresses are sign-extended from there; 0: they are not */
+    u64 root_mask;     /* the table's address in CR3 */
+    /* What the bits of an entry are here; 0: there is none. */
+    u64 present, write, user, no_exec, accessed, dirty, large;
+    u64 table;         /* bits of an entry that points to another table */
+    struct pt_level level[PT_MAX_LEVELS];
+};
+
+extern const struct pt_format pt_legacy32, pt_pae, pt_long4, pt_long5, pt_npt;
+
+/* Of this processor: entry bits from here to 51 must be 0. 40 until set; the
+ * VMM takes it from CPUID 80000008h. */
+extern u8 pt_phys_bits;
+
+/* The format of a paging mode; NULL for PAGING_OFF. */
+const struct pt_format *pt_format_of(enum paging_mode);
+
+static inline u32 pt_index(const struct pt_level *l, u64 addr)
+{
+    return (u32)(addr >> l->shift) & ((1u << l->bits) - 1);
+}
+static inline u64 pt_page_size(const struct pt_level *l)
+{
+    return 1ull << l->shift;
+}
+/* Bits low to high, both included. */
+#define PT_BITS(low, high) ((~0ull >> (63 - (high))) & (~0ull << (low)))
+
+bool pt_is_page(const struct pt_format *, const struct pt_level *, u64 entry, bool pse);
+/* Where a present entry points: the next table, or its page's first byte. */
+u64 pt_target(const struct pt_format *, const struct pt_level *, u64 entry, bool is_page);
+/* The bits that must be 0 in this entry. */
+u64 pt_reserved(const struct pt_format *, const struct pt_level *, bool is_page, bool nxe);
+
+#endif
