@@ -100,8 +100,15 @@ def build(bundle: Bundle) -> bytes:
         raise BundleError("size", f"the guests take {size} bytes, at most {MAX_SIZE} fit")
     _put_header(head, bundle, size)
     whole = head + bytes(start - len(head)) + body
-    _put_number(whole, 0, _HEADER["crc"], zlib.crc32(whole), "crc")
+    seal(whole)
     return bytes(whole)
+
+
+def seal(raw: bytearray) -> None:
+    """Make the CRC fit the other bytes."""
+    crc = _HEADER["crc"]
+    _put_number(raw, 0, crc, 0, "crc")
+    _put_number(raw, 0, crc, zlib.crc32(raw), "crc")
 
 
 def parse(raw: bytes) -> Bundle:

@@ -30,6 +30,13 @@ def test_what_is_written_is_read_back(wanted):
     assert len(raw) % 4096 == 0
 
 
+def test_the_crc_is_that_of_zlib_with_its_field_as_0():
+    raw = bytearray(bundle.build(example()))
+    found = int.from_bytes(raw[16:20], "little")
+    raw[16:20] = bytes(4)
+    assert found == zlib.crc32(raw)
+
+
 def example() -> Bundle:
     return Bundle(1, 2, 3, "qemu-svm", "sched=rr", "abcdef",
                   (Image("one", "-- x", b"a" * 5000), Image("two", "", b"b" * 10)))
@@ -40,8 +47,7 @@ def patched(offset: int, data: bytes, keep_crc: bool = False) -> bytes:
     raw = bytearray(bundle.build(example()))
     raw[offset:offset + len(data)] = data
     if not keep_crc:
-        raw[16:20] = bytes(4)
-        raw[16:20] = zlib.crc32(raw).to_bytes(4, "little")
+        bundle.seal(raw)
     return bytes(raw)
 
 

@@ -1,0 +1,275 @@
+"""Holds the code to handouts/formats.md: its tables are parsed here and compared.
+
+Both sides of each format are asked: Python by its tables, C by a compiled
+program (clib.py).  Where both read the same input, they must agree on it.
+"""
+from __future__ import annotations
+
+import ctypes
+import json
+import re
+import struct
+from pathlib import Path
+from typing import Dict, List
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from grader import args, bundle, collect, progress, run
+from grader.plan import ROOT
+from grader.tests import clib
+from grader.tests.test_bundle import example
+from viz import header as viz_header
+
+PAGE = (ROOT / "handouts" / "formats.md").read_text()
+ERANGE = 34
+
+
+def tables(section: str) -> List[List[Dict[str, str]]]:
+    """The tables under a heading: a list of rows each, a row by its columns' names."""
+    body = re.search(rf"^#+ {re.escape(section)}\b[^\n]*\n(.*?)(?=^#+ |\Z)", PAGE, re.M | re.S)
+    assert body, f"no section {section}"
+    found: List[List[Dict[str, str]]] = []
+    titles: List[str] = []
+    for line in body[1].splitlines():
+        cells = [cell.strip() for cell in line.strip().strip("|").split("|")]
+        if not line.startswith("|"):
+            titles = []
+        elif not titles:
+            titles = cells
+            found.append([])
+        elif not set(line) <= set("|-: "):
+            found[-1].append(dict(zip(titles, cells)))
+    return found
+
+
+def places(rows: List[Dict[str, str]]) -> Dict[str, List[int]]:
+    """Field -> [offset, size] of a structure's table."""
+    return {row["field"]: [int(row["offset"]), int(row["size"])] for row in rows}
+
+
+HEADER, = tables("1.1 Header")
+BUNDLE, ENTRY = tables("2. The bundle")
+VM_ARGUMENTS, OPTIONS = tables("4. Arguments")
+PORTS, COMMANDS = tables("5. The test port")
+RUN_JSON, = tables("6. run.json")
+
+
+def test_the_page_was_understood():
+    assert [len(t) for t in (HEADER, BUNDLE, ENTRY, VM_ARGUMENTS, OPTIONS, PORTS, COMMANDS)] \
+        == [14, 11, 5, 9, 7, 5, 9]
+    for table in (HEADER, BUNDLE, ENTRY):
+        end = 0
+        for offset, size in places(table).values():
+            assert offset == end, "the table has a gap or an overlap"
+            end = offset + size
+
+
+# --- The bundle ------------------------------------------------------------------
+
+def test_bundle_in_python():
+    for fields, rows in ((bundle.HEADER, BUNDLE), (bundle.ENTRY, ENTRY)):
+        assert {f.name: [f.offset, f.size] for f in fields} == places(rows)
+    assert bundle.HEADER_SIZE == 584 + 40 and bundle.ENTRY_SIZE == 64 + 512
+    assert f"from offset {bundle.HEADER_SIZE}, one entry of {bundle.ENTRY_SIZE} bytes" in PAGE
+    assert f"`{bundle.MAGIC.decode()}`" in PAGE and bundle.MAX_GUESTS == 15
+    assert bundle.MAX_SIZE == 64 << 20
+
+
+def test_bundle_in_c(tmp_path):
+    for struct_name, rows in (("bundle", BUNDLE), ("bundle_guest", ENTRY)):
+        wanted = places(rows)
+        assert clib.layout(tmp_path, "kernel/bundle.h", struct_name, list(wanted)) == wanted
+    sizes = ["sizeof(struct bundle)", "sizeof(struct bundle_guest)", "BUNDLE_MAX_SIZE",
+             "BUNDLE_MAX_GUESTS", "BUNDLE_VERSION"]
+    found = clib.values(tmp_path, ["kernel/bundle.h"], sizes)
+    assert list(found.values()) == [bundle.HEADER_SIZE, bundle.ENTRY_SIZE, bundle.MAX_SIZE,
+                                    bundle.MAX_GUESTS, bundle.VERSION]
+
+
+@pytest.fixture(scope="module")
+def kernel_bundle(tmp_path_factory) -> ctypes.CDLL:
+    folder = tmp_path_factory.mktemp("bundle")
+    lib = clib.library(folder, ["kernel/bundle.c", "kernel/format.c"])
+    lib.bundle_check.restype = ctypes.c_char_p
+    lib.bundle_check.argtypes = [ctypes.c_char_p, ctypes.c_uint64]
+    return lib
+
+
+def fault_in_c(lib: ctypes.CDLL, raw: bytes) -> str:
+    """The field that the kernel finds wrong, '' if none."""
+    said = lib.bundle_check(raw, len(raw))
+    return said.decode().split(":")[0] if said else ""
+
+
+def fault_in_python(raw: bytes) -> str:
+    try:
+        bundle.parse(raw)
+    except bundle.BundleError as error:
+        return error.field
+    return ""
+
+
+WORDS = [0, 1, 15, 16, 624, 4096, 4097, 8192, 12288, 20480, 1 << 20, 1 << 31, 0xfffff000,
+         0xffffffff]
+
+
+@settings(max_examples=400)
+@given(st.lists(st.tuples(st.integers(0, 624 // 4 + 2 * 576 // 4), st.sampled_from(WORDS)),
+                max_size=3), st.booleans(), st.integers(0, 40))
+def test_both_sides_refuse_the_same_bundles(kernel_bundle, changes, crc_fits, cut):
+    raw = bytearray(bundle.build(example()))
+    for place, value in changes:
+        raw[4 * place:4 * place + 4] = value.to_bytes(4, "little")
+    if crc_fits:
+        bundle.seal(raw)
+    whole = bytes(raw[:len(raw) - (cut if cut > 30 else 0)])
+    assert fault_in_c(kernel_bundle, whole) == fault_in_python(whole)
+
+
+# --- The trace -------------------------------------------------------------------
+
+def test_trace_header_in_c(tmp_path):
+    wanted = places(HEADER)
+    found = clib.layout(tmp_path, "kernel/trace_format.h", "trace_header", list(wanted))
+    assert found == wanted
+    record = clib.values(tmp_path, ["kernel/trace_format.h"], [
+        "offsetof(struct trace_record, tsc)", "offsetof(struct trace_record, tag)",
+        "offsetof(struct trace_record, payload)", "TRACE_BASE", "TRACE_MAX_CPUS"])
+    assert list(record.values()) == [0, 8, 16, 0x10000000, 8]
+    assert "`0x10000000`" in PAGE
+    buffer = clib.layout(tmp_path, "kernel/trace_format.h", "trace_buffer",
+                         ["off", "size", "used", "dropped"])
+    assert "eight times 32 bytes: u64 off, size, used, dropped" in PAGE
+    assert buffer == {"off": [0, 8], "size": [8, 8], "used": [16, 8], "dropped": [24, 8]}
+
+
+def page_by_the_table(**values: object) -> bytes:
+    """A trace's first page, written by the handout's table alone."""
+    page = bytearray(4096)
+    for name, (offset, size) in places(HEADER).items():
+        value = values.pop(name)
+        raw = value if isinstance(value, bytes) else int(str(value)).to_bytes(size, "little")
+        page[offset:offset + len(raw)] = raw
+    assert not values
+    return bytes(page)
+
+
+def test_trace_header_in_python(tmp_path):
+    schema = b"nestling-schema 1\nevent 1 trace_start pcpus:dec | begin\n"
+    record = struct.pack("<QHHBBBBQ", 1005, 1, 0, 0, 0, 1, 0, 7)
+    page = page_by_the_table(
+        magic=b"NESTTRC1", version=1, cpus=1, size=65536, clock_hz=10**9, tsc_base=1000,
+        nonce=2**64 - 3, seed=9, schema_off=4096, schema_size=len(schema), build_id=b"abc",
+        platform=b"qemu-svm", cmdline=b"slice=1ms", cpu=struct.pack("<4Q", 8192, 8192, 24, 0))
+    memory = tmp_path / "memory.bin"
+    offset = 1 << 16
+    memory.write_bytes(bytes(offset) + (page + schema).ljust(8192, b"\0") + record + bytes(8000))
+    trace = tmp_path / "trace.bin"
+    assert collect.extract_trace(memory, offset, trace) == 8192 + 24 == trace.stat().st_size
+    header, warnings = viz_header.read(str(trace))
+    assert not warnings
+    assert (header.nonce, header.seed, header.tsc_base, header.build_id, header.platform,
+            header.cmdline) == (2**64 - 3, 9, 1000, "abc", "qemu-svm", "slice=1ms")
+    assert (header.buffers[0].off, header.buffers[0].used) == (8192, 24)
+    tail = progress.Tail(memory, offset)
+    assert tail.update() and (tail.records, tail.virtual_ns) == (1, 5)
+
+
+def test_a_live_reader_stops_at_half_a_record_and_goes_on(tmp_path):
+    whole = struct.pack("<QHHBBBBQ", 2000, 1, 0, 0, 0, 1, 0, 7)
+    half = struct.pack("<QHHBBBBQ", 3000, 0, 0, 0, 0, 0, 0, 7)
+    done = struct.pack("<QHHBBBBQ", 3000, 1, 0, 0, 0, 1, 0, 7)
+    path = tmp_path / "memory.bin"
+
+    def write(records: bytes, used: int) -> None:
+        page = page_by_the_table(
+            magic=b"NESTTRC1", version=1, cpus=1, size=65536, clock_hz=500_000_000, tsc_base=1000,
+            nonce=0, seed=0, schema_off=4096, schema_size=1, build_id=b"", platform=b"",
+            cmdline=b"", cpu=struct.pack("<4Q", 8192, 8192, used, 0))
+        path.write_bytes(page.ljust(8192, b"\0") + records.ljust(8192, b"\0"))
+
+    tail = progress.Tail(path, 0)
+    assert not tail.update()
+    write(whole + half, 48)
+    assert tail.update() and (tail.records, tail.virtual_ns) == (1, 2000)
+    write(whole + done, 48)
+    assert tail.update() and (tail.records, tail.virtual_ns) == (2, 4000)
+    assert tail.update() and tail.records == 2
+
+
+# --- Arguments -------------------------------------------------------------------
+
+@pytest.mark.parametrize("table, rows, key", [
+    (args.VM_ARGUMENTS, VM_ARGUMENTS, "VM argument"), (args.MACHINE_OPTIONS, OPTIONS, "option")])
+def test_arguments_in_python(table, rows, key):
+    wanted = [(row[key], row["values"], row["default"]) for row in rows]
+    assert [(each.name, each.values, each.default) for each in table] == wanted
+
+
+@pytest.fixture(scope="module")
+def kernel_args(tmp_path_factory) -> ctypes.CDLL:
+    return clib.library(tmp_path_factory.mktemp("args"), ["kernel/args.c"])
+
+
+NUMBERS = st.from_regex(r"(0x)?[0-9a-fA-F]{0,21}(ns|us|ms|s|[kKMG]?)[ -~]?", fullmatch=True)
+
+
+@settings(max_examples=600)
+@given(NUMBERS, st.sampled_from(["number", "size", "time"]))
+def test_both_sides_read_the_same_numbers(kernel_args, text, kind):
+    value = ctypes.c_uint64(0)
+    raw = text.encode()
+    function = getattr(kernel_args, f"args_{kind}")
+    function.argtypes = [clib.Word, ctypes.POINTER(ctypes.c_uint64)]
+    result = function(clib.Word(raw, len(raw)), ctypes.byref(value))
+    try:
+        wanted = {"number": args.parse_number, "size": args.parse_size,
+                  "time": args.parse_time}[kind](text)
+    except args.ArgError:
+        assert result < 0 and result != -ERANGE
+        return
+    if wanted >= 1 << 64:
+        assert result == -ERANGE
+    else:
+        assert (result, value.value) == (0, wanted)
+
+
+# --- The test port and the end ------------------------------------------------------
+
+def test_test_port_of_the_guests(tmp_path):
+    names = [f"TESTPORT_{row['name']}" for row in COMMANDS]
+    found = clib.values(tmp_path, ["guests/lib/testport.h"], [*names, "TESTPORT_BASE",
+                                                             "TESTPORT_ID"])
+    assert [found[name] for name in names] == [int(row["command"]) for row in COMMANDS]
+    assert found["TESTPORT_BASE"] == int(PORTS[0]["port"], 16)
+    assert hex(found["TESTPORT_ID"]) in PAGE
+    ports = [int(port, 16) for row in PORTS for port in row["port"].split(",")]
+    assert ports == [found["TESTPORT_BASE"] + 4 * i for i in range(9)]
+
+
+def test_status_words(tmp_path):
+    text = re.search(r"exit status on its way out: (.*?)\. `isa", PAGE, re.S)[1]
+    numbers = [int(word) for word in re.findall(r"\b(\d) ", text)]
+    names = ["STATUS_ENDED", "STATUS_FAILED", "STATUS_TIME", "STATUS_REFUSED", "STATUS_PANIC"]
+    found = clib.values(tmp_path, ["kernel/hostexit.h"], names)
+    assert list(found.values()) == numbers == [getattr(run, name) for name in names]
+
+
+def test_run_json_has_the_fields_of_the_page(fake_run: Path):
+    said = json.loads((fake_run / "run.json").read_text())
+    named = [field for row in RUN_JSON for field in row["field"].split(", ")]
+    assert list(said) == named
+    meaning = {row["field"]: row["meaning"] for row in RUN_JSON}
+    assert list(said["vms"][0]) == re.search(r"\{(.*)\}", meaning["vms"])[1].split(", ")
+    assert list(said["trace"]) == re.search(r"\{(.*)\}", meaning["trace"])[1].split(", ")
+    assert f"`{said['exit_reason']}`" in meaning["exit_reason"]
+
+
+@pytest.fixture
+def fake_run(tmp_path: Path) -> Path:
+    from grader.tests.test_run_cli import Cli
+    cli = Cli(tmp_path)
+    assert cli.run("refused").returncode == 2
+    return cli.out
