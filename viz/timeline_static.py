@@ -25,7 +25,7 @@ from viz import timeline_style as words  # noqa: E402
 from viz import timeline_totals as sums  # noqa: E402
 from viz.style import LIGHT, matplotlib_settings, vm_hatch  # noqa: E402
 from viz.timeline_data import (ABSENT, BLOCKED, LOST, NOBODY, READY, RUN, TICKS,  # noqa: E402
-                               UNKNOWN, Lane, Timeline)
+                               UNKNOWN, Lane, Mark, Timeline)
 
 WIDTH, LEFT, RIGHT = 12.0, 1.45, 2.75  # inches
 TOP, BELOW, VM_H, CPU_H = 0.85, 0.35, 1.12, 0.74
@@ -34,8 +34,8 @@ EXIT_Y, EXIT_H = 0.46, 0.24
 TICK_Y, TICK_H, TICK_STEP = 0.74, 0.085, 0.105
 CPU_Y, CPU_BAR = 0.20, 0.34
 BUCKETS = 1000
-MOST_SPANS, MOST_MARKS, MOST_ENDS = 700, 250, 12
-MOST_LETTERS, WORD_ROOM = 110, 0.062  # room: of the width, for a reason in full
+MOST_SPANS, MOST_MARKS, MOST_LETTERS = 700, 250, 110
+WORD_ROOM, LETTER_ROOM = 0.062, 0.0062  # of the width: for a reason in full, for a letter
 T = LIGHT
 
 
@@ -223,14 +223,23 @@ def _lifetime(page: Page, vm: int, y: float) -> None:
         places = np.unique(((at - page.start) * BUCKETS // max(1, page.end - page.start)))
         page.ax.vlines(page.start + places * (page.end - page.start) / BUCKETS, y + 0.03,
                        y + VM_H - 0.06, color=color, linewidth=0.8, clip_on=False)
-    ends = [m for m in marks if m.kind == "end"]
-    for mark in ends[:MOST_ENDS]:
-        late = mark.ns > page.start + 0.8 * (page.end - page.start)
+    _end_words(page, vm, [m for m in marks if m.kind == "end"], y)
+
+
+def _end_words(page: Page, vm: int, ends: List[Mark], y: float) -> None:
+    """How each end came about, where the words do not cover those before."""
+    free, span = page.start, page.end - page.start
+    for mark in ends:
         text = textwrap.shorten(words.printable(mark.text), 40, placeholder="…")
-        page.ax.annotate(text, (mark.ns, y + 0.09), (-2 if late else 2, 0), textcoords="offset points", fontsize=5.5,
-                         color=T.bad, ha="right" if late else "left", va="bottom")
-    if len(ends) > MOST_ENDS:
-        page.aggregated.append(f"words at all but the first {MOST_ENDS} ends of VM {vm}")
+        width = span * LETTER_ROOM * len(text)
+        late = mark.ns + width > page.end
+        left = mark.ns - width if late else mark.ns
+        if left < free:
+            continue
+        free = left + width
+        page.ax.annotate(text, (mark.ns, y + 0.09), (-2 if late else 2, 0),
+                         textcoords="offset points", fontsize=5.5, color=T.bad,
+                         ha="right" if late else "left", va="bottom")
 
 
 def _vm_margin(page: Page, vm: int, y: float) -> None:
@@ -290,12 +299,10 @@ def _decisions(page: Page, cpu: int, y: float) -> None:
 
 
 def _panics(page: Page) -> None:
+    """Their words stand among the notes below."""
     for mark in page.line.marks:
         if mark.kind == "panic" and page.start <= mark.ns <= page.end:
             page.ax.axvline(mark.ns, color=T.bad, linewidth=1.2)
-            text = "panic: " + textwrap.shorten(words.printable(mark.text), 60, placeholder="…")
-            page.ax.annotate(text, (mark.ns, 0), (-3, 2), textcoords="offset points", ha="right",
-                             va="bottom", color=T.bad, fontsize=7)
 
 
 def _title(page: Page) -> None:

@@ -102,13 +102,14 @@ def subtitle(line: Timeline) -> str:
 
 def caveats(line: Timeline) -> List[str]:
     """What the trace lacks: for the picture, so nobody takes a part for the whole."""
-    result = []
+    result = [f"panic at {show_time(mark.ns, 9)}: {mark.text}"
+              for mark in line.marks if mark.kind == "panic"]
     if line.trace.dropped:
-        result.append(f"{line.trace.dropped:,} records did not fit the trace buffer; what happened "
-                      "after it was full is unknown")
+        result.append(f"{line.trace.dropped:,} records did not fit the trace buffer: the lanes "
+                      "are unknown from the moment at which it was full")
     if not len(line.picks.ns):
         result.append("no scheduling decision in this trace: run, ready and pCPU lanes are empty")
-    return result + list(line.trace.warnings)
+    return result + [w for w in line.trace.warnings if "was full" not in w]
 
 
 def listed(words: Iterable[str]) -> str:

@@ -101,6 +101,24 @@ class Plot {
     return vm ? this.colors.vms[(vm - 1) % this.colors.vms.length] : this.colors.muted;
   }
 
+  // What fills the VM's spans: past the last colour they repeat with a hatch.
+  vmFill(vm) {
+    const color = this.vmColor(vm), round = Math.ceil(vm / this.colors.vms.length);
+    if (round < 2) return color;
+    const tile = document.createElement("canvas"), side = Math.max(4, 14 - 4 * round);
+    tile.width = tile.height = side;
+    const pen = tile.getContext("2d");
+    pen.fillStyle = color;
+    pen.fillRect(0, 0, side, side);
+    pen.strokeStyle = this.colors.page;
+    for (const x of [-side, 0, side]) {
+      pen.moveTo(x, side);
+      pen.lineTo(x + side, 0);
+    }
+    pen.stroke();
+    return this.context.createPattern(tile, "repeat");
+  }
+
   overview() {
     const {model} = this, span = Math.max(1, model.end - model.start), n = Math.floor(this.width);
     this.text("whole trace", LEFT - 8, OVERVIEW / 2, this.colors.muted, 10, "", "right");
@@ -140,7 +158,7 @@ class Plot {
     this.text(`VM ${row.vm}`, 10, y + STATE_Y + 7, color, 13, "bold");
     this.text(clip(row.name, 11), 10, y + STATE_Y + 24);
     this.text("exits", LEFT - 8, y + EXIT_Y + EXIT_H / 2, this.colors.muted, 9, "", "right");
-    const styles = [[RUN, color, 1, 1], [READY, color, 0.25, 1],
+    const styles = [[RUN, this.vmFill(row.vm), 1, 1], [READY, color, 0.25, 1],
       [BLOCKED, this.colors.muted, 0.55, 0.3]];
     this.lane(row.lane, styles, y + STATE_Y, STATE_H, `states of VM ${row.vm}`);
     this.unknown(row.lane, UNKNOWN, y + STATE_Y, STATE_H);
@@ -201,7 +219,9 @@ class Plot {
       const left = Math.max(LEFT, this.x(lane.edge[i]));
       const right = Math.min(LEFT + this.width, this.x(lane.edge[i + 1]));
       for (let x = left; x < right; x += 6) this.box(x, y, 1, h, this.colors.muted);
-      if (right - left > 60) this.text("unknown", left + 8, y + h / 2, this.colors.bad);
+      if (right - left < 70) return;
+      this.box(left + 3, y + h / 2 - 8, 54, 16, this.colors.page);
+      this.text("unknown", left + 8, y + h / 2, this.colors.bad);
     });
   }
 
@@ -278,7 +298,7 @@ class Plot {
   }
 
   vmStyles() {
-    return this.model.lanes.map(({vm}) => [vm, this.vmColor(vm), 1, 1]);
+    return this.model.lanes.map(({vm}) => [vm, this.vmFill(vm), 1, 1]);
   }
 
   pcpuLane({cpu, lane}, y) {

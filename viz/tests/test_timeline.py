@@ -78,7 +78,7 @@ def test_what_is_missing_is_said_in_the_picture(tmp_path: Path) -> None:
     w.emit("panic", ns=900, message="out of frames")
     w.dropped[0] = 1234
     text = draw(w.save(), tmp_path / "t.svg")
-    assert "1,234 records did not fit" in text and "panic: out of frames" in text
+    assert "1,234 records did not fit" in text and "panic at 900 ns: out of frames" in text
     cut = tmp_path / "cut"
     raw = three_vms(tmp_path / "whole").read_bytes()
     cut.write_bytes(raw[:len(raw) // 2])
