@@ -15,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from viz import schema
 from viz.__main__ import main
 from viz.diff import Comparison, explain
 from viz.export import write_chrome, write_csv
@@ -223,6 +224,16 @@ def test_an_unknown_event_is_kept_and_said(put, sound):
     assert any(f"offset {records[50]} has an unknown event" in line for line in trace.warnings)
 
 
+def test_a_record_that_names_another_cpu_is_kept_and_said(put, sound):
+    records = starts(sound)
+    raw = bytearray(sound)
+    raw[records[50] + 13] = 3
+    trace = use(put(bytes(raw)))
+    assert len(trace) == len(records) and trace.pcpu[50] == 3
+    assert any(f"offset {records[50]} has an unknown event, CPU" in line
+               for line in trace.warnings)
+
+
 def test_a_destroyed_stretch_is_skipped_and_named(put, sound):
     records = starts(sound)
     raw = bytearray(sound)
@@ -275,6 +286,17 @@ def test_a_damaged_schema_line_costs_one_event(put, sound):
     assert any("schema line" in line and "left out" in line for line in trace.warnings)
     assert len(trace.select("exit")) == 0 < len(trace.select("entry"))
     assert len(trace) == len(starts(sound))
+
+
+@pytest.mark.parametrize("text, left_out", [
+    ("event 1 a\nevent 1 b", "line 3"), ("event 1 a\nevent 2 a", "line 3"),
+    ("event 1 a\nevent 2 b x", "line 3"), ("event 1 a\nenum e 1:A 2", "line 3"),
+    ("event 1 a\nevent 2 b t:text x:dec", "line 3"), ("event 1 a\nevent 70000 b", "line 3"),
+    ("event 1 a\nsomething else", "line 3"), ("event 1 a x:nowhere", "unknown type 'nowhere'")])
+def test_each_damage_of_the_schema_is_named(text, left_out):
+    parsed, warnings = schema.parse("nestling-schema 1\n" + text)
+    assert parsed.by_number[1].name == "a" and len(parsed.by_number) == 1
+    assert len(warnings) == 1 and left_out in warnings[0]
 
 
 @pytest.mark.parametrize("command", ["stats", "export", "walk", "timeline", "report"])

@@ -115,6 +115,17 @@ def test_what_is_broken_is_told(tmp_path, event, fields, broken):
     assert [ok for name, ok in result.items() if name != broken].count(False) == 0
 
 
+def test_self_checks_are_listed_with_their_last_values(tmp_path):
+    w = synth.TraceWriter(tmp_path / "t.bin")
+    for value, expected, sealed in ((1, 1, 1), (1, 1, 0), (16, 2, 1)):
+        w.emit("check", vm=2, value=value, expected=expected, sealed=sealed, name="canary")
+    w.emit("check", vm=1, value=3, expected=3, sealed=1, name="a")
+    first, second = gather(str(w.save())).self_checks
+    assert (first["vm"], first["name"], first["passed"], first["failed"]) == (1, "a", 1, 0)
+    assert second == {"vm": 2, "name": "canary", "passed": 1, "failed": 2, "value": "0x10",
+                      "expected": "0x2", "sealed": True}
+
+
 def test_missing_and_damaged_parts_are_said(folder):
     raw = (folder / "trace.bin").read_bytes()
     used = int.from_bytes(raw[656:664], "little")

@@ -75,6 +75,14 @@ def test_spans_of_two_cpus_do_not_mix(tmp_path):
         (vm, 140) for vm in (1, 2, 3, 4)]
 
 
+def test_an_entry_without_its_exit_is_no_time_in_the_guest(tmp_path):
+    w = synth.TraceWriter(tmp_path / "t.bin")
+    w.emit("entry", vm=1, ns=0).emit("exit", vm=2, ns=10)
+    w.emit("entry", vm=1, ns=20).emit("entry", vm=1, ns=30).emit("exit", vm=1, ns=35)
+    inside = guest_spans(load(str(w.save())))
+    assert (inside.start.tolist(), inside.end.tolist()) == ([30], [35])
+
+
 def test_ticks_are_summed_over_generations_and_their_sum_is_checked(tmp_path):
     w = synth.TraceWriter(tmp_path / "t.bin")
     for due, delivered, discarded in ((5, 3, 1), (2, 2, 0)):
