@@ -106,7 +106,8 @@ def caveats(line: Timeline) -> List[str]:
               for mark in line.marks if mark.kind == "panic"]
     if line.trace.dropped:
         result.append(f"{line.trace.dropped:,} records did not fit the trace buffer: the lanes "
-                      "are unknown from the moment at which it was full")
+                      "are unknown from the moment at which it was full, and totals "
+                      "count nothing there")
     if not len(line.picks.ns):
         result.append("no scheduling decision in this trace: run, ready and pCPU lanes are empty")
     return result + [w for w in line.trace.warnings if "was full" not in w]

@@ -110,6 +110,7 @@ function fillTotals(table, model, {start, end}) {
   const rest = element("tr", element("td", "idle"), cell(idle, showTime(idle)));
   rest.appendChild(cell(idle / Math.max(1, end - start) / model.facts.capacity,
     showPercent(idle / Math.max(1, end - start) / model.facts.capacity)));
+  rest.appendChild(element("td")).colSpan = HEADS.length - 3;
   for (const row of [...rows, rest]) row.firstChild.scope = "row";
   table.replaceChildren(element("thead", head), element("tbody", ...rows, rest));
 }
