@@ -1,0 +1,112 @@
+/*
+ * A guest's VM arguments: the table of formats.md section 4, and memory slots.
+ * Whether there is memory enough for them is seen when the VM is created.
+ */
+#include "vmm/argtable.h"
+#include "vmm/vmargs.h"
+
+/* Insert in order of gPA; -EINVAL: it overlaps another. */
+static int insert_slot(struct vm_args *args, u64 at, u64 size)
+{
+    u32 i = args->slots;
+
+    for (; i > 0 && args->slot[i - 1].gpa.v > at; i--)
+        args->slot[i] = args->slot[i - 1];
+    args->slot[i].gpa = gpa(at);
+    args->slot[i].size = size;
+    args->slots++;
+    bool below = i > 0 && args->slot[i - 1].gpa.v + args->slot[i - 1].size > at;
+    bool above = i + 1 < args->slots && at + size > args->slot[i + 1].gpa.v;
+    return below || above ? -EINVAL : 0;
+}
+
+static int read_size(struct word text, u64 *out, const struct arg_error *error)
+{
+    int err = args_size(text, out);
+
+    if (err == -ERANGE)
+        return arg_refuse(error, "'%.*s' is out of range", WORD_ARGS(text));
+    return err ? arg_refuse(error, "'%.*s' is not %s", WORD_ARGS(text), arg_size.what) : 0;
+}
+
+/* SIZE[@GPA]; only the first slot may leave its gPA out. */
+static int add_slot(struct vm_args *args, struct word part, const struct arg_error *error)
+{
+    struct word where = part, length = arg_cut(&where, '@');
+    bool has_at = length.len < part.len;
+    u64 at = 0, size;
+
+    if (args->slots && !has_at)
+        return arg_refuse(error, "'%.*s' needs an @GPA: only the first slot starts at 0 by itself",
+                          WORD_ARGS(part));
+    if (args->slots == GUESTMEM_SLOTS)
+        return arg_refuse(error, "more than %d slots", GUESTMEM_SLOTS);
+    if (read_size(length, &size, error) || (has_at && read_size(where, &at, error)))
+        return -EINVAL;
+    if (size == 0 || (size | at) % PAGE_SIZE)
+        return arg_refuse(error, "'%.*s' is not a multiple of 4K, or is empty", WORD_ARGS(part));
+    if (at > VMARGS_MAX_GPA || size > VMARGS_MAX_GPA - at)
+        return arg_refuse(error, "'%.*s' ends above the 48-bit gPAs", WORD_ARGS(part));
+    if (insert_slot(args, at, size))
+        return arg_refuse(error, "'%.*s' overlaps a slot before it", WORD_ARGS(part));
+    return 0;
+}
+
+static int set_mem(void *out, struct word value, const struct arg_error *error)
+{
+    struct vm_args *args = out;
+    bool more;
+
+    args->slots = 0;
+    do {
+        struct word rest = value, part = arg_cut(&rest, ',');
+        more = part.len < value.len; /* there was a comma: something must follow */
+        int err = add_slot(args, part, error);
+        if (err)
+            return err;
+        value = rest;
+    } while (more);
+    return 0;
+}
+
+static const char *const mmu_words[] = {"nested", NULL};
+static const char *const boot_words[] = {"auto", "multiboot", "raw", NULL};
+static const char *const view_words[] = {"wall", "apparent", NULL};
+static const char *const tick_words[] = {"discard", "merge", "delay", "slew", NULL};
+static const char *const checks_words[] = {"count", "ignore", NULL};
+
+#define FIELD(name) .offset = offsetof(struct vm_args, name)
+
+static const struct arg_key keys[] = {
+    {"mem", .set = set_mem},
+    {"mmu", FIELD(mmu), .words = mmu_words},
+    {"boot", FIELD(boot), .words = boot_words},
+    {"tsc", FIELD(tsc), .words = view_words},
+    {"pit", FIELD(pit), .words = view_words},
+    {"ticks", FIELD(ticks), .words = tick_words},
+    {"restart", FIELD(restart), .unit = &arg_number, .high = 1000000, .range = "0 to 1000000"},
+    {"checks", FIELD(checks), .words = checks_words},
+    {"weight", FIELD(weight), .unit = &arg_number, .low = 1, .high = 65535,
+     .range = "1 to 65535"},
+};
+
+static const struct argtable table = {"VM argument", keys, ARRAY_SIZE(keys), true};
+
+int vmargs_parse(const char *text, enum vm_mmu mmu, struct vm_args *args, char *why,
+                 size_t why_size)
+{
+    *args = (struct vm_args){
+        .slots = 1,
+        .slot = {{gpa(0), 16u << 20}},
+        .mmu = mmu,
+        .tsc = CLOCK_WALL,
+        .pit = CLOCK_WALL,
+        .ticks = TICK_DELAY,
+        .weight = 256,
+    };
+    int err = argtable_parse(&table, &text, args, &(struct arg_error){why, why_size});
+    while (*text == ' ')
+        text++;
+    args->cmdline = text;
+    return err;
+}

@@ -1,0 +1,41 @@
+/*
+ * A guest's VM arguments (handouts/formats.md section 4): what stands before
+ * the word -- in its entry of the bundle. What follows is the guest's own.
+ */
+#ifndef VMM_VMARGS_H
+#define VMM_VMARGS_H
+
+#include "kernel/trace.h"
+#include "kernel/types.h"
+#include "vmm/guestmem.h"
+
+#define VMARGS_MAX_GPA (1ull << 48)
+
+/* How a VM's memory is virtualized. */
+enum vm_mmu { MMU_NESTED };
+/* How it is started; auto: by the image's Multiboot header, or its absence. */
+enum vm_boot { BOOT_AUTO, BOOT_MULTIBOOT, BOOT_RAW };
+/* Whether its self-checks decide the run's exit status. */
+enum vm_checks { CHECKS_COUNT, CHECKS_IGNORE };
+
+struct vm_args {
+    u32 slots;
+    struct {
+        gpa_t gpa;
+        u64 size;
+    } slot[GUESTMEM_SLOTS]; /* ascending, not overlapping, whole pages */
+    enum vm_mmu mmu;
+    enum vm_boot boot;
+    enum clock_view tsc, pit;
+    enum tick_policy ticks;
+    enum vm_checks checks;
+    u64 restart; /* how often it is created anew after its end */
+    u64 weight;
+    const char *cmdline; /* the guest's own; points into the text that was parsed */
+};
+
+/* mmu: what the machine's options say of VMs that say nothing. 0, or -EINVAL
+ * with a sentence that names the word (160 bytes hold any). */
+int vmargs_parse(const char *text, enum vm_mmu mmu, struct vm_args *, char *why, size_t why_size);
+
+#endif
