@@ -76,7 +76,7 @@ class Found:
     gaps: List[Tuple[int, int]] = field(default_factory=list)  # skipped, in words
     odd: List[int] = field(default_factory=list)  # kept, but not of a known form
     lengths: Dict[int, int] = field(default_factory=dict)  # payload words, where corrected
-    half_written: int = -1  # position of a record without event number
+    half_written: int = -1  # position of a record whose second word is still 0
     cut: int = -1  # position of a record that runs past the end
     given_up: int = -1  # position after which too much is damaged
 
@@ -144,7 +144,7 @@ def _repair(words: np.ndarray, chain: np.ndarray, bad: int, shape: Shape, found:
     """Deal with the record chain[bad]; where to go on, or -1 to stop."""
     place = int(chain[bad])
     meta = words[place + 1:place + 2]
-    if int(_event(meta)[0]) == 0:
+    if int(meta[0]) == 0:  # these eight bytes are written in one store, and last
         found.half_written = place
         return -1
     if len(found.gaps) + len(found.odd) > MAX_REPAIRS:

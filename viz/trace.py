@@ -148,8 +148,9 @@ class Trace:
     def select(self, name: str) -> Records:
         """All records of the event `name`; none when the schema lacks it."""
         event = self.schema.by_name.get(name)
-        number = event.number if event else 0
-        return Records(self, event, np.flatnonzero(self.event == number))
+        if event is None:
+            return Records(self, None, np.empty(0, np.int64))
+        return Records(self, event, np.flatnonzero(self.event == event.number))
 
     def payload_word(self, index: np.ndarray, k: int) -> np.ndarray:
         """Payload word `k` of the records at `index`, 0 where there is none."""
@@ -199,13 +200,14 @@ class Trace:
         for i, vm in enumerate(created.vm.tolist()):
             names.setdefault(vm, _guest_name(created.text(i), vm))
         numbers, counts = np.unique(self.vm, return_counts=True)
+        strange = {vm: count for vm, count in zip(numbers.tolist(), counts.tolist())
+                   if vm and vm not in names}
+        if names and strange:
+            shown = ", ".join(str(vm) for vm in list(strange)[:SHOWN])
+            self.warn(f"{len(strange)} VMs appear in records but their creation does not: VM "
+                      f"{shown}" + (" ..." if len(strange) > SHOWN else ""))
         enough = max(2, len(self) // 1000) if names else 1
-        for vm, count in zip(numbers.tolist(), counts.tolist()):
-            if vm and vm not in names:
-                if names:
-                    self.warn(f"VM {vm} appears in {count} records but its creation does not")
-                if count >= enough:
-                    names[vm] = f"vm{vm}"
+        names.update({vm: f"vm{vm}" for vm, count in strange.items() if count >= enough})
         return dict(sorted(names.items()))
 
 
