@@ -19,7 +19,7 @@ from viz import walk_dot
 from viz.style import PROVENANCE
 from viz.trace import Trace, TraceError, load
 from viz.walk_data import Walk, Walks
-from viz.walk_words import size_name
+from viz.walk_words import fault_name
 
 FORMATS = ("svg", "png", "pdf", "dot")
 HOW_TO_ASK = ("a guest asks for one through the test port (command 6, WALK), a fault makes one; "
@@ -126,7 +126,7 @@ def listing(trace: Trace, vm: Optional[int] = None, gva: Optional[int] = None) -
     names = {"NONE": "", "?": "the trace ends before the walk does"}
     lines = [f"{'n':>6} {'seconds':>14} {'VM':>3} {'gVA':>18} {'refs':>5}  fault"]
     for i in matching(walks, vm, gva):
-        word = names.get(faults[i], faults[i].lower().replace("_", " "))
+        word = names.get(faults[i], fault_name(faults[i]))
         lines.append(f"{i + 1:>6} {walks.ns[i] / 1e9:>14.9f} {walks.vm[i]:>3} "
                      f"{int(walks.gva[i]):>#18x} {walks.counts[i]:>5}  {word}".rstrip())
     return lines

@@ -13,10 +13,11 @@ from viz import style, walk_grid, walk_words
 from viz.walk_data import Walk, WalkRef
 from viz.walk_grid import DATA, Cell, Grid, Row
 
-CELL_W, CELL_H = 150, 68
-STEP_X, STEP_Y = 192, 122           # from cell to cell
+CELL_W, CELL_H = 154, 74
+STEP_X, STEP_Y = 194, 126           # from cell to cell
 HEAD_W = 122                        # the first column: what a row translates
-CIRCLE = 21
+CIRCLE = 23
+SPARE = 3                           # a label is so much smaller than its node
 INK, MUTED, LINE = style.LIGHT.ink, style.LIGHT.muted, style.LIGHT.line
 GUEST, NESTED = style.LIGHT.guest, style.LIGHT.nested
 KNOWN, BAD, PAPER = style.LIGHT.known, style.LIGHT.bad, style.LIGHT.page
@@ -33,9 +34,9 @@ def font(text: str, size: float = 10, color: str = INK, mono: bool = False,
     return f'<FONT FACE="{face}" POINT-SIZE="{size:g}" COLOR="{color}">{inner}</FONT>'
 
 
-def table(rows: Sequence[str], border: str = LINE, fill: str = PAPER, pen: float = 1) -> str:
+def table(rows: Sequence[str], border: str = LINE, fill: str = PAPER, pen: int = 1) -> str:
     """Rows (each with its own TR) in a frame; their cells give it its size."""
-    return (f'<<TABLE BORDER="{pen:g}" COLOR="{border}" CELLBORDER="0" CELLSPACING="0" '
+    return (f'<<TABLE BORDER="{pen}" COLOR="{border}" CELLBORDER="0" CELLSPACING="0" '
             f'CELLPADDING="0" BGCOLOR="{fill}">{"".join(rows)}</TABLE>>')
 
 
@@ -49,8 +50,9 @@ def data(piece: str, width: float, height: float, align: str = "LEFT", fill: str
 
 
 def lines(pieces: Sequence[str], width: float, height: float, align: str = "LEFT",
-          border: str = LINE, fill: str = PAPER, pen: float = 1) -> str:
+          border: str = LINE, fill: str = PAPER, pen: int = 1) -> str:
     """A framed block of text lines that share `height`."""
+    width, height = width - 2 * pen - SPARE, height - 2 * pen - SPARE
     each = height / max(len(pieces), 1)
     return table([f"<TR>{data(piece, width, each, align)}</TR>" for piece in pieces], border, fill,
                  pen)
@@ -77,7 +79,7 @@ class Canvas:
 
     def corner(self, x: float, y: float) -> str:
         """An invisible point at which a line turns."""
-        return self.node(x, y, '""', 0.01, 0.01, shape="point", style="invis")
+        return self.node(x, y, '""', 0.8, 0.8, shape="point", style="invis")
 
     def edge(self, tail: str, head: str, arrow: bool = True, **more: str) -> None:
         attributes = {"arrowhead": "normal" if arrow else "none", **more}
@@ -128,7 +130,8 @@ class Picture:
         walk, width = self.walk, self.right + HEAD_W / 2
         who = f"VM {walk.vm}" + (f" ({self.about['name']})" if self.about.get("name") else "")
         parts = [f"gVA {walk.gva:#x}"] if walk.mode != "OFF" else []
-        parts += [f"gPA {walk.gpa:#x}"] if self.gpa_known() else []
+        if self.gpa_known() or walk.mode == "OFF":
+            parts.append(f"gPA {walk.gpa if self.gpa_known() else walk.gva:#x}")
         parts += [f"hPA {walk.hpa:#x}"] if walk.complete and not walk.faulted else []
         second = [walk_words.access_words(walk.access), walk_words.MODES.get(walk.mode, walk.mode),
                   walk_words.KINDS.get(walk.kind, walk.kind),
@@ -153,14 +156,15 @@ class Picture:
         """The address in its fields, tinted like the rows that they index."""
         what = "gPA" if self.walk.mode == "OFF" else "gVA"
         fields = walk_grid.index_fields(self.walk)
-        each = (width - 190) / len(fields)
+        each = (width - 190 - 2 * len(fields) - SPARE) / len(fields)
         cells = [data(font(f"{what} {self.walk.gva:#x}", 11, bold=True), 190, 52)]
         for name, high, low, value in fields:
             level = int(name[-1]) if name[-1].isdigit() else -1
             tint = ROW_TINT.get(level, PAPER) if name.startswith("g") else (
                 ROW_TINT[DATA] if name == "offset" else style.LIGHT.panel)
-            title = {"sign": "sign extension", "offset": "offset in the page"}.get(
-                name, f"{name} index")
+            title = {"sign": "sign extension" if what == "gVA" else "above the table",
+                     "offset": "offset in the " + ("page" if len(fields) > 1 else "segment")}.get(
+                         name, f"{name} index")
             cells.append(f'<TD BORDER="1" COLOR="{LINE}" BGCOLOR="{tint}" WIDTH="{each:g}" '
                          f'HEIGHT="52">'
                          f'{font(title, 9, MUTED)}<BR/>{font(f"{value:#x}", 12, mono=True, bold=True)}'
@@ -229,8 +233,8 @@ class Picture:
         return row.cells[0].ref.n - 1
 
     def draw_milestone(self, x: float, y: float, text: str) -> None:
-        label = lines([font(text, 12, PAPER, bold=True)], 158, 22, "CENTER", KNOWN, KNOWN)
-        self.canvas.node(x, y, label, 158, 22)
+        label = lines([font(text, 12, PAPER, bold=True)], 146, 22, "CENTER", KNOWN, KNOWN)
+        self.canvas.node(x, y, label, 150, 22)
 
     def draw_tag(self, x: float, y: float, text: str) -> None:
         label = lines([font(text, 10, MUTED)], 130, 16, "CENTER", pen=0)
@@ -257,13 +261,15 @@ class Picture:
         tint = ROW_TINT.get(level, style.LIGHT.panel)
         title = f"{walk_words.table_name(ref.dim, ref.level)}[{ref.index:#x}]"
         badge = f"{walk_words.size_name(ref.size)} page" if ref.size else ""
-        head = (data(font(title, 11, ink, bold=True), 85, 20, fill=tint) +
-                data(font(badge or " ", 10, bold=True), CELL_W - 85, 20, "RIGHT", tint))
+        pen = 2 if ref.dim == "GUEST" or failed else 1
+        width, height = CELL_W - 2 * pen - SPARE, CELL_H - 2 * pen - SPARE
+        head = (data(font(title, 11, ink, bold=True), 86, 20, fill=tint) +
+                data(font(badge or " ", 10, bold=True), width - 86, 20, "RIGHT", tint))
         rows = [f"<TR>{head}</TR>"] + [
-            f"<TR>{data(piece, CELL_W, (CELL_H - 20) / 3, span=2)}</TR>" for piece in (
+            f"<TR>{data(piece, width, (height - 20) / 3, span=2)}</TR>" for piece in (
                 font(f"table {ref.table:#x}", 10, mono=True),
                 font(f"entry {ref.after:#x}", 10, mono=True), self.flag_pieces(ref))]
-        return table(rows, ink, PAPER, 2.5 if ref.dim == "GUEST" or failed else 1.2)
+        return table(rows, ink, PAPER, pen)
 
     def flag_pieces(self, ref: WalkRef) -> str:
         """Flags in fixed order: capitals set, small clear, one that this walk set with 0→1."""
@@ -283,7 +289,8 @@ class Picture:
         if first is None:
             return
         rows = [font(f"nCR3 {self.walk.nroot:#x}", 11, NESTED, mono=True, bold=True),
-                font("every row enters the nested tables here", 9, MUTED)]
+                font("every row enters the nested tables here" if len(self.grid.rows) > 1 else
+                     "root of the nested tables", 9, MUTED)]
         x = self.x(first.column)
         node = self.canvas.node(x, CELL_H / 2 + 40, lines(rows, 200, 28, "CENTER", pen=0), 200, 28)
         self.canvas.edge(node, self.cells[first.ref.n], style="dashed", color=f'"{NESTED}"')
@@ -304,7 +311,7 @@ class Picture:
         label = self.end_label(x, y)
         if not label:
             return
-        color = BAD if self.walk.faulted else KNOWN
+        color = BAD if self.walk.faulted or not self.walk.complete else KNOWN
         node = self.canvas.node(x, y, label, CELL_W, CELL_H)
         self.canvas.edge(previous, node, color=f'"{color}"', penwidth="1.8")
 
@@ -315,12 +322,12 @@ class Picture:
                          "CENTER", BAD)
         if walk.faulted:
             rows = [font("fault", 13, PAPER, bold=True),
-                    font(walk.fault.lower().replace("_", " "), 11, PAPER, bold=True)]
+                    font(walk_words.fault_name(walk.fault), 11, PAPER, bold=True)]
             return lines(rows, CELL_W, CELL_H, "CENTER", BAD, BAD)
         self.draw_milestone(x, y + CELL_H / 2 + 12, f"hPA known after {walk.total}")
         rows = [font("the data", 11, bold=True), font(f"hPA {walk.hpa:#x}", 10, mono=True),
                 font(self.cached_as(), 9, MUTED)]
-        return lines(rows, CELL_W, CELL_H, "CENTER", KNOWN, ROW_TINT[DATA], 2.5)
+        return lines(rows, CELL_W, CELL_H, "CENTER", KNOWN, ROW_TINT[DATA], 2)
 
     def cached_as(self) -> str:
         """A TLB holds the smaller of the two dimensions' pages."""
@@ -333,14 +340,12 @@ class Picture:
         rows = max(len(self.grid.rows), 1)
         below = bool(self.grid.rows) and walk_ends_below(self.grid) and (
             walk.faulted or not walk.complete or not self.grid.two_dimensional)
-        top = self.y(rows - 1 + below) - CELL_H / 2 - 16
+        top = self.y(rows - 1 + below) - CELL_H / 2 - 16 if self.grid.rows else 84.0
         story = walk_words.fault_story(walk)
         if story:
-            words = [font(story[0] + ".", 13, BAD, bold=True), font(story[1], 11)]
-            words += [font(f"Error code {walk.error:#x}:  " +
-                           ";  ".join(walk_words.error_bits(walk)) + ".", 10)]
-            height = 66
-            label = lines(words, width, height, border=BAD, fill="#fdecea", pen=1.5)
+            words = [font(story[0], 13, BAD, bold=True)] + [font(text, 10.5) for text in story[1:]]
+            height = 22 * len(words)
+            label = lines(words, width, height, border=BAD, fill="#fdecea", pen=1)
             self.canvas.node(self.middle(), top - height / 2, label, width, height)
             top -= height + 10
         legend = ("A circle holds the number of the memory reference it stands on, in the "

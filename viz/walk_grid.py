@@ -85,11 +85,14 @@ def index_fields(walk: Walk) -> List[Tuple[str, int, int, int]]:
                   ("gL1", 20, 12)],
         "PAE": [("gL3", 31, 30), ("gL2", 29, 21), ("gL1", 20, 12)],
         "LEGACY32": [("gL2", 31, 22), ("gL1", 21, 12)],
-        "OFF": [],
     }
+    if walk.mode == "OFF" and walk.kind == "SEGMENT":
+        return [("offset", 63, 0, walk.gva)]
     fields = list(layouts.get(walk.mode, layouts["LONG4"]))
     if walk.mode == "OFF" or walk.kind == "SHADOW":
-        fields = [("sign", 63, 48), ("L4", 47, 39), ("L3", 38, 30), ("L2", 29, 21), ("L1", 20, 12)]
+        table = "s" if walk.kind == "SHADOW" else "n"
+        fields = [(table + name[1:] if name != "sign" else name, high, low)
+                  for name, high, low in layouts["LONG4"]]
     leaf = next((ref for ref in walk.refs if ref.size and _splits(walk, ref)), None)
     if leaf is not None:
         low = leaf.size.bit_length() - 1

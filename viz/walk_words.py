@@ -17,6 +17,10 @@ KINDS = {"NESTED": "nested tables", "SHADOW": "shadow tables", "SEGMENT": "a seg
          "ONE": "one dimension"}
 CAUSES = {"REQUEST": "asked for by the guest", "FAULT": "made on a fault",
           "DEBUGGER": "asked for by the debugger"}
+FAULT_NAMES = {"NOT_PRESENT": "not present", "WRITE": "write denied", "USER": "user denied",
+               "EXECUTE": "execution denied", "RESERVED": "reserved bit set",
+               "NON_CANONICAL": "not canonical", "LIMIT": "beyond the limit",
+               "NO_MEMORY": "no memory there"}
 FAULTS = {
     "NOT_PRESENT": "the entry is not present (P = 0)",
     "WRITE": "a write, but the entry forbids writing (W = 0)",
@@ -41,6 +45,11 @@ def size_name(size: int) -> str:
         if size >= unit and size % unit == 0:
             return f"{size // unit}{letter}"
     return str(size)
+
+
+def fault_name(fault: str) -> str:
+    """NOT_PRESENT -> not present."""
+    return FAULT_NAMES.get(fault, fault.lower().replace("_", " "))
 
 
 def access_words(access: int) -> str:
@@ -93,21 +102,25 @@ def fault_story(walk: Walk) -> List[str]:
     """The fault in sentences: whose, where, why."""
     if not walk.faulted:
         return []
-    whose = {"GUEST": "Guest page fault: the VMM reflects it",
-             "NESTED": "Nested page fault: the VMM handles it, the guest never sees it",
-             "SHADOW": "Shadow page fault"}.get(walk.fault_dim, "Fault")
-    if walk.fault == "NON_CANONICAL":
-        whose = "General protection: the guest sees #GP"
+    whose = {"GUEST": "Guest page fault: the guest's own #PF",
+             "NESTED": "Nested page fault: an exit to the VMM, which the guest does not see",
+             "SHADOW": "Shadow page fault: the VMM fills the entry, or reflects a #PF",
+             "SEGMENT": "Segment violation: an exit to the VMM"}.get(walk.fault_dim, "Fault")
+    whose = {"NON_CANONICAL": "General protection: the guest sees #GP",
+             "NO_MEMORY": "The walk leaves the memory there is"}.get(walk.fault, whose)
     at = failing(walk)
     where = ""
     if at >= 0:
         ref = walk.refs[at]
-        where = f"Reference {ref.n}, {table_name(ref.dim, ref.level)} entry {ref.index:#x}"
+        where = f"Reference {ref.n}, {table_name(ref.dim, ref.level)}[{ref.index:#x}]"
         if ref.dim == "NESTED":
             where += (f", while finding the gL{ref.serves} table" if ref.serves
                       else ", while translating the final gPA")
         where += ": "
     elif walk.fault_level:
         where = f"{table_name(walk.fault_dim, walk.fault_level)}: "
-    reason = FAULTS.get(walk.fault, f"reason {walk.fault}")
-    return [whose, where + reason + "."]
+    sentence = where + FAULTS.get(walk.fault, f"reason {walk.fault}") + "."
+    story = [whose + ".", sentence[0].upper() + sentence[1:] if not where else sentence]
+    if walk.fault not in ("NON_CANONICAL", "NO_MEMORY", "LIMIT"):
+        story.append(f"Error code {walk.error:#x}:  " + ";  ".join(error_bits(walk)) + ".")
+    return story

@@ -21,6 +21,7 @@ Verdict = Tuple[List[str], List[str]]       # what is wrong, what else is to be 
 # A trace does not hold the guest's control registers: an unusual guest is allowed for.
 UNUSUAL = ((Settings(wp=False), "CR0.WP = 0"), (Settings(nxe=False), "EFER.NXE = 0"),
            (Settings(pse=False), "CR4.PSE = 0"), (Settings(smep=True), "CR4.SMEP = 1"),
+           (Settings(smap=True), "CR4.SMAP = 1"),
            (Settings(wp=False, nxe=False), "CR0.WP = 0 and EFER.NXE = 0"))
 
 

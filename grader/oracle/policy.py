@@ -115,11 +115,11 @@ class Judge:
         """Discard drops all late ticks; merge all but the one it offers."""
         if self.life.state_at_record(record.index) == READY:
             return set()
+        idle = {s for s in self.states if not s.offered}    # an offered tick is taken first
         if self.policy == "DISCARD":
-            return {State(s.offered, 0, s.owed) for s in self.states if s.late == record.ticks}
+            return {State(0, 0, s.owed) for s in idle if s.late == record.ticks}
         if self.policy == "MERGE":
-            return {State(1, 0, s.owed) for s in self.states
-                    if s.late and s.late == record.ticks + (0 if s.offered else 1)}
+            return {State(1, 0, s.owed) for s in idle if s.late == record.ticks + 1}
         return set()
 
     def explain(self, record: Record) -> str:

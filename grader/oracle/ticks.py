@@ -13,8 +13,7 @@ from grader.oracle.vmlife import Life
 
 PIT_HZ = 1193182
 NS = 10 ** 9
-# The VMM reads its clock once and writes records a little later; it also counts
-# ticks before it delivers or drops some, and one may fall due in between.
+# The VMM reads its clock once and writes the records of that moment a little later.
 RECORD_SLACK = 5_000
 # A switch is charged some instructions before or after its record is written.
 SWITCH_SLACK = 2_000

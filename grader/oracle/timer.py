@@ -55,7 +55,7 @@ def check_totals(records: List[Record]) -> List[Tuple[int, str]]:
 
 
 def check_rate(records: List[Record]) -> List[Tuple[int, str]]:
-    """`due` is exactly what rate and clock demand; see RECORD_SLACK for the exception."""
+    """`due` is exactly what rate and clock demand, at every record."""
     found: List[Tuple[int, str]] = []
     rate, clock, due = Rate(), 0, 0
     for record in records:
@@ -69,12 +69,10 @@ def check_rate(records: List[Record]) -> List[Tuple[int, str]]:
                                             f"counted, but {rate.due(now)} had fallen due"))
             rate.set(record)
             continue
-        slack = 0 if record.event == "timer_due" else RECORD_SLACK
-        low, high = rate.due(record.at - slack), rate.due(record.at)
         due = record.due
-        if not low <= due <= high:
+        if due != rate.due(record.at):
             found.append((record.index, f"due is {due}, but at {record.at} ns of the VM's clock "
-                                        f"{high} ticks have fallen due"))
+                                        f"{rate.due(record.at)} ticks have fallen due"))
     return found
 
 

@@ -3,7 +3,7 @@
 Written from the AMD64 manual, volume 2 (24593), sections 5.2-5.6 and 15.25, and
 handouts/formats.md section 1.4; it shares nothing with vmm/mmu. Guest modes: off,
 32-bit with 4M pages, PAE, 4-level. What it does not do: set A and D bits, model
-SMAP or protection keys, or know EPT entries.
+protection keys, or know EPT entries and 5-level tables.
 """
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ class Settings:
     nxe: bool = True            # EFER.NXE
     pse: bool = True            # CR4.PSE
     smep: bool = False          # CR4.SMEP
+    smap: bool = False          # CR4.SMAP, and RFLAGS.AC clear
     address_bits: int = 40      # QEMU's and Bochs's default for TCG and 64-bit models
 
 
@@ -197,9 +198,12 @@ def _check_rights(step: _Pass, entries: List[Tuple[Level, int]]) -> None:
             denials.append(("WRITE", level.level))
         if step.access & EXECUTE and settings.nxe and step.mode.has_nx and entry & NX:
             denials.append(("EXECUTE", level.level))
-    if step.access & EXECUTE and settings.smep and not user:
-        if all(entry & U for level, entry in entries if level.rights):
-            denials.append(("EXECUTE", entries[-1][0].level))
+    if not user and all(entry & U for level, entry in entries if level.rights):
+        leaf = entries[-1][0].level
+        if step.access & EXECUTE and settings.smep:
+            denials.append(("EXECUTE", leaf))
+        if not step.access & EXECUTE and settings.smap:
+            denials.append(("USER", leaf))
     if denials:
         raise _Fault(*denials[0], True, denials)
 

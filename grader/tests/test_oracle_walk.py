@@ -138,6 +138,8 @@ def test_pse_40_takes_address_bits_from_the_entry() -> None:
     (P | W | U | NX, EXECUTE, {}, "EXECUTE", 17),
     (P | W | U | NX, 0, {"nxe": False}, "RESERVED", 9),
     (P | W | U, EXECUTE, {"smep": True}, "EXECUTE", 17),
+    (P | W | U, 0, {"smap": True}, "USER", 1),
+    (P | W, 0, {"smap": True}, "NONE", 0),
     (P | W | U | 1 << 51, 0, {}, "RESERVED", 9),
 ])
 def test_guest_faults(flags: int, access: int, kept: dict, fault: str, error: int,

@@ -82,9 +82,12 @@ class Sim:
     def deliver(self) -> None:
         """The guest can take a tick now: apply the policy, then let it accept."""
         late = self.late
+        if self.offered:
+            self.accept()                   # the moment for late ones comes after it
+            return
         if late and self.policy == "DISCARD":
             self.drop(late)
-        elif late and not self.offered:
+        elif late:
             self.late, self.offered = 0, 1
             if self.policy == "MERGE":
                 self.late = late - 1
@@ -93,13 +96,16 @@ class Sim:
             else:
                 self.owed += late - 1
             self.slew_next = self.clock() + self.spacing()
-        elif self.policy == "SLEW" and self.owed and not self.offered and self.clock() >= self.slew_next:
+        elif self.policy == "SLEW" and self.owed and self.clock() >= self.slew_next:
             self.owed, self.offered = self.owed - 1, 1
             self.slew_next = self.clock() + self.spacing()
         if self.offered:
-            self.offered = 0
-            self.delivered += 1
-            self.record("timer_delivered", 1)
+            self.accept()
+
+    def accept(self) -> None:
+        self.offered = 0
+        self.delivered += 1
+        self.record("timer_delivered", 1)
 
     def spacing(self) -> int:
         period = self.reload * 10 ** 9 // HZ
