@@ -40,11 +40,42 @@ KERNEL_SRC := \
     kernel/trap.c
 
 VMM_SRC := \
-    vmm/vmm.c \
+    vmm/mmu/descend.c \
+    vmm/mmu/npt.c \
+    vmm/mmu/pt_format.c \
+    vmm/mmu/walk.c \
+    vmm/mmu/walk2d.c \
+    vmm/mmu/walk_trace.c \
+    vmm/boot/elf32.c \
+    vmm/boot/load.c \
+    vmm/boot/mbinfo.c \
+    vmm/boot/memmap.c \
+    vmm/boot/multiboot.c \
+    vmm/boot/raw.c \
+    vmm/argtable.c \
+    vmm/options.c \
+    vmm/vmargs.c \
+    vmm/bench.c \
+    vmm/cr.c \
+    vmm/exit.c \
+    vmm/exit_cpuid.c \
+    vmm/exit_cr.c \
+    vmm/exit_io.c \
+    vmm/exit_msr.c \
+    vmm/exit_nested.c \
+    vmm/fetch.c \
     vmm/svm/svm.c \
-    vmm/vm.c \
+    vmm/svm/svm_break.c \
+    vmm/svm/svm_check.c \
+    vmm/svm/svm_exit.c \
+    vmm/svm/svm_maps.c \
+    vmm/svm/svm_run.S \
     vmm/vcpu.c \
-    vmm/exit.c
+    vmm/vcpu_events.c \
+    vmm/vm.c \
+    vmm/vm_devices.c \
+    vmm/vm_screen.c \
+    vmm/vmm.c
 
 # --- Guests -------------------------------------------------------------------
 GUESTS64   := hello ticker greedy probe walker crash canary hostile bench yielder
@@ -59,8 +90,8 @@ FUZZERS    := insn emulate
 
 HOST_FRAMES := vmm/tests/host_frame.c
 HOST_TRACE  := vmm/tests/host_trace.c kernel/trace.c kernel/trace_schema.c kernel/format.c
-INSN_SRC    := vmm/insn.c vmm/insn_table.c vmm/insn_operand.c
-EMULATE_SRC := vmm/emulate.c vmm/emulate_alu.c vmm/emulate_string.c vmm/emulate_stack.c
+INSN_SRC    := vmm/insn.c vmm/insn_table.c vmm/insn_operand.c vmm/insn_name.c
+EMULATE_SRC := vmm/emulate.c vmm/emulate_alu.c vmm/emulate_memory.c vmm/emulate_string.c
 
 UNIT_SRC_insn     := $(INSN_SRC)
 UNIT_SRC_guestmem := vmm/guestmem.c
@@ -69,6 +100,40 @@ FUZZ_SRC_insn     := $(INSN_SRC)
 FUZZ_SRC_emulate  := $(INSN_SRC) $(EMULATE_SRC)
 
 .DEFAULT_GOAL := all
+
+# --- Kernel rules -----------------------------------------------------------------
+KERNEL_CFLAGS := -std=gnu11 -O2 -g -Wall -Wextra -Werror -ffreestanding -fno-pic -fno-pie \
+    -mno-red-zone -mgeneral-regs-only -mcmodel=small -fno-stack-protector \
+    -fno-delete-null-pointer-checks -fno-asynchronous-unwind-tables -fno-omit-frame-pointer \
+    -fcf-protection=none -I. -MMD -MP
+KERNEL_OBJ := $(patsubst %,$(B)/obj/%.o,$(basename $(KERNEL_SRC) $(VMM_SRC)))
+
+$(B)/obj/kernel/%.o: kernel/%.c Makefile
+	@mkdir -p $(@D)
+	$(CC) $(KERNEL_CFLAGS) -c -o $@ $<
+$(B)/obj/vmm/%.o: vmm/%.c Makefile
+	@mkdir -p $(@D)
+	$(CC) $(KERNEL_CFLAGS) -c -o $@ $<
+$(B)/obj/kernel/%.o: kernel/%.S Makefile
+	@mkdir -p $(@D)
+	$(CC) $(KERNEL_CFLAGS) -c -o $@ $<
+$(B)/obj/vmm/%.o: vmm/%.S Makefile
+	@mkdir -p $(@D)
+	$(CC) $(KERNEL_CFLAGS) -c -o $@ $<
+
+# nestling64.elf is for GDB; QEMU's -kernel takes 32-bit ELF only.
+$(B)/nestling64.elf: $(KERNEL_OBJ) kernel/kernel.ld
+	$(LD) -m elf_x86_64 -z max-page-size=4096 -z noexecstack -T kernel/kernel.ld -o $@ \
+	    $(filter %.o,$^)
+$(B)/nestling.elf: $(B)/nestling64.elf
+	$(OBJCOPY) -O elf32-i386 $< $@
+$(B)/nestling.bin: $(B)/nestling64.elf
+	$(OBJCOPY) -O binary $< $@
+-include $(KERNEL_OBJ:.o=.d)
+
+.PHONY: all kernel
+kernel: $(B)/nestling.elf
+all: kernel guests
 
 # --- Guest rules ----------------------------------------------------------------
 # A guest is the library plus its own sources; objects are shared by width. 64-bit
@@ -85,7 +150,7 @@ GUEST_OBJ_walker     := walker walker_pages
 GUEST_OBJ_crash      := crash
 GUEST_OBJ_canary     := canary canary_state canary_switch
 GUEST_OBJ_hostile    := hostile/main hostile/recover hostile/enter hostile/ports hostile/registers \
-    hostile/descriptors hostile/outside hostile/code hostile/testport
+    hostile/descriptors hostile/outside hostile/code hostile/testport hostile/death
 GUEST_OBJ_bench      := bench
 GUEST_OBJ_yielder    := yielder
 GUEST_OBJ_hello32    := hello hello_flat

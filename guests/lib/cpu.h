@@ -37,6 +37,7 @@
 #define EFER_NXE (1u << 11)
 
 #define RFLAGS_IF (1ul << 9)
+#define RFLAGS_DF (1ul << 10)
 
 static inline void outb(u16 port, u8 v)
 {

@@ -1,0 +1,192 @@
+"""The guests as they are, without a VMM: each is a valid Multiboot image (or one
+raw sector), stays below 2 MiB, boots on the bare emulated PC and prints what it
+should. The test port is absent there; the guests say so by themselves.
+
+What needs a VMM (walks, switches, deaths) is tested by the machine tests.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+GUESTS = ROOT / "build" / "guests"
+MULTIBOOT_MAGIC = 0x1BADB002
+ELF = ["hello", "ticker", "greedy", "probe", "walker", "crash", "canary", "hostile", "bench",
+       "yielder", "hello32", "hello-pae", "walker-pae"]
+HOST_LIMIT_S = 120  # only so that a hung emulator ends; nothing is measured by it
+
+QEMU = ["qemu-system-x86_64", "-accel", "tcg", "-cpu", "qemu64,+pdpe1gb", "-m", "16", "-display",
+        "none", "-monitor", "none", "-serial", "stdio", "-no-reboot", "-nodefaults",
+        "-device", "isa-debug-exit,iobase=0xf4,iosize=4"]
+
+
+@dataclass
+class Boot:
+    """What a guest printed and the code that it exited with (None: it did not exit)."""
+
+    text: str
+    code: int | None
+
+    def values(self, name: str) -> list[int]:
+        """The numbers of all checkpoints of that name."""
+        return [int(v) for v in re.findall(rf"^checkpoint {re.escape(name)}: (\d+)$", self.text, re.M)]
+
+    def checks(self) -> dict[str, bool]:
+        """All self-checks by name: did they pass?"""
+        found = re.findall(r"^check (\S+): .*(ok|FAILED)$", self.text, re.M)
+        return {name: word == "ok" for name, word in found}
+
+
+def boot(arguments: list[str], icount: bool = True) -> Boot:
+    """Run QEMU with these arguments besides the usual ones."""
+    clock = ["-icount", "shift=0,sleep=off"] if icount else []
+    done = subprocess.run(QEMU + clock + arguments, stdin=subprocess.DEVNULL, capture_output=True,
+                          timeout=HOST_LIMIT_S, check=False)
+    status = done.returncode
+    return Boot(done.stdout.decode("ascii", "replace"), status >> 1 if status & 1 else None)
+
+
+def boot_guest(name: str, args: str = "", icount: bool = True) -> Boot:
+    return boot(["-kernel", str(GUESTS / f"{name}.elf"), "-append", args], icount)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def built() -> None:
+    done = subprocess.run(["make", "-s", "guests"], cwd=ROOT, capture_output=True, text=True,
+                          check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def program_headers(image: bytes) -> list[tuple[int, int, int]]:
+    """(physical address, file size, memory size) of each PT_LOAD of an ELF32."""
+    assert image[:5] == b"\x7fELF\x01", "not an ELF32"
+    offset, = struct.unpack_from("<I", image, 28)
+    size, count = struct.unpack_from("<HH", image, 42)
+    found = []
+    for i in range(count):
+        kind, _, _, paddr, filesz, memsz = struct.unpack_from("<6I", image, offset + i * size)
+        if kind == 1:
+            found.append((paddr, filesz, memsz))
+    return found
+
+
+@pytest.mark.parametrize("name", ELF)
+def test_image_is_multiboot_and_lies_between_1_and_2_mib(name: str) -> None:
+    image = (GUESTS / f"{name}.elf").read_bytes()
+    where = [at for at in range(0, 8192, 4)
+             if struct.unpack_from("<I", image, at)[0] == MULTIBOOT_MAGIC]
+    assert len(where) == 1
+    magic, flags, checksum = struct.unpack_from("<3I", image, where[0])
+    assert flags == 3 and (magic + flags + checksum) & 0xFFFFFFFF == 0
+    for paddr, filesz, memsz in program_headers(image):
+        assert 0x100000 <= paddr and paddr + memsz <= 0x200000 and filesz <= memsz
+
+
+@pytest.mark.parametrize("name, words", [
+    ("hello", "long mode"),
+    ("hello32", "paging off"),
+    ("hello-pae", "PAE paging"),
+])
+def test_hello_greets_and_passes(name: str, words: str) -> None:
+    run = boot_guest(name, "colour=green")
+    assert "Hello from a bare machine, in " in run.text and words in run.text
+    assert "colour=green" in run.text
+    assert re.search(r"^memory: 0x0 to 0x[0-9a-f]+ usable$", run.text, re.M)
+    assert run.code == 0 and run.checks() and all(run.checks().values())
+
+
+def test_real_is_one_sector_and_boots() -> None:
+    path = GUESTS / "real.bin"
+    image = path.read_bytes()
+    assert len(image) == 512 and image[510:] == b"\x55\xaa"
+    run = boot(["-drive", f"file={path},format=raw,if=floppy,readonly=on"])
+    assert "Hello from real mode on " in run.text and run.code == 0
+
+
+def test_ticker_counts_its_ticks_and_its_steps() -> None:
+    run = boot_guest("ticker", "hz=200 ticks=50 compute=12345")
+    assert run.values("ticks")[:2] == [20, 40] and run.values("ticks")[-1] == 50
+    assert run.values("steps") == [12345]
+    assert run.checks()["compute"] and run.code == 0
+
+
+def test_ticker_sleeps_if_told() -> None:
+    busy = boot_guest("ticker", "hz=100 ticks=20")
+    idle = boot_guest("ticker", "hz=100 ticks=20 halt=1")
+    assert idle.values("steps")[0] * 10 < busy.values("steps")[0]
+    assert idle.values("ticks")[-1] == 20 and idle.code == 0
+
+
+def test_greedy_reads_back_what_it_programs() -> None:
+    run = boot_guest("greedy", "loops=40 report=20 spin=1000")
+    assert run.values("loops") == [20, 40]
+    assert {"range", "order", "moves"} <= set(run.checks()) and run.code == 0
+
+
+def test_probe_finds_that_the_bare_sources_agree() -> None:
+    run = boot_guest("probe", "hz=100 windows=2 ticks=10")
+    assert all(abs(v - 1000000) < 100 for v in run.values("tsc/pit")) and run.values("tsc/pit")
+    assert run.values("periods") == [20]
+    assert run.values("holes") == [0] and run.code == 0
+
+
+@pytest.mark.parametrize("name, args", [
+    ("walker", "pages=40"),
+    ("walker", "pages=40 size=4k,2m,1g"),
+    ("walker-pae", "pages=40"),
+    ("walker-pae", "pages=40 size=4k,2m"),
+])
+def test_walker_finds_its_pages_as_it_built_them(name: str, args: str) -> None:
+    run = boot_guest(name, args)
+    assert {"contents", "alias", "accessed", "dirty"} <= set(run.checks())
+    assert all(run.checks().values()) and run.code == 0
+    assert len(run.values("root")) == 1
+
+
+@pytest.mark.parametrize("how", ["idt", "ud", "pf"])
+def test_crash_announces_itself_and_dies(how: str) -> None:
+    run = boot_guest("crash", f"how={how}")
+    assert f"triple fault by {how}" in run.text
+    assert run.code is None and "crashed" not in run.checks()
+
+
+def test_canary_survives_alone() -> None:
+    run = boot_guest("canary", "rounds=400 spin=100")
+    assert sum(run.values(n)[0] for n in ("yield", "out", "cpuid", "spin", "halt")) == 400
+    assert {"gpr", "fpu", "system", "canary"} <= set(run.checks())
+    assert all(run.checks().values()) and run.code == 0
+
+
+# Those classes that QEMU's bare machine survives: see guests/README.md.
+@pytest.mark.parametrize("classes", [4, 8, 32, 64, 256, 1024])
+def test_hostile_survives_its_actions(classes: int) -> None:
+    run = boot_guest("hostile", f"actions=3000 classes={classes} announce=1000", icount=False)
+    assert run.values("actions") == [1000, 2000, 3000]
+    assert run.checks()["actions"] and run.code == 0
+    if classes in (64, 1024):  # these cannot go without exceptions
+        assert run.values("faults")[0] > 500
+
+
+def test_bench_measures_and_yielder_ends() -> None:
+    run = boot_guest("bench", "batches=4 rounds=16")
+    assert run.values("floor")[0] > 0 and run.values("cpuid") and run.values("npf")
+    assert run.code == 0
+    assert boot_guest("yielder", "rounds=3").code == 0
+
+
+@pytest.mark.parametrize("args, words", [
+    ("tocks=3", "unknown key"),
+    ("hz=12x", "not a number"),
+    ("hz=5", "out of range"),
+    ("hz=100 nonsense", "not KEY=VALUE"),
+])
+def test_a_bad_argument_is_refused_by_name(args: str, words: str) -> None:
+    run = boot_guest("ticker", args)
+    assert words in run.text and run.code == 2
