@@ -129,10 +129,19 @@ $(B)/nestling.elf: $(B)/nestling64.elf
 	$(OBJCOPY) -O elf32-i386 $< $@
 $(B)/nestling.bin: $(B)/nestling64.elf
 	$(OBJCOPY) -O binary $< $@
+
+# The raw image: the loader, then the kernel, whole tracks long (Bochs asks for that).
+$(B)/obj/kernel/boot/loader.o: kernel/boot/loader.S $(B)/nestling.bin Makefile
+	$(CC) -m32 -DKERNEL_SECTORS=$$(( ($$(stat -c %s $(B)/nestling.bin) + 511) / 512 )) -c -o $@ $<
+$(B)/nestling.img: $(B)/obj/kernel/boot/loader.o $(B)/nestling.bin
+	$(LD) -m elf_i386 -Ttext 0x7c00 -e loader --oformat binary -o $@.loader $<
+	cat $@.loader $(B)/nestling.bin > $@
+	truncate -s %516096 $@
+	rm $@.loader
 -include $(KERNEL_OBJ:.o=.d)
 
 .PHONY: all kernel
-kernel: $(B)/nestling.elf
+kernel: $(B)/nestling.elf $(B)/nestling.img
 all: kernel guests
 
 # --- Guest rules ----------------------------------------------------------------

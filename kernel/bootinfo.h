@@ -23,8 +23,8 @@ struct bootinfo {
     struct boot_range range[BOOT_MAX_RANGES];
 };
 
-/* Read the Multiboot information; panics if there is no bundle or it is bad
- * (status 3). */
+/* Read the Multiboot information; ends the machine with a sentence and status
+ * 3 if there is no bundle or it is bad. */
 void bootinfo_read(struct bootinfo *info, u32 magic, hpa_t multiboot);
 
 #endif

@@ -9,6 +9,8 @@
 
 void console_init(void);
 void console_write(const char *text, size_t n);
+/* Wait until the last character has left: before the machine ends. */
+void console_drain(void);
 /* Formatted text; see format.h. No newline is added. */
 void console_print(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 

@@ -34,6 +34,11 @@ u64 frames_free_all(owner_t owner);
 u64 frames_owned(owner_t owner);
 owner_t frame_owner(hpa_t a);
 
+/* Take a fixed range out of the free memory; panics if it is not free. */
+void frame_reserve(hpa_t base, u64 size, owner_t owner);
+/* The end of the machine's memory. */
+u64 frame_memory_end(void);
+
 struct bootinfo;
 void frame_init(const struct bootinfo *info);
 

@@ -115,8 +115,14 @@ void trace_text(u32 event, u16 vm, u8 vcpu, const u64 *fields, u32 n, const char
     trace_text(EVENT_##name, vm, vcpu, (const u64 *)&(struct trace_##name){__VA_ARGS__},           \
                sizeof(struct trace_##name) / 8, text)
 
-void trace_init(u64 size, const char *build_id, const char *platform, const char *cmdline,
-                u64 nonce, u64 seed);
+struct trace_setup {
+    const char *build_id, *platform, *cmdline;
+    u64 nonce, seed;
+};
+/* Lay out the trace in size bytes at area and begin. All groups are on. */
+void trace_init(void *area, u64 size, const struct trace_setup *);
+/* Let the next records use the room that is kept for a panic. */
+void trace_open_reserve(void);
 /* Record only these groups: "all", "some", "off" or a list (formats.md 4).
  * 0 or -EINVAL. */
 int trace_select(const char *groups, size_t len);

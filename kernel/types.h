@@ -52,11 +52,11 @@ static inline hpa_t ptr_hpa(const void *p)
     return hpa((uintptr_t)p);
 }
 
-#define PAGE_SIZE  4096ull
+#define PAGE_SIZE  4096ul
 #define PAGE_SHIFT 12
 #define PAGE_MASK  (PAGE_SIZE - 1)
 
-#define NS_PER_SEC 1000000000ull
+#define NS_PER_SEC 1000000000ul
 
 /* The errors that functions return, negated. */
 enum { ENOMEM = 12, EFAULT = 14, EBUSY = 16, EINVAL = 22, ENOSPC = 28, ERANGE = 34, ENOTSUP = 95 };

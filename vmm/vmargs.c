@@ -69,6 +69,18 @@ static int set_mem(void *out, struct word value, const struct arg_error *error)
     return 0;
 }
 
+/* The backend knows which checks there are. */
+static int set_break(void *out, struct word value, const struct arg_error *error)
+{
+    struct vm_args *args = out;
+
+    if (value.len >= sizeof(args->breaks))
+        return arg_refuse(error, "'%.*s' is no entry check", WORD_ARGS(value));
+    memcpy(args->breaks, value.text, value.len);
+    args->breaks[value.len] = 0;
+    return 0;
+}
+
 static const char *const mmu_words[] = {"nested", NULL};
 static const char *const boot_words[] = {"auto", "multiboot", "raw", NULL};
 static const char *const view_words[] = {"wall", "apparent", NULL};
@@ -88,6 +100,7 @@ static const struct arg_key keys[] = {
     {"checks", FIELD(checks), .words = checks_words},
     {"weight", FIELD(weight), .unit = &arg_number, .low = 1, .high = 65535,
      .range = "1 to 65535"},
+    {"break", .set = set_break},
 };
 
 static const struct argtable table = {"VM argument", keys, ARRAY_SIZE(keys), true};

@@ -1,0 +1,100 @@
+/*
+ * The local APIC: switched on, its timer measured against the TSC and used as
+ * a one-shot; all else masked. Source: AMD64 Manual vol. 2, 16.3, 16.4.
+ */
+#include "kernel/lapic.h"
+#include "kernel/clock.h"
+#include "kernel/cpu.h"
+#include "kernel/panic.h"
+#include "kernel/trace.h"
+#include "kernel/trap.h"
+
+#define LAPIC_BASE    0xfee00000ull
+#define REG_EOI       0x0b0
+#define REG_SVR       0x0f0
+#define REG_LVT_TIMER 0x320
+#define REG_LVT_LINT0 0x350
+#define REG_INITIAL   0x380
+#define REG_CURRENT   0x390
+#define REG_DIVIDE    0x3e0
+#define SVR_ENABLE    0x100
+#define LVT_MASKED    0x10000
+#define DIVIDE_BY_1   0x0b
+
+static u64 timer_hz; /* counts per second */
+static u64 armed_at; /* ~0: not armed */
+static volatile bool fired;
+
+static void lapic_write(u32 reg, u32 v)
+{
+    *(volatile u32 *)(LAPIC_BASE + reg) = v;
+}
+
+static u32 lapic_read(u32 reg)
+{
+    return *(volatile u32 *)(LAPIC_BASE + reg);
+}
+
+static void on_timer(void)
+{
+    fired = true;
+    armed_at = ~0ull;
+    lapic_write(REG_EOI, 0);
+}
+
+static void on_spurious(void)
+{
+}
+
+/* Count for a known number of TSC ticks: 1/1000 s. */
+static void measure(void)
+{
+    u64 wait = clock_hz / 1000;
+
+    lapic_write(REG_INITIAL, 0xffffffff);
+    u64 from = clock_tsc();
+    u32 start = lapic_read(REG_CURRENT);
+    while (clock_tsc() - from < wait)
+        ;
+    u64 took = clock_tsc() - from;
+    u32 counted = start - lapic_read(REG_CURRENT);
+    lapic_write(REG_INITIAL, 0);
+    timer_hz = (u128)counted * clock_hz / took;
+    if (!timer_hz)
+        panic("the local APIC's timer does not count");
+}
+
+void lapic_init(void)
+{
+    trap_set_handler(VECTOR_TIMER, on_timer);
+    trap_set_handler(VECTOR_SPURIOUS, on_spurious);
+    lapic_write(REG_SVR, SVR_ENABLE | VECTOR_SPURIOUS);
+    lapic_write(REG_LVT_LINT0, LVT_MASKED);
+    lapic_write(REG_DIVIDE, DIVIDE_BY_1);
+    lapic_write(REG_LVT_TIMER, LVT_MASKED | VECTOR_TIMER);
+    measure();
+    lapic_write(REG_LVT_TIMER, VECTOR_TIMER);
+    armed_at = ~0ull;
+}
+
+void timer_arm(u64 at)
+{
+    if (at == armed_at && !fired)
+        return;
+    fired = false;
+    armed_at = at;
+    if (at == ~0ull) {
+        lapic_write(REG_INITIAL, 0);
+        return;
+    }
+    u64 now = clock_now();
+    u64 wait = at > now ? at - now : 1;
+    u64 count = (u64)((u128)wait * timer_hz / NS_PER_SEC) + 1;
+    lapic_write(REG_INITIAL, (u32)min_u64(count, 0xffffffff));
+    TRACE(host_timer, 0, 0, .at = clock_base + clock_ns_to_tsc(at));
+}
+
+bool timer_fired(void)
+{
+    return fired;
+}

@@ -1,0 +1,16 @@
+/*
+ * The real timer: this CPU's local APIC as a one-shot. Guests never own it.
+ */
+#ifndef KERNEL_LAPIC_H
+#define KERNEL_LAPIC_H
+
+#include "kernel/types.h"
+
+void lapic_init(void);
+/* Interrupt this CPU at that virtual time (ns), or as soon as possible if it
+ * is past; ~0: not at all. Replaces what was asked before. */
+void timer_arm(u64 at);
+/* Did it fire since it was armed? */
+bool timer_fired(void);
+
+#endif

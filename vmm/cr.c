@@ -1,0 +1,86 @@
+/*
+ * The rules of CR0, CR3, CR4 and EFER. Source: AMD64 Manual vol. 2, 3.1, and
+ * the #GP conditions of MOV CRn and WRMSR in vol. 2, 3.1.3, 14.6, vol. 3.
+ */
+#include "vmm/cr.h"
+
+#define CR0_PE (1ull << 0)
+#define CR0_ET (1ull << 4)
+#define CR0_NW (1ull << 29)
+#define CR0_CD (1ull << 30)
+#define CR0_PG (1ull << 31)
+/* PE MP EM TS ET NE WP AM NW CD PG; the others are ignored, read as 0 */
+#define CR0_KNOWN 0xe005003full
+/* VME PVI TSD DE PSE PAE MCE PGE PCE OSFXSR OSXMMEXCPT: what CPUID offers */
+#define CR4_KNOWN 0x7ffull
+#define CR4_PAE (1ull << 5)
+#define EFER_SCE (1ull << 0)
+#define EFER_LME (1ull << 8)
+#define EFER_LMA (1ull << 10)
+#define EFER_NXE (1ull << 11)
+#define CR3_RESERVED 0xfff0000000000000ull
+
+/* Paging goes on with LME set: long mode begins, or ends with paging. */
+static bool set_long_mode(struct vcpu *v, u64 cr0)
+{
+    u64 efer = hv_get(v, HV_EFER);
+    bool paging = cr0 & CR0_PG;
+
+    if (paging && efer & EFER_LME && !(hv_get(v, HV_CR4) & CR4_PAE))
+        return false;
+    if (!paging && efer & EFER_LMA && vcpu_mode(v) == 8)
+        return false;
+    efer = paging && efer & EFER_LME ? efer | EFER_LMA : efer & ~EFER_LMA;
+    hv_set(v, HV_EFER, efer);
+    return true;
+}
+
+bool cr_write_0(struct vcpu *v, u64 value)
+{
+    u64 old = hv_get(v, HV_CR0);
+
+    if (value >> 32)
+        return false;
+    value = (value & CR0_KNOWN) | CR0_ET;
+    if ((value & CR0_PG && !(value & CR0_PE)) || (value & CR0_NW && !(value & CR0_CD)))
+        return false;
+    if ((old ^ value) & CR0_PG && !set_long_mode(v, value))
+        return false;
+    hv_set(v, HV_CR0, value);
+    hv->flush(v, HV_FLUSH_ALL, 0);
+    return true;
+}
+
+bool cr_write_3(struct vcpu *v, u64 value)
+{
+    if (hv_get(v, HV_EFER) & EFER_LMA && value & CR3_RESERVED)
+        return false;
+    hv_set(v, HV_CR3, value);
+    hv->flush(v, HV_FLUSH_ALL, 0);
+    return true;
+}
+
+bool cr_write_4(struct vcpu *v, u64 value)
+{
+    if (value & ~CR4_KNOWN)
+        return false;
+    if (hv_get(v, HV_EFER) & EFER_LMA && !(value & CR4_PAE))
+        return false;
+    hv_set(v, HV_CR4, value);
+    hv->flush(v, HV_FLUSH_ALL, 0);
+    return true;
+}
+
+/* SVME stays hidden: a guest gets no virtualization extension of its own. */
+bool cr_write_efer(struct vcpu *v, u64 value)
+{
+    u64 old = hv_get(v, HV_EFER);
+
+    if (value & ~(EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE))
+        return false;
+    if (hv_get(v, HV_CR0) & CR0_PG && (old ^ value) & EFER_LME)
+        return false;
+    hv_set(v, HV_EFER, (value & ~EFER_LMA) | (old & EFER_LMA));
+    hv->flush(v, HV_FLUSH_ALL, 0);
+    return true;
+}

@@ -1,0 +1,128 @@
+/*
+ * The exit table, and the handlers that fit in a few lines.
+ * Source: AMD64 Manual vol. 2, 15.7 to 15.14; vol. 3 for the instructions.
+ */
+#include "vmm/exit.h"
+#include "kernel/cpu.h"
+#include "vmm/fetch.h"
+#include "vmm/vm.h"
+
+u8 exit_insn_len(struct vcpu *v, const struct exit *x, u8 implied)
+{
+    struct insn insn;
+
+    if (x->insn_len)
+        return x->insn_len;
+    return fetch_insn(v, &insn) == 0 ? insn.len : implied;
+}
+
+static void exit_hlt(struct vcpu *v, const struct exit *x)
+{
+    vcpu_advance(v, exit_insn_len(v, x, 1));
+    if (!(v->rflags & RFLAGS_IF)) {
+        vm_end(v->vm, END_HALTED, 0, "halted with interrupts off: nothing can wake it");
+        return;
+    }
+    v->attention = true;
+    if (!pic_pending(&v->vm->pic) && !v->inject.valid) {
+        v->state = VCPU_BLOCKED;
+        TRACE(sched_block, v->vm->id, v->id, .why = BLOCK_HLT);
+    }
+}
+
+/* The real timer, or another device of the host. */
+static void exit_intr(struct vcpu *v, const struct exit *x)
+{
+    (void)x;
+    cpu_take_interrupts();
+    v->attention = true;
+}
+
+static void exit_window(struct vcpu *v, const struct exit *x)
+{
+    (void)x;
+    v->attention = true;
+}
+
+/* No hypercalls so far: a guest sees that it got no service. */
+static void exit_hypercall(struct vcpu *v, const struct exit *x)
+{
+    v->gpr[GPR_RAX] = ~0ull;
+    vcpu_advance(v, exit_insn_len(v, x, 3));
+}
+
+static void exit_shutdown(struct vcpu *v, const struct exit *x)
+{
+    vm_end(v->vm, END_TRIPLE_FAULT, 0, "triple fault near rip %#lx", x->rip);
+}
+
+static void exit_skip(struct vcpu *v, const struct exit *x)
+{
+    vcpu_advance(v, exit_insn_len(v, x, 2));
+}
+
+static void exit_ud(struct vcpu *v, const struct exit *x)
+{
+    (void)x;
+    vcpu_raise_ud(v);
+}
+
+static void exit_gp(struct vcpu *v, const struct exit *x)
+{
+    (void)x;
+    vcpu_raise_gp(v);
+}
+
+static void exit_failed(struct vcpu *v, const struct exit *x)
+{
+    char why[160];
+
+    format(why, sizeof(why), "entry refused: %s = %#lx: %s (AMD64 Manual vol. 2, %s)",
+           x->fail.field, x->fail.value, x->fail.why, x->fail.section);
+    TRACE_TEXT(entry_failed, v->vm->id, v->id, why, .value = x->fail.value);
+    vm_end(v->vm, END_BAD_ENTRY, 0, "%s", why);
+}
+
+/* INTERCEPTed for nobody: a bug of ours, but only this VM's end. */
+static void exit_unknown(struct vcpu *v, const struct exit *x)
+{
+    vm_end(v->vm, END_UNSUPPORTED, x->code, "exit with code %#lx, which nobody handles", x->code);
+}
+
+static void (*const handlers[])(struct vcpu *, const struct exit *) = {
+    [EXIT_NONE] = exit_unknown,
+    [EXIT_HLT] = exit_hlt,
+    [EXIT_CPUID] = exit_cpuid,
+    [EXIT_IO] = exit_io,
+    [EXIT_MSR] = exit_msr,
+    [EXIT_CR] = exit_cr,
+    [EXIT_DR] = exit_unknown,
+    [EXIT_EXCEPTION] = exit_unknown,
+    [EXIT_INTR] = exit_intr,
+    [EXIT_NMI] = exit_intr,
+    [EXIT_INTR_WINDOW] = exit_window,
+    [EXIT_NESTED] = exit_nested,
+    [EXIT_HYPERCALL] = exit_hypercall,
+    [EXIT_RDTSC] = exit_unknown,
+    [EXIT_INVLPG] = exit_unknown,
+    [EXIT_SHUTDOWN] = exit_shutdown,
+    [EXIT_PAUSE] = exit_skip,
+    [EXIT_RDPMC] = exit_gp,
+    [EXIT_WBINVD] = exit_skip,
+    [EXIT_MONITOR] = exit_ud,
+    [EXIT_VIRT_INSN] = exit_ud,
+    [EXIT_TASK_SWITCH] = exit_unknown,
+    [EXIT_SOFT_INT] = exit_unknown,
+    [EXIT_DESCRIPTOR] = exit_unknown,
+    [EXIT_ENTRY_FAILED] = exit_failed,
+    [EXIT_XSETBV] = exit_ud,
+    [EXIT_UNKNOWN] = exit_unknown,
+    [EXIT_PREEMPTION] = exit_intr,
+    [EXIT_STEP] = exit_unknown,
+    [EXIT_NMI_WINDOW] = exit_window,
+};
+
+void exit_handle(struct vcpu *v, const struct exit *x)
+{
+    handlers[x->reason](v, x);
+}

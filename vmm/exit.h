@@ -1,0 +1,23 @@
+/*
+ * What becomes of an exit: one table, reason to handler.
+ */
+#ifndef VMM_EXIT_H
+#define VMM_EXIT_H
+
+#include "vmm/vcpu.h"
+
+/* Handle it: the guest can go on, or vm->alive is false. */
+void exit_handle(struct vcpu *, const struct exit *);
+
+/* The handlers that have files of their own. */
+void exit_cpuid(struct vcpu *, const struct exit *);
+void exit_io(struct vcpu *, const struct exit *);
+void exit_msr(struct vcpu *, const struct exit *);
+void exit_cr(struct vcpu *, const struct exit *);
+void exit_nested(struct vcpu *, const struct exit *);
+
+/* The length of the instruction at rip when the processor did not say it:
+ * what the exit reason implies, or decoded. */
+u8 exit_insn_len(struct vcpu *, const struct exit *, u8 implied);
+
+#endif

@@ -1,0 +1,105 @@
+/*
+ * Control-register exits: which instruction, then the rules of cr.c. The
+ * processor says only which register, so the instruction is decoded.
+ * Source: AMD64 Manual vol. 2, 15.8.
+ */
+#include "vmm/cr.h"
+#include "vmm/exit.h"
+#include "vmm/fetch.h"
+#include "vmm/vm.h"
+
+#define CR0_TS (1ull << 3)
+
+static u64 read_cr(struct vcpu *v, u8 n)
+{
+    static const u8 of[] = {[0] = HV_CR0, [3] = HV_CR3, [4] = HV_CR4, [8] = HV_TPR};
+
+    return hv_get(v, of[n]);
+}
+
+static bool write_cr(struct vcpu *v, u8 n, u64 value)
+{
+    switch (n) {
+    case 0:
+        return cr_write_0(v, value);
+    case 3:
+        return cr_write_3(v, value);
+    case 4:
+        return cr_write_4(v, value);
+    case 8:
+        if (value > 15)
+            return false;
+        hv_set(v, HV_TPR, value);
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* LMSW changes PE, MP, EM and TS, and cannot clear PE. */
+static bool write_msw(struct vcpu *v, u16 msw)
+{
+    u64 cr0 = hv_get(v, HV_CR0);
+
+    return cr_write_0(v, (cr0 & ~0xeull) | (msw & 0xf));
+}
+
+/* LMSW from memory is done by hand: the operand is read like a MOV's. */
+static bool lmsw(struct vcpu *v, const struct insn *insn)
+{
+    struct insn load = *insn;
+    u64 saved = v->gpr[GPR_RAX], rip = v->rip;
+
+    if (insn->src == PLACE_REG || insn->dst == PLACE_REG)
+        return write_msw(v, (u16)v->gpr[insn->rm_reg]);
+    load.op = INSN_MOV;
+    load.opsize = 2;
+    load.dst = PLACE_REG;
+    load.src = PLACE_MEM;
+    load.reg = GPR_RAX;
+    fetch_emulate(v, &load);
+    u16 msw = (u16)v->gpr[GPR_RAX];
+    v->gpr[GPR_RAX] = saved;
+    if (v->inject.valid || !v->vm->alive)
+        return true; /* the read faulted: that is delivered instead */
+    v->rip = rip;
+    return write_msw(v, msw);
+}
+
+static bool carry_out(struct vcpu *v, const struct insn *insn)
+{
+    u64 mask = insn->mode == 8 ? ~0ull : 0xffffffff;
+
+    switch (insn->op) {
+    case INSN_CLTS:
+        return cr_write_0(v, hv_get(v, HV_CR0) & ~CR0_TS);
+    case INSN_LMSW:
+        return lmsw(v, insn);
+    case INSN_MOV_TO_CR:
+        return write_cr(v, insn->sysreg, v->gpr[insn->reg] & mask);
+    case INSN_MOV_FROM_CR:
+        v->gpr[insn->reg] = read_cr(v, insn->sysreg) & mask;
+        return true;
+    default:
+        vm_end(v->vm, END_UNSUPPORTED, 0, "%s at rip %#lx exits like a control register",
+               insn_name(insn->op), v->rip);
+        return true;
+    }
+}
+
+void exit_cr(struct vcpu *v, const struct exit *x)
+{
+    struct insn insn;
+    u64 rip = v->rip;
+    (void)x;
+
+    if (fetch_insn(v, &insn) != 0) {
+        vm_end(v->vm, END_UNSUPPORTED, 0, "cannot decode the control register access at rip %#lx",
+               v->rip);
+        return;
+    }
+    if (!carry_out(v, &insn))
+        vcpu_raise_gp(v);
+    else if (v->vm->alive && v->rip == rip && !v->inject.valid)
+        vcpu_advance(v, insn.len);
+}

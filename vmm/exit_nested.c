@@ -1,0 +1,47 @@
+/*
+ * A nested fault: a page of the guest's memory that is mapped at its first
+ * touch, or an access to where there is no memory.
+ * Source: AMD64 Manual vol. 2, 15.25.6.
+ */
+#include "vmm/exit.h"
+#include "vmm/fetch.h"
+#include "vmm/vm.h"
+
+static void map_page(struct vcpu *v, gpa_t at)
+{
+    struct vm *vm = v->vm;
+    gpa_t page = gpa(at.v & ~PAGE_MASK);
+    hpa_t host = ptr_hpa(guestmem_ptr(&vm->mem, page, NULL));
+
+    if (npt_map(&vm->npt, page, host, ACCESS_WRITE | ACCESS_EXEC) != 0)
+        vm_end(vm, END_KILLED, 0, "the host has no memory for its nested tables");
+}
+
+static void no_memory(struct vcpu *v, const struct exit *x)
+{
+    struct insn insn;
+    u64 at = x->nested.gpa.v;
+
+    if (x->nested.in_walk)
+        vm_end(v->vm, END_UNSUPPORTED, 0, "its page tables lie at gPA %#lx, outside its memory", at);
+    else if (x->nested.access & ACCESS_EXEC)
+        vm_end(v->vm, END_UNSUPPORTED, 0, "executes at gPA %#lx, outside its memory", at);
+    else if (x->pending.valid)
+        vm_end(v->vm, END_UNSUPPORTED, 0,
+               "delivering vector %u touches gPA %#lx, outside its memory", x->pending.vector, at);
+    else if (fetch_insn(v, &insn) != 0)
+        vm_end(v->vm, END_UNSUPPORTED, 0, "cannot decode the access to gPA %#lx at rip %#lx", at,
+               v->rip);
+    else
+        fetch_emulate(v, &insn);
+}
+
+void exit_nested(struct vcpu *v, const struct exit *x)
+{
+    TRACE(nested_fault, v->vm->id, v->id, .gpa = x->nested.gpa.v, .gva = x->nested.gva.v,
+          .access = x->nested.access, .in_walk = x->nested.in_walk);
+    if (guestmem_has(&v->vm->mem, x->nested.gpa))
+        map_page(v, x->nested.gpa);
+    else
+        no_memory(v, x);
+}

@@ -1,0 +1,173 @@
+/*
+ * The emulator's view of a guest: linear addresses through the guest's page
+ * tables, memory where there are slots, nothing where there are none (reads
+ * all ones, writes vanish: what a PC does where no device answers).
+ */
+#include "vmm/fetch.h"
+#include "kernel/cpu.h"
+#include "kernel/mem.h"
+#include "vmm/vm.h"
+
+#define CR0_PE 1ull
+#define EFER_LMA (1ull << 10)
+
+/* Linear to physical for one access within a page; false: *fault is due. */
+static bool translate(struct vcpu *v, u64 linear, u8 access, gpa_t *out, struct emu_fault *fault)
+{
+    struct guest_paging paging = vcpu_paging(v);
+    struct walk w;
+
+    if (vcpu_cpl(v) == 3)
+        access |= ACCESS_USER;
+    enum walk_fault f = walk_guest(&v->vm->mem, &paging, gva(linear), access, true, &w);
+    if (f == FAULT_NONE) {
+        *out = w.gpa;
+        return true;
+    }
+    if (f == FAULT_NON_CANONICAL)
+        *fault = (struct emu_fault){.vector = 13, .has_error = true};
+    else
+        *fault = (struct emu_fault){
+            .vector = 14, .has_error = true, .error = w.error, .cr2 = linear};
+    return false;
+}
+
+/* One access within a page, to memory or to where there is none. */
+static void access_page(struct vcpu *v, gpa_t at, void *data, u32 n, bool write)
+{
+    u64 value = ~0ull;
+    int gone = write ? guestmem_write(&v->vm->mem, at, data, n)
+                     : guestmem_read(&v->vm->mem, at, data, n);
+
+    if (!gone)
+        return;
+    if (write)
+        memcpy(&value, data, min_u64(n, 8));
+    else
+        memset(data, 0xff, n);
+    TRACE(mmio, v->vm->id, v->id, .gpa = at.v, .write = write, .size = n, .value = value);
+}
+
+/* An access may cross into the next page: both are checked first. */
+static int access_linear(struct vcpu *v, u64 linear, void *data, u32 n, bool write,
+                         struct emu_fault *fault)
+{
+    u32 first = (u32)min_u64(n, PAGE_SIZE - (linear & PAGE_MASK));
+    u8 access = write ? ACCESS_WRITE : 0;
+    gpa_t a, b = gpa(0);
+
+    if (!translate(v, linear, access, &a, fault))
+        return -EFAULT;
+    if (first < n && !translate(v, linear + first, access, &b, fault))
+        return -EFAULT;
+    access_page(v, a, data, first, write);
+    if (first < n)
+        access_page(v, b, (u8 *)data + first, n - first, write);
+    return 0;
+}
+
+static int emu_read(void *opaque, u64 linear, void *to, u32 n, struct emu_fault *fault)
+{
+    return access_linear(opaque, linear, to, n, false, fault);
+}
+
+static int emu_write(void *opaque, u64 linear, const void *from, u32 n, struct emu_fault *fault)
+{
+    return access_linear(opaque, linear, (void *)from, n, true, fault);
+}
+
+static u64 emu_seg_base(void *opaque, enum hv_seg s)
+{
+    struct vcpu *v = opaque;
+    struct seg seg;
+
+    if (vcpu_mode(v) == 8 && s != SEG_FS && s != SEG_GS)
+        return 0;
+    hv_get_seg(v, s, &seg);
+    return seg.base;
+}
+
+static u32 emu_port_in(void *opaque, u16 port, u8 size)
+{
+    struct vcpu *v = opaque;
+    u32 value = bus_in(&v->vm->bus, port, size);
+
+    TRACE(io, v->vm->id, v->id, .port = port, .write = false, .size = size, .value = value);
+    return value;
+}
+
+static void emu_port_out(void *opaque, u16 port, u8 size, u32 value)
+{
+    struct vcpu *v = opaque;
+
+    TRACE(io, v->vm->id, v->id, .port = port, .write = true, .size = size, .value = value);
+    bus_out(&v->vm->bus, port, size, value);
+}
+
+/* The bytes at RIP, as many of the 15 as can be reached. */
+static u32 fetch_bytes(struct vcpu *v, u8 code[INSN_MAX])
+{
+    struct emu_fault fault;
+    u64 linear = emu_seg_base(v, SEG_CS) + v->rip;
+    u32 got = 0;
+
+    if (vcpu_mode(v) != 8)
+        linear &= 0xffffffff;
+    while (got < INSN_MAX) {
+        u32 n = (u32)min_u64(INSN_MAX - got, PAGE_SIZE - ((linear + got) & PAGE_MASK));
+        gpa_t at;
+        if (!translate(v, linear + got, 0, &at, &fault) ||
+            guestmem_read(&v->vm->mem, at, code + got, n) != 0)
+            break;
+        got += n;
+    }
+    return got;
+}
+
+int fetch_insn(struct vcpu *v, struct insn *insn)
+{
+    u8 code[INSN_MAX];
+    u32 n = fetch_bytes(v, code);
+
+    if (!n)
+        return -EFAULT;
+    int err = insn_decode(code, n, vcpu_mode(v), insn);
+    return err == -ERANGE ? -EFAULT : err;
+}
+
+static void raise(struct vcpu *v, const struct emu_fault *f)
+{
+    if (f->vector == 14)
+        vcpu_raise_pf(v, f->cr2, f->error);
+    else
+        vcpu_raise(v, f->vector, f->has_error, f->error);
+}
+
+void fetch_emulate(struct vcpu *v, const struct insn *insn)
+{
+    struct emu_ctx ctx = {.opaque = v,
+                          .gpr = v->gpr,
+                          .rflags = &v->rflags,
+                          .mode = vcpu_mode(v),
+                          .seg_base = emu_seg_base,
+                          .read = emu_read,
+                          .write = emu_write,
+                          .port_in = emu_port_in,
+                          .port_out = emu_port_out};
+    struct emu_fault fault = {0};
+
+    switch (emulate_insn(&ctx, insn, &fault)) {
+    case 0:
+        vcpu_advance(v, insn->len);
+        break;
+    case -EBUSY: /* a part of a REP is done; it goes on at the next entry */
+        break;
+    case -EFAULT:
+        raise(v, &fault);
+        break;
+    default:
+        vm_end(v->vm, END_UNSUPPORTED, 0,
+               "%s at rip %#lx touches memory that is not there, and is not emulated",
+               insn_name(insn->op), v->rip);
+    }
+}

@@ -1,0 +1,268 @@
+/*
+ * The SVM backend: AMD's extension behind hv.h. It translates and decides
+ * nothing. Source: AMD64 Manual vol. 2 (24593 rev. 3.38), chapter 15.
+ */
+#include "kernel/cpu.h"
+#include "kernel/frame.h"
+#include "kernel/mem.h"
+#include "kernel/panic.h"
+#include "vmm/svm/svm.h"
+#include "vmm/vm.h"
+
+#define CPUID_SVM      (1u << 2) /* 8000_0001 ECX */
+#define CPUID_PAGE1GB  (1u << 26)
+#define CPUID_NP       (1u << 0) /* 8000_000A EDX */
+#define CPUID_NRIPS    (1u << 3)
+#define CPUID_DECODE   (1u << 7)
+
+/* What always exits. Nothing of a guest's CR3, DRx or TSC does. */
+#define BASE_INTERCEPTS1                                                                           \
+    (INTERCEPT_INTR | INTERCEPT_NMI | INTERCEPT_INIT | INTERCEPT_RDPMC | INTERCEPT_CPUID |          \
+     INTERCEPT_INVD | INTERCEPT_HLT | INTERCEPT_INVLPGA | INTERCEPT_IOIO | INTERCEPT_MSR |          \
+     INTERCEPT_SHUTDOWN)
+#define BASE_INTERCEPTS2                                                                           \
+    (INTERCEPT_VMRUN | INTERCEPT_VMMCALL | INTERCEPT_VMLOAD | INTERCEPT_VMSAVE | INTERCEPT_STGI |   \
+     INTERCEPT_CLGI | INTERCEPT_SKINIT | INTERCEPT_WBINVD | INTERCEPT_MONITOR | INTERCEPT_MWAIT |   \
+     INTERCEPT_XSETBV)
+#define CR0_CR4_WRITES (1u << 0 | 1u << 4)
+
+static u8 host_save[PAGE_SIZE] __attribute__((aligned(4096)));
+
+static int svm_probe(struct hv_caps *caps)
+{
+    u32 r[4], ext[4];
+    u64 vm_cr;
+
+    cpuid(0x80000001, 0, ext);
+    if (!(ext[2] & CPUID_SVM))
+        return -ENOTSUP;
+    if (rdmsr_safe(MSR_VM_CR, &vm_cr) && vm_cr & VM_CR_SVMDIS)
+        return -ENOTSUP;
+    cpuid(0x8000000a, 0, r);
+    *caps = (struct hv_caps){.name = "svm",
+                             .asids = r[1],
+                             .nested = r[3] & CPUID_NP,
+                             .next_rip = r[3] & CPUID_NRIPS,
+                             .decode_assist = r[3] & CPUID_DECODE,
+                             .large_1g = ext[3] & CPUID_PAGE1GB};
+    return caps->nested ? 0 : -ENOTSUP;
+}
+
+static int svm_cpu_on(void)
+{
+    wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_SVME);
+    wrmsr(MSR_VM_HSAVE_PA, ptr_hpa(host_save).v);
+    return 0;
+}
+
+static void svm_configure(struct vcpu *v)
+{
+    struct vmcb *b = svm_of(v)->vmcb;
+    const struct hv_ctl *c = &v->ctl;
+
+    b->cr_write = CR0_CR4_WRITES | (c->cr3_exits ? 1u << 3 : 0);
+    b->exceptions = c->exceptions;
+    b->intercepts1 = BASE_INTERCEPTS1 | (c->intr_window ? INTERCEPT_VINTR : 0) |
+                     (c->invlpg_exits ? INTERCEPT_INVLPG : 0) |
+                     (c->rdtsc_exits ? INTERCEPT_RDTSC : 0);
+    b->v_intr = (b->v_intr & 0xff) | V_INTR_MASKING | (c->intr_window ? V_IRQ | V_IGN_TPR : 0);
+    b->tsc_offset = c->tsc_offset;
+    b->n_cr3 = c->nested_root.v;
+}
+
+static int svm_vcpu_init(struct vcpu *v)
+{
+    owner_t owner = OWNER_VM_TABLE + v->vm->id;
+    u64 frames = align_up(sizeof(struct svm_vcpu), PAGE_SIZE) / PAGE_SIZE;
+    hpa_t own = frames_alloc(frames, PAGE_SIZE, owner);
+    hpa_t block = frame_alloc_zeroed(owner);
+
+    if (!own.v || !block.v)
+        return -ENOMEM;
+    memset(hpa_ptr(own), 0, frames * PAGE_SIZE);
+    v->backend = hpa_ptr(own);
+    svm_of(v)->vmcb = hpa_ptr(block);
+    svm_of(v)->changed = true;
+    struct vmcb *b = svm_of(v)->vmcb;
+    b->intercepts2 = BASE_INTERCEPTS2;
+    b->iopm_base_pa = svm_io_map().v;
+    b->msrpm_base_pa = svm_msr_map().v;
+    b->guest_asid = v->vm->id;
+    b->tlb_control = TLB_FLUSH_ALL;
+    b->np_enable = 1;
+    b->efer = EFER_SVME;
+    b->g_pat = 0x0007040600070406ull; /* the reset value */
+    b->dr6 = 0xffff0ff0;
+    b->dr7 = 0x400;
+    svm_configure(v);
+    return 0;
+}
+
+/* The frames go with all others of the VM: see vm_destroy(). */
+static void svm_vcpu_fini(struct vcpu *v)
+{
+    v->backend = NULL;
+}
+
+static void svm_load(struct vcpu *v)
+{
+    __asm__ volatile("vmload %0" : : "a"(ptr_hpa(svm_of(v)->vmcb).v) : "memory");
+}
+
+static void svm_save(struct vcpu *v)
+{
+    __asm__ volatile("vmsave %0" : : "a"(ptr_hpa(svm_of(v)->vmcb).v) : "memory");
+}
+
+/* The VMM wrote guest state: remember what is entered with, since a refused
+ * entry leaves the host's state in the save area. */
+static bool remember(struct svm_vcpu *s, struct vcpu *v, struct exit *x)
+{
+    if (v->breaks && !svm_break(s->vmcb, v->breaks)) {
+        *x = (struct exit){.reason = EXIT_ENTRY_FAILED,
+                           .rip = v->rip,
+                           .fail = {"break=", 0, "there is no entry check of that name", "15.5.1"}};
+        return false;
+    }
+    v->breaks = NULL;
+    s->copy = *s->vmcb;
+    s->changed = false;
+    return true;
+}
+
+static void svm_run(struct vcpu *v, struct exit *x)
+{
+    struct svm_vcpu *s = svm_of(v);
+    struct vmcb *b = s->vmcb;
+
+    b->rax = v->gpr[GPR_RAX];
+    b->rsp = v->gpr[GPR_RSP];
+    b->rip = v->rip;
+    b->rflags = v->rflags;
+    b->interrupt_shadow = v->shadow;
+    if (__builtin_expect(s->changed, 0) && !remember(s, v, x))
+        return;
+    svm_enter(v->gpr, ptr_hpa(b));
+    v->gpr[GPR_RAX] = b->rax;
+    v->gpr[GPR_RSP] = b->rsp;
+    v->rip = b->rip;
+    v->rflags = b->rflags;
+    v->shadow = b->interrupt_shadow & 1;
+    b->eventinj = 0;
+    b->tlb_control = 0;
+    svm_translate(v, x);
+}
+
+static int svm_inject(struct vcpu *v, const struct event *e)
+{
+    struct vmcb *b = svm_of(v)->vmcb;
+
+    if (b->eventinj & EVENT_VALID)
+        return -EBUSY;
+    b->eventinj = e->vector | (u64)e->type << 8 | EVENT_VALID;
+    if (e->has_error)
+        b->eventinj |= EVENT_ERROR_VALID | (u64)e->error << 32;
+    return 0;
+}
+
+static u64 *reg_place(struct vmcb *b, enum hv_reg r)
+{
+    u64 *const place[HV_REG_COUNT] = {
+        [HV_CR0] = &b->cr0,
+        [HV_CR3] = &b->cr3,
+        [HV_CR4] = &b->cr4,
+        [HV_EFER] = &b->efer,
+        [HV_DR6] = &b->dr6,
+        [HV_DR7] = &b->dr7,
+        [HV_STAR] = &b->star,
+        [HV_LSTAR] = &b->lstar,
+        [HV_CSTAR] = &b->cstar,
+        [HV_SFMASK] = &b->sfmask,
+        [HV_KERNEL_GS_BASE] = &b->kernel_gs_base,
+        [HV_SYSENTER_CS] = &b->sysenter_cs,
+        [HV_SYSENTER_ESP] = &b->sysenter_esp,
+        [HV_SYSENTER_EIP] = &b->sysenter_eip,
+        [HV_PAT] = &b->g_pat,
+    };
+    return place[r];
+}
+
+/* EFER.SVME must be set for VMRUN, but is not the guest's to see. */
+static u64 svm_reg(struct vcpu *v, enum hv_reg r, const u64 *set)
+{
+    struct vmcb *b = svm_of(v)->vmcb;
+
+    if (r == HV_TPR) {
+        if (set)
+            b->v_intr = (b->v_intr & ~0xfull) | (*set & 0xf);
+        return b->v_intr & 0xf;
+    }
+    u64 *place = reg_place(b, r), hidden = r == HV_EFER ? EFER_SVME : 0;
+    if (set) {
+        *place = *set | hidden;
+        svm_of(v)->changed = true;
+    }
+    return *place & ~hidden;
+}
+
+static struct vmcb_seg *seg_place(struct vmcb *b, enum hv_seg s)
+{
+    switch (s) {
+    case SEG_LDTR:
+        return &b->ldtr;
+    case SEG_TR:
+        return &b->tr;
+    case SEG_GDTR:
+        return &b->gdtr;
+    case SEG_IDTR:
+        return &b->idtr;
+    default:
+        return &b->seg[s];
+    }
+}
+
+/* FS, GS, LDTR and TR live in the processor while their vCPU is loaded:
+ * VMSAVE and VMLOAD around. */
+static void svm_seg(struct vcpu *v, enum hv_seg s, struct seg *seg, bool set)
+{
+    struct vmcb *b = svm_of(v)->vmcb;
+    struct vmcb_seg *place = seg_place(b, s);
+    bool loaded = s == SEG_FS || s == SEG_GS || s == SEG_LDTR || s == SEG_TR;
+
+    if (loaded && v->loaded)
+        svm_save(v);
+    if (set) {
+        *place = (struct vmcb_seg){seg->selector, seg->attr, seg->limit, seg->base};
+        svm_of(v)->changed = true;
+        if (s == SEG_SS)
+            b->cpl = SEG_DPL(seg->attr);
+        if (loaded && v->loaded)
+            svm_load(v);
+    } else {
+        *seg = (struct seg){place->selector, place->attrib, place->limit, place->base};
+    }
+}
+
+/* INVLPGA would do for one address; the whole ASID is always right. */
+static void svm_flush(struct vcpu *v, enum hv_flush kind, u64 addr)
+{
+    svm_of(v)->vmcb->tlb_control = TLB_FLUSH_ALL;
+    TRACE(flush, v->vm->id, v->id, .kind = kind == HV_FLUSH_ALL ? FLUSH_ALL : FLUSH_ADDRESS,
+          .addr = addr);
+}
+
+const struct hv_ops hv_svm = {
+    .name = "svm",
+    .probe = svm_probe,
+    .cpu_on = svm_cpu_on,
+    .vcpu_init = svm_vcpu_init,
+    .vcpu_fini = svm_vcpu_fini,
+    .configure = svm_configure,
+    .load = svm_load,
+    .save = svm_save,
+    .run = svm_run,
+    .inject = svm_inject,
+    .reg = svm_reg,
+    .seg = svm_seg,
+    .flush = svm_flush,
+};

@@ -1,0 +1,204 @@
+/*
+ * The run loop of a vCPU: enter, leave, handle, look at what is due, again.
+ * What an exit means is exit.c's; when interrupts go in is vcpu_events.c's.
+ */
+#include "vmm/vcpu.h"
+#include "kernel/cpu.h"
+#include "kernel/lapic.h"
+#include "kernel/mem.h"
+#include "vmm/exit.h"
+#include "vmm/vcpu_events.h"
+#include "vmm/vm.h"
+
+#define CR0_PE 1ull
+#define CR0_ET (1ull << 4)
+#define RFLAGS_ONE 2ull
+#define EFER_LMA (1ull << 10)
+
+int vcpu_init(struct vcpu *v, struct vm *vm, u8 id)
+{
+    memset(v, 0, sizeof(*v));
+    v->vm = vm;
+    v->id = id;
+    v->rflags = RFLAGS_ONE;
+    v->ctl.nested_root = vm->npt.root;
+    v->attention = true;
+    /* The FPU after reset, as FXSAVE would show it: FCW, MXCSR. */
+    v->fpu.fxsave[0] = 0x7f;
+    v->fpu.fxsave[1] = 0x03;
+    v->fpu.fxsave[24] = 0x80;
+    v->fpu.fxsave[25] = 0x1f;
+    return hv->vcpu_init(v);
+}
+
+void vcpu_fini(struct vcpu *v)
+{
+    hv->vcpu_fini(v);
+}
+
+static void debug_regs_load(const u64 dr[4])
+{
+    __asm__ volatile("movq %0, %%dr0; movq %1, %%dr1; movq %2, %%dr2; movq %3, %%dr3"
+                     :
+                     : "r"(dr[0]), "r"(dr[1]), "r"(dr[2]), "r"(dr[3]));
+}
+
+static void debug_regs_save(u64 dr[4])
+{
+    __asm__ volatile("movq %%dr0, %0; movq %%dr1, %1; movq %%dr2, %2; movq %%dr3, %3"
+                     : "=r"(dr[0]), "=r"(dr[1]), "=r"(dr[2]), "=r"(dr[3]));
+}
+
+void vcpu_load(struct vcpu *v)
+{
+    __asm__ volatile("fxrstorq %0" : : "m"(v->fpu));
+    write_cr2(v->cr2);
+    debug_regs_load(v->dr);
+    hv->load(v);
+    v->loaded = true;
+}
+
+void vcpu_save(struct vcpu *v)
+{
+    v->loaded = false;
+    hv->save(v);
+    debug_regs_save(v->dr);
+    v->cr2 = read_cr2();
+    __asm__ volatile("fxsaveq %0" : "=m"(v->fpu));
+}
+
+/* Exception classes for double faults: AMD64 Manual vol. 2, 8.2.9. */
+static bool contributory(u8 vector)
+{
+    return vector == 0 || (vector >= 10 && vector <= 13);
+}
+
+static bool makes_double_fault(const struct event *first, u8 second)
+{
+    if (!first->valid || first->type != EV_EXCEPTION)
+        return false;
+    if (first->vector == 14)
+        return second == 14 || contributory(second);
+    return contributory(first->vector) && contributory(second);
+}
+
+void vcpu_raise(struct vcpu *v, u8 vector, bool has_error, u32 error)
+{
+    if (v->inject.valid && v->inject.type == EV_EXCEPTION && v->inject.vector == 8) {
+        vm_end(v->vm, END_TRIPLE_FAULT, 0, "an exception while a double fault was delivered");
+        return;
+    }
+    if (makes_double_fault(&v->inject, vector)) {
+        vector = 8;
+        has_error = true;
+        error = 0;
+    }
+    v->inject = (struct event){true, EV_EXCEPTION, vector, has_error, error};
+}
+
+void vcpu_raise_pf(struct vcpu *v, u64 cr2, u32 error)
+{
+    write_cr2(cr2);
+    vcpu_raise(v, 14, true, error);
+}
+
+void vcpu_advance(struct vcpu *v, u64 len)
+{
+    v->rip += len;
+    if (v->rip >> 32 && vcpu_mode(v) != 8)
+        v->rip &= 0xffffffff;
+    v->shadow = 0;
+    if (v->rflags & RFLAGS_TF && !v->inject.valid) {
+        hv_set(v, HV_DR6, hv_get(v, HV_DR6) | 1u << 14); /* BS */
+        vcpu_raise(v, 1, false, 0);
+    }
+}
+
+struct guest_paging vcpu_paging(struct vcpu *v)
+{
+    return (struct guest_paging){.cr0 = hv_get(v, HV_CR0),
+                                 .cr3 = hv_get(v, HV_CR3),
+                                 .cr4 = hv_get(v, HV_CR4),
+                                 .efer = hv_get(v, HV_EFER)};
+}
+
+u8 vcpu_mode(struct vcpu *v)
+{
+    struct seg cs;
+
+    hv_get_seg(v, SEG_CS, &cs);
+    if (hv_get(v, HV_EFER) & EFER_LMA && cs.attr & SEG_ATTR_L)
+        return 8;
+    return cs.attr & SEG_ATTR_DB ? 4 : 2;
+}
+
+u8 vcpu_cpl(struct vcpu *v)
+{
+    struct seg ss;
+
+    if (!(hv_get(v, HV_CR0) & CR0_PE))
+        return 0;
+    hv_get_seg(v, SEG_SS, &ss);
+    return SEG_DPL(ss.attr);
+}
+
+/* An exit broke off the delivery of an event. It comes first, again; but a
+ * software interrupt is simply executed again, since RIP still is at it. */
+static void take_pending(struct vcpu *v, const struct event *e)
+{
+    if (e->type == EV_SOFT_INT || (e->type == EV_EXCEPTION && (e->vector == 3 || e->vector == 4)))
+        return;
+    v->inject = *e;
+    TRACE(reinject, v->vm->id, v->id, .vector = e->vector, .type = e->type, .error = e->error);
+}
+
+static void enter(struct vcpu *v, struct exit *x)
+{
+    u64 tag = 0;
+
+    if (__builtin_expect(v->inject.valid, 0)) {
+        tag = 1u << 31 | v->inject.type << 8 | v->inject.vector;
+        hv->inject(v, &v->inject);
+        TRACE(inject, v->vm->id, v->id, .vector = v->inject.vector, .type = v->inject.type,
+              .error = v->inject.error);
+        v->inject.valid = false;
+    }
+    if (__builtin_expect(v->ctl_changed, 0)) {
+        hv->configure(v);
+        v->ctl_changed = false;
+    }
+    TRACE(entry, v->vm->id, v->id, .rip = v->rip, .inject = tag);
+    hv->run(v, x);
+    TRACE(exit, v->vm->id, v->id, .reason = x->reason, .rip = x->rip, .code = x->code,
+          .info1 = x->info1, .info2 = x->info2);
+    v->exits++;
+}
+
+enum vcpu_stop vcpu_run(struct vcpu *v, u64 until, u64 wake)
+{
+    struct exit x;
+
+    v->attention = true;
+    v->yield = false;
+    for (;;) {
+        if (v->attention) {
+            u64 now = clock_now();
+            if (now >= until)
+                return STOP_SLICE;
+            if (now >= wake)
+                return STOP_WAKE;
+            v->attention = false;
+            vcpu_events(v, now, min_u64(until, wake));
+        }
+        enter(v, &x);
+        if (__builtin_expect(x.pending.valid, 0))
+            take_pending(v, &x.pending);
+        exit_handle(v, &x);
+        if (!v->vm->alive)
+            return STOP_ENDED;
+        if (v->state == VCPU_BLOCKED)
+            return STOP_BLOCKED;
+        if (v->yield)
+            return STOP_YIELD;
+    }
+}

@@ -1,0 +1,88 @@
+/*
+ * A virtual processor: the state that the VMM keeps for it, and running it.
+ */
+#ifndef VMM_VCPU_H
+#define VMM_VCPU_H
+
+#include "vmm/hv.h"
+#include "vmm/mmu/walk.h"
+#include "vmm/sched/sched.h"
+
+struct vm;
+
+/* Why vcpu_run() returned. */
+enum vcpu_stop { STOP_SLICE, STOP_WAKE, STOP_BLOCKED, STOP_YIELD, STOP_ENDED };
+
+/* READY: it could run, but another vCPU does. */
+enum vcpu_state { VCPU_READY, VCPU_RUNNING, VCPU_BLOCKED };
+
+struct fpu_state {
+    u8 fxsave[512];
+} __attribute__((aligned(16)));
+
+struct vcpu {
+    /* The world switch addresses these by offset (svm_run.S): keep first. */
+    u64 gpr[GPR_COUNT];
+    u64 rip, rflags;
+
+    struct vm *vm;
+    u8 id;
+    void *backend;    /* the backend's own, for example struct svm_vcpu */
+    struct hv_ctl ctl;
+    bool ctl_changed; /* configure() before the next entry */
+
+    /* Registers that only a change of vCPU saves and loads. */
+    u64 cr2, dr[4];
+    struct fpu_state fpu;
+
+    struct event inject; /* to be delivered at the next entry */
+    u8 shadow;           /* an STI or MOV SS just before: no interrupt yet */
+    bool attention;      /* interrupts or timers want to be looked at */
+    enum vcpu_state state;
+    bool yield;
+    bool loaded;         /* its state is the processor's: between load and save */
+    u64 exits;
+    u64 tsc_written; /* what the guest added to its TSC by writing it */
+    u32 tsc_aux;
+    const char *breaks; /* a consistency check to violate, or NULL (svm_break.c) */
+    struct sched_unit unit;
+};
+
+int vcpu_init(struct vcpu *, struct vm *, u8 id);
+void vcpu_fini(struct vcpu *);
+/* Make its state the processor's, and back: FPU, CR2, DR0-3, system MSRs. */
+void vcpu_load(struct vcpu *);
+void vcpu_save(struct vcpu *);
+/* Run until virtual time `until` at the latest; wake: another VM's business
+ * is due then. */
+enum vcpu_stop vcpu_run(struct vcpu *, u64 until, u64 wake);
+
+/* Deliver an exception to the guest instead of going on. */
+void vcpu_raise(struct vcpu *, u8 vector, bool has_error, u32 error);
+static inline void vcpu_raise_ud(struct vcpu *v)
+{
+    vcpu_raise(v, 6, false, 0);
+}
+static inline void vcpu_raise_gp(struct vcpu *v)
+{
+    vcpu_raise(v, 13, true, 0);
+}
+void vcpu_raise_pf(struct vcpu *, u64 cr2, u32 error);
+/* The instruction is done: go on behind it, single-step and shadow as the
+ * processor would. */
+void vcpu_advance(struct vcpu *, u64 len);
+
+/* How the guest's paging is set now, for walks. */
+struct guest_paging vcpu_paging(struct vcpu *);
+u8 vcpu_mode(struct vcpu *); /* 2, 4 or 8: the default of the running code */
+u8 vcpu_cpl(struct vcpu *);
+
+/* Could the guest take an interrupt now? */
+#define RFLAGS_IF (1ull << 9)
+#define RFLAGS_TF (1ull << 8)
+static inline bool vcpu_interruptible(const struct vcpu *v)
+{
+    return v->rflags & RFLAGS_IF && !v->inject.valid && !v->shadow;
+}
+
+#endif

@@ -1,0 +1,95 @@
+/*
+ * Virtual ticks and interrupts on their way into the guest. The policies are
+ * time/vtimer.c's, priorities dev/pic.c's; this decides when they are asked.
+ * Source: Smith & Nair, Virtual Machines, ch. 8; AMD64 Manual vol. 2, 15.21.
+ */
+#include "vmm/vcpu_events.h"
+#include "kernel/clock.h"
+#include "kernel/lapic.h"
+#include "vmm/vm.h"
+
+#define TICK_LINE 0
+
+u64 vm_pit_ns(struct vm *vm, u64 now)
+{
+    return vclock_ns(&vm->clock, vm->args.pit, now);
+}
+
+/* Is the tick's line free, and would the guest take it? */
+static bool can_take_tick(const struct vcpu *v)
+{
+    return v->state != VCPU_READY && v->rflags & RFLAGS_IF &&
+           pic_would_deliver(&v->vm->pic, TICK_LINE);
+}
+
+void vcpu_ticks(struct vcpu *v, u64 now)
+{
+    vtimer_advance(&v->vm->timer, vm_pit_ns(v->vm, now), can_take_tick(v));
+}
+
+static void offer_tick(struct vcpu *v, u64 now)
+{
+    struct vm *vm = v->vm;
+
+    if (!vm->timer.offered && can_take_tick(v) && !v->shadow &&
+        vtimer_deliver(&vm->timer, vm_pit_ns(vm, now)))
+        pic_set_line(&vm->pic, TICK_LINE, true);
+    else if (vm->timer.offered)
+        pic_set_line(&vm->pic, TICK_LINE, true);
+}
+
+static void accept(struct vcpu *v, u64 now)
+{
+    struct vm *vm = v->vm;
+    u8 line;
+    u8 vector = pic_ack(&vm->pic, &line);
+
+    v->inject = (struct event){.valid = true, .type = EV_INTR, .vector = vector};
+    if (line == TICK_LINE && vm->timer.offered) {
+        pic_set_line(&vm->pic, TICK_LINE, false);
+        vtimer_accept(&vm->timer, vm_pit_ns(vm, now));
+    }
+}
+
+static void set_window(struct vcpu *v, bool open)
+{
+    if (v->ctl.intr_window == open)
+        return;
+    v->ctl.intr_window = open;
+    v->ctl_changed = true;
+    TRACE(window, v->vm->id, v->id, .open = open);
+}
+
+/* Something waits for the moment at which the guest takes interrupts. */
+static bool wants_window(const struct vcpu *v)
+{
+    const struct vm *vm = v->vm;
+
+    return pic_pending(&vm->pic) ||
+           (vm->timer.late && pic_would_deliver(&vm->pic, TICK_LINE));
+}
+
+u64 vcpu_next_tick(struct vcpu *v, u64 now)
+{
+    struct vm *vm = v->vm;
+    u64 at = vtimer_next(&vm->timer, vm_pit_ns(vm, now));
+
+    return at == ~0ull ? at : vclock_host_ns(&vm->clock, vm->args.pit, at);
+}
+
+void vcpu_events(struct vcpu *v, u64 now, u64 until)
+{
+    vcpu_ticks(v, now);
+    offer_tick(v, now);
+    if (pic_pending(&v->vm->pic) && vcpu_interruptible(v))
+        accept(v, now);
+    set_window(v, wants_window(v));
+    timer_arm(min_u64(until, vcpu_next_tick(v, now)));
+}
+
+bool vcpu_wakes(struct vcpu *v, u64 now)
+{
+    vcpu_ticks(v, now);
+    offer_tick(v, now);
+    return pic_pending(&v->vm->pic);
+}

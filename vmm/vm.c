@@ -1,0 +1,154 @@
+/*
+ * Making a VM and giving everything back. All its frames have one of two
+ * owners, its memory and its tables, so a leak is a number.
+ */
+#include "vmm/vm.h"
+#include "kernel/clock.h"
+#include "kernel/console.h"
+#include "kernel/format.h"
+#include "kernel/frame.h"
+#include "kernel/mem.h"
+#include "vmm/boot/multiboot.h"
+#include "vmm/vcpu_events.h"
+
+#define CR0_PE 1ull
+#define CR0_ET (1ull << 4)
+#define CODE32 0xc9b /* G, D, present, code, read, accessed */
+#define DATA32 0xc93
+#define CODE16 0x09b
+#define DATA16 0x093
+#define LDT    0x082
+#define TSS32  0x08b
+
+static int make_memory(struct vm *vm, char *why, size_t why_size)
+{
+    for (u32 i = 0; i < vm->args.slots; i++) {
+        u64 size = vm->args.slot[i].size;
+        hpa_t at = frames_alloc(size / PAGE_SIZE, PAGE_SIZE, OWNER_VM_RAM + vm->id);
+        if (!at.v) {
+            format(why, why_size, "the host has no %lu KiB of memory in one piece", size >> 10);
+            return -ENOMEM;
+        }
+        memset(hpa_ptr(at), 0, size);
+        guestmem_add(&vm->mem, vm->args.slot[i].gpa, size, at);
+        TRACE(vm_slot, vm->id, 0, .gpa = vm->args.slot[i].gpa.v, .size = size, .hpa = at.v);
+    }
+    return 0;
+}
+
+static void set_segments(struct vcpu *v, bool real)
+{
+    struct seg code = {real ? 0 : 0x08, real ? CODE16 : CODE32, real ? 0xffff : 0xffffffff, 0};
+    struct seg data = {real ? 0 : 0x10, real ? DATA16 : DATA32, real ? 0xffff : 0xffffffff, 0};
+    struct seg table = {0, 0, 0xffff, 0};
+    static const enum hv_seg data_segs[] = {SEG_ES, SEG_SS, SEG_DS, SEG_FS, SEG_GS};
+
+    hv_set_seg(v, SEG_CS, &code);
+    for (u32 i = 0; i < ARRAY_SIZE(data_segs); i++)
+        hv_set_seg(v, data_segs[i], &data);
+    hv_set_seg(v, SEG_GDTR, &table);
+    hv_set_seg(v, SEG_IDTR, &table);
+    hv_set_seg(v, SEG_LDTR, &(struct seg){0, LDT, 0xffff, 0});
+    hv_set_seg(v, SEG_TR, &(struct seg){0, TSS32, 0xffff, 0});
+}
+
+/* The machine state that Multiboot 3.2 promises; a raw image gets the
+ * processor as the firmware would leave it. */
+static void set_start(struct vcpu *v, const struct boot_state *boot)
+{
+    set_segments(v, boot->real_mode);
+    hv_set(v, HV_CR0, CR0_ET | (boot->real_mode ? 0 : CR0_PE));
+    hv_set(v, HV_CR3, 0);
+    hv_set(v, HV_CR4, 0);
+    hv_set(v, HV_EFER, 0);
+    v->rip = boot->entry;
+    v->gpr[GPR_RAX] = boot->eax;
+    v->gpr[GPR_RBX] = boot->ebx;
+    if (boot->real_mode)
+        v->gpr[GPR_RSP] = boot->entry;
+}
+
+static int load(struct vm *vm, struct boot_state *boot, char *why, size_t why_size)
+{
+    bool raw = vm->args.boot == BOOT_RAW ||
+               (vm->args.boot == BOOT_AUTO && !multiboot_recognise(vm->image, vm->image_size));
+
+    if (raw)
+        return raw_load(&vm->mem, vm->image, vm->image_size, boot, why, why_size);
+    return multiboot_load(&vm->mem, vm->image, vm->image_size, vm->args.cmdline, boot, why,
+                          why_size);
+}
+
+static int build(struct vm *vm, char *why, size_t why_size)
+{
+    struct boot_state boot;
+    int err = make_memory(vm, why, why_size);
+
+    if (err)
+        return err;
+    if (npt_init(&vm->npt, vm->id) != 0 || vcpu_init(&vm->vcpu, vm, 0) != 0) {
+        format(why, why_size, "the host has no memory for its tables");
+        return -ENOMEM;
+    }
+    err = load(vm, &boot, why, why_size);
+    if (err)
+        return err;
+    vm_devices_init(vm);
+    vm->vcpu.breaks = vm->args.breaks[0] ? vm->args.breaks : NULL;
+    set_start(&vm->vcpu, &boot);
+    return 0;
+}
+
+int vm_create(struct vm *vm, char *why, size_t why_size)
+{
+    u64 now = clock_now();
+
+    vm->mem = (struct guestmem){0};
+    vm->how = END_EXITED;
+    vm->code = 0;
+    vclock_init(&vm->clock, now);
+    int err = build(vm, why, why_size);
+    TRACE_TEXT(vm_create, vm->id, 0, vm->label, .memory = guestmem_size(&vm->mem),
+               .generation = vm->generation, .root = vm->npt.root.v);
+    TRACE(vcpu_create, vm->id, 0, .vcpu = 0);
+    vm->alive = err == 0;
+    if (err) {
+        TRACE_TEXT(vm_end, vm->id, 0, why, .how = END_KILLED, .code = 0, .rip = 0);
+        vm_destroy(vm);
+    }
+    return err;
+}
+
+void vm_destroy(struct vm *vm)
+{
+    u64 freed;
+
+    npt_fini(&vm->npt);
+    vcpu_fini(&vm->vcpu);
+    for (u32 i = 0; i < vm->mem.slots; i++)
+        frames_free(vm->mem.slot[i].hpa, vm->mem.slot[i].size / PAGE_SIZE, OWNER_VM_RAM + vm->id);
+    freed = guestmem_size(&vm->mem) / PAGE_SIZE;
+    TRACE(vm_destroy, vm->id, 0, .freed = freed,
+          .leaked = frames_owned(OWNER_VM_RAM + vm->id) + frames_owned(OWNER_VM_TABLE + vm->id),
+          .free = frames_owned(OWNER_FREE));
+    vm->mem = (struct guestmem){0};
+}
+
+void vm_end(struct vm *vm, enum vm_end_how how, u64 code, const char *fmt, ...)
+{
+    char why[200];
+    va_list args;
+
+    if (!vm->alive)
+        return;
+    va_start(args, fmt);
+    vformat(why, sizeof(why), fmt, args);
+    va_end(args);
+    uart_flush(&vm->uart);
+    vm->alive = false;
+    vm->how = how;
+    vm->code = code;
+    TRACE_TEXT(vm_end, vm->id, 0, why, .how = how, .code = code, .rip = vm->vcpu.rip);
+    if (!vm->quiet)
+        console_print("[%u %s] ended: %s\n", vm->id, vm->name, why);
+}

@@ -1,0 +1,96 @@
+/*
+ * The devices of a VM and how they are wired to it: lines to the PIC, output
+ * to the console, the test port to the walker. The devices know none of this.
+ */
+#include "kernel/clock.h"
+#include "kernel/console.h"
+#include "vmm/fetch.h"
+#include "vmm/vcpu_events.h"
+#include "vmm/vm.h"
+
+#define UART_LINE_NUMBER 4
+#define COM1  0x3f8
+#define DEBUG 0xe9
+
+/* The VM's PIT clock; the ticks up to now are counted before a device looks. */
+static u64 pit_now(void *opaque)
+{
+    struct vm *vm = opaque;
+    u64 now = clock_now();
+
+    vcpu_ticks(&vm->vcpu, now);
+    return vm_pit_ns(vm, now);
+}
+
+static void print_line(void *opaque, const char *text, u32 n)
+{
+    struct vm *vm = opaque;
+
+    console_print("[%u %s] ", vm->id, vm->name);
+    console_write(text, n);
+    console_write("\n", 1);
+}
+
+static void uart_irq(void *opaque, bool high)
+{
+    struct vm *vm = opaque;
+
+    pic_set_line(&vm->pic, UART_LINE_NUMBER, high);
+}
+
+static void reset(void *opaque)
+{
+    vm_end(opaque, END_RESET, 0, "asked for a reset of its machine");
+}
+
+static void port_exit(void *opaque, u64 code)
+{
+    vm_end(opaque, END_EXITED, code, "exited with code %lu", code);
+}
+
+static void port_yield(void *opaque)
+{
+    struct vm *vm = opaque;
+
+    vm->vcpu.yield = true;
+}
+
+/* A walk as the processor would make it, on the guest's request. */
+static u64 port_walk(void *opaque, u64 address, u64 access)
+{
+    struct vm *vm = opaque;
+    struct guest_paging paging = vcpu_paging(&vm->vcpu);
+    struct walk w;
+
+    enum walk_fault f = walk_2d(vm->npt.root, &paging, gva(address), access & 7, &w);
+    walk_trace(vm->id, 0, &w, &paging, WALK_NESTED, CAUSE_REQUEST);
+    return f == FAULT_NONE ? w.gpa.v : ~0ull;
+}
+
+static const struct testport_ops port_ops = {
+    .walk = port_walk, .exit = port_exit, .yield = port_yield};
+
+/* What the CMOS reports as memory: what begins at address 0. */
+static u64 first_slot_end(const struct vm *vm)
+{
+    return vm->mem.slot[0].gpa.v == 0 ? vm->mem.slot[0].size : 0;
+}
+
+void vm_devices_init(struct vm *vm)
+{
+    vm->bus = (struct bus){0};
+    pic_init(&vm->pic, vm->id);
+    pic_attach(&vm->pic, &vm->bus);
+    vtimer_init(&vm->timer, vm->id, vm->args.ticks, vm->args.pit);
+    pit_init(&vm->pit, &vm->timer, pit_now, vm);
+    pit_attach(&vm->pit, &vm->bus);
+    uart_init(&vm->uart, print_line, uart_irq, vm);
+    uart_attach(&vm->uart, &vm->bus, COM1);
+    uart_attach_debug(&vm->uart, &vm->bus, DEBUG);
+    cmos_init(&vm->cmos, first_slot_end(vm), pit_now, vm);
+    cmos_attach(&vm->cmos, &vm->bus);
+    kbd_init(&vm->kbd, reset, vm);
+    kbd_attach(&vm->kbd, &vm->bus);
+    testport_init(&vm->port, vm->id, vm->generation, vm->nonce, vm->seed, &port_ops, vm);
+    testport_attach(&vm->port, &vm->bus);
+}

@@ -1,0 +1,290 @@
+/*
+ * The VMM: makes the VMs of the bundle, lets the scheduler say who runs, and
+ * ends when all VMs have ended or the time is up.
+ */
+#include "vmm/vmm.h"
+#include "kernel/clock.h"
+#include "kernel/console.h"
+#include "kernel/cpu.h"
+#include "kernel/format.h"
+#include "kernel/lapic.h"
+#include "kernel/mem.h"
+#include "kernel/panic.h"
+#include "vmm/bench.h"
+#include "vmm/options.h"
+#include "vmm/vcpu_events.h"
+#include "vmm/vm.h"
+
+/* The console hears of that many generations of a VM only. */
+#define SPOKEN_GENERATIONS 3
+#define MAX_VMS BUNDLE_MAX_GUESTS
+
+extern const struct hv_ops hv_svm;
+static const struct hv_ops *const backends[] = {&hv_svm};
+
+const struct hv_ops *hv;
+
+static struct options options;
+static const struct sched_ops *sched;
+static struct vm vms[MAX_VMS];
+static u32 vm_count;
+static struct vcpu *on_cpu; /* whose registers the processor holds */
+
+static int choose_backend(void)
+{
+    struct hv_caps caps;
+
+    for (u32 i = 0; i < ARRAY_SIZE(backends); i++)
+        if (backends[i]->probe(&caps) == 0) {
+            hv = backends[i];
+            return hv->cpu_on();
+        }
+    return -ENOTSUP;
+}
+
+/* --- Making VMs ------------------------------------------------------------ */
+
+static int prepare(struct vm *vm, const struct bundle *b, u32 i, char *why, size_t why_size)
+{
+    *vm = (struct vm){.id = (u16)(i + 1),
+                      .name = b->guest[i].name,
+                      .image = bundle_image(b, i),
+                      .image_size = b->guest[i].image_size,
+                      .nonce = b->nonce,
+                      .seed = b->seed};
+    format(vm->label, sizeof(vm->label), "%s %s", vm->name, b->guest[i].args);
+    return vmargs_parse(b->guest[i].args, options.mmu, &vm->args, why, why_size);
+}
+
+static int start(struct vm *vm, char *why, size_t why_size)
+{
+    int err = vm_create(vm, why, why_size);
+    if (err)
+        return err;
+    vm->vcpu.unit = (struct sched_unit){.vm = vm->id, .weight = vm->args.weight};
+    vm->vcpu.state = VCPU_READY;
+    sched->add(&vm->vcpu.unit, clock_now());
+    vclock_ready(&vm->clock, clock_now());
+    return 0;
+}
+
+static int make_vms(const struct bundle *b)
+{
+    char why[200];
+
+    for (vm_count = 0; vm_count < b->guests; vm_count++) {
+        struct vm *vm = &vms[vm_count];
+        if (prepare(vm, b, vm_count, why, sizeof(why)) != 0 ||
+            start(vm, why, sizeof(why)) != 0) {
+            console_print("nestling: guest %u (%s): %s\n", vm_count + 1, vm->name, why);
+            return -EINVAL;
+        }
+    }
+    return 0;
+}
+
+/* --- Their end -------------------------------------------------------------- */
+
+static void count_checks(struct vm *vm)
+{
+    if (vm->args.checks == CHECKS_IGNORE)
+        return;
+    vm->passed += vm->port.passed;
+    vm->failed += vm->port.failed + (vm->how == END_EXITED && vm->code != 0);
+}
+
+/* An ended VM goes; if it may, it comes again. */
+static void bury(struct vm *vm)
+{
+    char why[200];
+
+    if (on_cpu == &vm->vcpu)
+        on_cpu = NULL;
+    vm->vcpu.loaded = false;
+    sched->remove(&vm->vcpu.unit, clock_now());
+    count_checks(vm);
+    if (!vm->quiet)
+        vm_show_screen(vm);
+    vm_destroy(vm);
+    if (vm->generation >= vm->args.restart)
+        return;
+    vm->generation++;
+    vm->quiet = vm->generation > SPOKEN_GENERATIONS;
+    if (start(vm, why, sizeof(why)) != 0)
+        console_print("[%u %s] cannot be created anew: %s\n", vm->id, vm->name, why);
+}
+
+/* --- Who runs ---------------------------------------------------------------- */
+
+static struct vm *vm_of(const struct sched_unit *u)
+{
+    return &vms[u->vm - 1];
+}
+
+static void wake(struct vm *vm, u64 now)
+{
+    vm->vcpu.state = VCPU_READY;
+    vclock_ready(&vm->clock, now);
+    sched->wake(&vm->vcpu.unit, now);
+    TRACE(sched_wake, vm->id, 0, .why = WAKE_INTERRUPT);
+}
+
+/* Wake who has a reason; the time at which the next blocked one may have. */
+static u64 poll_blocked(u64 now)
+{
+    u64 next = ~0ull;
+
+    for (u32 i = 0; i < vm_count; i++) {
+        struct vcpu *v = &vms[i].vcpu;
+        if (!vms[i].alive || v->state != VCPU_BLOCKED)
+            continue;
+        if (vcpu_wakes(v, now))
+            wake(&vms[i], now);
+        else
+            next = min_u64(next, vcpu_next_tick(v, now));
+    }
+    return next;
+}
+
+static void switch_to(struct vcpu *v)
+{
+    if (on_cpu == v)
+        return;
+    if (on_cpu)
+        vcpu_save(on_cpu);
+    vcpu_load(v);
+    on_cpu = v;
+}
+
+/* The vCPU gets the CPU: ticks that fell due while it waited are late, and
+ * the time is stolen. */
+static void begin_run(struct vm *vm, u64 now)
+{
+    struct vcpu *v = &vm->vcpu;
+
+    vcpu_ticks(v, now);
+    vclock_unready(&vm->clock, now);
+    v->state = VCPU_RUNNING;
+    u64 offset = vclock_tsc_offset(&vm->clock, vm->args.tsc) + v->tsc_written;
+    if (v->ctl.tsc_offset != offset) {
+        v->ctl.tsc_offset = offset;
+        v->ctl_changed = true;
+    }
+    switch_to(v);
+}
+
+static void end_run(struct vm *vm, enum vcpu_stop stop, u64 from, u64 now)
+{
+    struct vcpu *v = &vm->vcpu;
+
+    sched->charge(&v->unit, now - from, now);
+    TRACE(sched_charge, vm->id, 0, .ran = now - from, .total = v->unit.ran);
+    if (stop == STOP_BLOCKED) {
+        sched->block(&v->unit, now);
+    } else if (stop != STOP_ENDED) {
+        vcpu_ticks(v, now);
+        v->state = VCPU_READY;
+        vclock_ready(&vm->clock, now);
+        if (stop == STOP_YIELD)
+            sched->yield(&v->unit, now);
+    }
+}
+
+static const enum sched_why why_of[] = {[STOP_SLICE] = WHY_SLICE_END,
+                                        [STOP_WAKE] = WHY_WOKEN,
+                                        [STOP_BLOCKED] = WHY_BLOCKED,
+                                        [STOP_YIELD] = WHY_YIELDED,
+                                        [STOP_ENDED] = WHY_ENDED};
+
+static void trace_choice(const struct sched_choice *c, u16 prev, enum sched_why why)
+{
+    TRACE(sched_pick, c->unit ? c->unit->vm : 0, 0, .prev = prev,
+          .why = c->unit ? why : WHY_IDLE, .until = c->until, .key = (u64)c->key,
+          .other = c->other ? c->other->vm : 0, .other_key = (u64)c->other_key,
+          .runnable = c->runnable);
+}
+
+/* Nobody can run: wait for the next tick of anybody, or for the end. */
+static void idle(u64 until)
+{
+    timer_arm(until);
+    while (!timer_fired() && clock_now() < until)
+        cpu_idle();
+}
+
+static bool somebody_alive(void)
+{
+    for (u32 i = 0; i < vm_count; i++)
+        if (vms[i].alive)
+            return true;
+    return false;
+}
+
+static void run_vms(void)
+{
+    enum sched_why why = WHY_FIRST;
+    u16 prev = 0;
+
+    while (somebody_alive()) {
+        u64 now = clock_now();
+        if (now >= options.time)
+            return;
+        u64 next = poll_blocked(now);
+        struct sched_choice c = sched->pick(now);
+        trace_choice(&c, prev, why);
+        prev = c.unit ? c.unit->vm : 0;
+        if (!c.unit) {
+            idle(min_u64(next, options.time));
+            why = WHY_WOKEN;
+            continue;
+        }
+        struct vm *vm = vm_of(c.unit);
+        begin_run(vm, now);
+        enum vcpu_stop stop = vcpu_run(&vm->vcpu, min_u64(c.until, options.time), next);
+        end_run(vm, stop, now, clock_now());
+        why = why_of[stop];
+        if (stop == STOP_ENDED)
+            bury(vm);
+    }
+}
+
+static enum host_status finish(void)
+{
+    bool time_up = somebody_alive();
+    u32 failed = 0;
+
+    for (u32 i = 0; i < vm_count; i++) {
+        struct vm *vm = &vms[i];
+        if (vm->alive) {
+            vm_end(vm, END_TIME_UP, 0, "the time is up");
+            count_checks(vm);
+            vm_show_screen(vm);
+        }
+        failed += vm->failed;
+    }
+    return failed ? STATUS_FAILED : time_up ? STATUS_TIME : STATUS_ENDED;
+}
+
+enum host_status vmm_main(const struct bundle *b)
+{
+    char why[200];
+
+    if (choose_backend() != 0) {
+        console_print("nestling: this processor has neither SVM with nested paging nor VMX\n");
+        return STATUS_REFUSED;
+    }
+    if (options_parse(b->cmdline, &options, why, sizeof(why)) != 0) {
+        console_print("nestling: options: %s\n", why);
+        return STATUS_REFUSED;
+    }
+    trace_select(options.trace.text, options.trace.len);
+    if (options.bench == BENCH_RECORD)
+        bench_record();
+    sched = options.sched;
+    sched->init(options.slice);
+    TRACE_TEXT(sched_start, 0, 0, sched->name, .slice = options.slice);
+    if (make_vms(b) != 0)
+        return STATUS_REFUSED;
+    run_vms();
+    return finish();
+}
