@@ -64,6 +64,11 @@ VMM_SRC := \
     vmm/exit_msr.c \
     vmm/exit_nested.c \
     vmm/fetch.c \
+    vmm/guestmem.c \
+    vmm/insn.c \
+    vmm/insn_name.c \
+    vmm/insn_operand.c \
+    vmm/insn_table.c \
     vmm/svm/svm.c \
     vmm/svm/svm_break.c \
     vmm/svm/svm_check.c \

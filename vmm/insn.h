@@ -3,7 +3,8 @@
  * what they are, and those that touch memory outside the slots.
  *
  * Pure: bytes in, description out. It neither fetches nor executes. All
- * modes: 16, 32 and 64 bits. Source: AMD64 Manual vol. 3 (24594) ch. 1, 2.
+ * modes: 16, 32 and 64 bits. No VM here is offered AVX or 3DNow!, so VEX, EVEX,
+ * XOP and 3DNow! codes are #UD. Source: AMD64 Manual vol. 3 (24594) ch. 1, 2.
  */
 #ifndef VMM_INSN_H
 #define VMM_INSN_H
@@ -24,8 +25,9 @@ enum insn_op {
     INSN_INVLPG, /* mem */
     INSN_MOV_FROM_CR, INSN_MOV_TO_CR, INSN_MOV_FROM_DR, INSN_MOV_TO_DR, /* reg, sysreg */
     INSN_LMSW, INSN_SMSW, /* rm */
-    INSN_IN, INSN_OUT, INSN_INS, INSN_OUTS,
-    INSN_INT, /* imm */
+    INSN_IN, INSN_OUT, /* port: imm if src (IN) or dst (OUT) is PLACE_IMM, else DX */
+    INSN_INS, INSN_OUTS,
+    INSN_INT, /* imm; INT3 is imm 3 and one byte long */
     /* Data instructions that may have a memory operand */
     INSN_MOV, INSN_MOVZX, INSN_MOVSX, INSN_MOVS, INSN_STOS, INSN_LODS, INSN_CMPS, INSN_SCAS,
     INSN_ADD, INSN_OR, INSN_ADC, INSN_SBB, INSN_AND, INSN_SUB, INSN_XOR, INSN_CMP,
@@ -47,16 +49,18 @@ struct insn {
     u8 rep;       /* enum insn_rep */
     bool lock;
     bool high_byte_legacy; /* byte registers 4-7 are AH..BH: no REX was there */
-    u8 dst, src;  /* enum insn_place */
+    u8 dst, src;  /* enum insn_place; CMP, TEST, CMPS, SCAS only read dst */
+    bool rm_dst;  /* the ModRM.rm operand is dst; says which, if both are registers */
     u8 reg;       /* the register operand, whichever of the two it is */
-    u8 rm_reg;    /* the register in ModRM.rm, if it is one */
+    u8 rm_reg;    /* the register in ModRM.rm, if it is one (reg too, if it is the only one) */
     u8 sysreg;    /* of MOV CR, MOV DR */
-    /* The memory operand: seg:[base + index * scale + disp] */
+    /* The memory operand: seg:[base + index * scale + disp]. Of MOVS and CMPS
+     * it is the one at rSI; the other one is always at ES:rDI. */
     u8 seg;       /* enum hv_seg, defaults and overrides applied */
     s64 disp;
     u8 scale;     /* 1, 2, 4, 8 */
     u8 base, index; /* enum gpr; INSN_NO_REG, INSN_RIP */
-    u64 imm;      /* sign-extended to 64 bits */
+    u64 imm;      /* sign-extended to 64 bits; ports and vectors are not */
 };
 
 /* Decode the n bytes at code; mode is 2, 4 or 8. 0; -ERANGE: more bytes are

@@ -1,0 +1,73 @@
+/*
+ * The names of the decoded instructions, for messages and tests, as the
+ * assembler spells them.
+ */
+#include "vmm/insn.h"
+
+static const char *const names[] = {
+    [INSN_OTHER] = "other",
+    [INSN_HLT] = "hlt",
+    [INSN_CPUID] = "cpuid",
+    [INSN_RDTSC] = "rdtsc",
+    [INSN_RDTSCP] = "rdtscp",
+    [INSN_RDPMC] = "rdpmc",
+    [INSN_VMMCALL] = "vmmcall",
+    [INSN_VMCALL] = "vmcall",
+    [INSN_RDMSR] = "rdmsr",
+    [INSN_WRMSR] = "wrmsr",
+    [INSN_WBINVD] = "wbinvd",
+    [INSN_INVD] = "invd",
+    [INSN_PAUSE] = "pause",
+    [INSN_MONITOR] = "monitor",
+    [INSN_MWAIT] = "mwait",
+    [INSN_XSETBV] = "xsetbv",
+    [INSN_CLTS] = "clts",
+    [INSN_VMRUN] = "vmrun",
+    [INSN_VMLOAD] = "vmload",
+    [INSN_VMSAVE] = "vmsave",
+    [INSN_STGI] = "stgi",
+    [INSN_CLGI] = "clgi",
+    [INSN_INVLPGA] = "invlpga",
+    [INSN_SKINIT] = "skinit",
+    [INSN_INVLPG] = "invlpg",
+    [INSN_MOV_FROM_CR] = "mov from cr",
+    [INSN_MOV_TO_CR] = "mov to cr",
+    [INSN_MOV_FROM_DR] = "mov from dr",
+    [INSN_MOV_TO_DR] = "mov to dr",
+    [INSN_LMSW] = "lmsw",
+    [INSN_SMSW] = "smsw",
+    [INSN_IN] = "in",
+    [INSN_OUT] = "out",
+    [INSN_INS] = "ins",
+    [INSN_OUTS] = "outs",
+    [INSN_INT] = "int",
+    [INSN_MOV] = "mov",
+    [INSN_MOVZX] = "movzx",
+    [INSN_MOVSX] = "movsx",
+    [INSN_MOVS] = "movs",
+    [INSN_STOS] = "stos",
+    [INSN_LODS] = "lods",
+    [INSN_CMPS] = "cmps",
+    [INSN_SCAS] = "scas",
+    [INSN_ADD] = "add",
+    [INSN_OR] = "or",
+    [INSN_ADC] = "adc",
+    [INSN_SBB] = "sbb",
+    [INSN_AND] = "and",
+    [INSN_SUB] = "sub",
+    [INSN_XOR] = "xor",
+    [INSN_CMP] = "cmp",
+    [INSN_TEST] = "test",
+    [INSN_XCHG] = "xchg",
+    [INSN_INC] = "inc",
+    [INSN_DEC] = "dec",
+    [INSN_NOT] = "not",
+    [INSN_NEG] = "neg",
+    [INSN_PUSH] = "push",
+    [INSN_POP] = "pop",
+};
+
+const char *insn_name(enum insn_op op)
+{
+    return (u32)op < ARRAY_SIZE(names) ? names[op] : "unknown";
+}
