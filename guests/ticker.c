@@ -95,10 +95,12 @@ void guest_main(const struct multiboot_info *info)
     trap_set(TRAP_IRQ_BASE + PIT_LINE, on_tick);
     pit_start(hz);
     pic_unmask(PIT_LINE);
+    u64 start = rdtsc();
     interrupts_on();
     run(&s, until, hz >= 10 ? hz / 10 : 1, halt);
     interrupts_off();
 
+    checkpoint("tsc", rdtsc() - start);
     checkpoint("ticks", ticks);
     checkpoint("steps", s.steps);
     check_sequence(&s);

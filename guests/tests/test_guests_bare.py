@@ -114,6 +114,7 @@ def test_ticker_counts_its_ticks_and_its_steps() -> None:
     run = boot_guest("ticker", "hz=200 ticks=50 compute=12345")
     assert run.values("ticks")[:2] == [20, 40] and run.values("ticks")[-1] == 50
     assert run.values("steps") == [12345]
+    assert abs(run.values("tsc")[0] - 250_000_000) < 5_000_000  # icount: 1 ns each; 50 of 5 ms
     assert run.checks()["compute"] and run.code == 0
 
 
