@@ -12,6 +12,8 @@ from typing import Callable, Dict, List, Tuple
 
 PAGE = 4096
 MAX_GPA = 1 << 48
+MAX_SLOTS = 8
+MAX_CHECK = 15
 SIZE_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 TIME_UNITS = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9}
 TRACE_WORDS = ("all", "some", "off")
@@ -55,6 +57,8 @@ def parse_slots(text: str) -> Tuple[Slot, ...]:
         size_text, at, gpa_text = part.partition("@")
         if slots and not at:
             raise ArgError(f"'{part}' needs an @GPA: only the first slot starts at 0 by itself")
+        if len(slots) == MAX_SLOTS:
+            raise ArgError(f"more than {MAX_SLOTS} slots")
         size, gpa = parse_size(size_text), parse_size(gpa_text) if at else 0
         if size == 0 or size % PAGE or gpa % PAGE:
             raise ArgError(f"'{part}' is not a multiple of 4K, or is empty")
@@ -76,6 +80,13 @@ def parse_groups(text: str) -> Tuple[str, ...]:
             raise ArgError(f"'{group}' is no group of events: {', '.join(TRACE_GROUPS)}, "
                            f"or alone {', '.join(TRACE_WORDS)}")
     return groups
+
+
+def parse_check(text: str) -> str:
+    """The name of an entry check; which there are is known to the platform's backend alone."""
+    if len(text) > MAX_CHECK:
+        raise ArgError(f"'{text}' is no entry check")
+    return text
 
 
 def one_of(*words: str) -> Callable[[str], Value]:
@@ -126,6 +137,7 @@ VM_ARGUMENTS: Tuple[Argument, ...] = (
     _range("restart", "0", "0", "1000000", parse_number),
     _words("checks", "count", "count", "ignore"),
     _range("weight", "256", "1", "65535", parse_number),
+    Argument("break", "the name of an entry check, or empty", "", parse_check),
 )
 
 MACHINE_OPTIONS: Tuple[Argument, ...] = (

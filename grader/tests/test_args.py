@@ -14,7 +14,7 @@ def test_a_guest_without_arguments_has_the_defaults():
     assert (guest.name, guest.args) == ("hello", "")
     assert guest.values == {"mem": ((0, 16 << 20),), "mmu": "nested", "boot": "auto",
                             "tsc": "wall", "pit": "wall", "ticks": "delay", "restart": 0,
-                            "checks": "count", "weight": 256}
+                            "checks": "count", "weight": 256, "break": ""}
 
 
 def test_the_two_command_lines_are_told_apart():
@@ -37,6 +37,9 @@ def test_the_two_command_lines_are_told_apart():
     ("mem=-1M", None), ("mem=1M@1", None), ("mem=1M,1M", None), ("mem=1M,4K@0", None),
     ("mem=1M@", None), ("mem=4K@0xffffffffff000000", None), ("mem=1M,", None),
     ("mem=1M@2M,2M@1M", None),
+    ("mem=" + ",".join(f"4K@{4096 * i}" for i in range(8)),
+     tuple((4096 * i, 4096) for i in range(8))),
+    ("mem=" + ",".join(f"4K@{4096 * i}" for i in range(9)), None),
 ])
 def test_memory_slots(text, value):
     if value is not None:
@@ -50,6 +53,7 @@ def test_memory_slots(text, value):
     "mmu=shadow", "mmu=", "mmu", "boot=linux", "tsc=Wall", "pit=real", "ticks=drop",
     "restart=-1", "restart=1000001", "restart=x", "checks=no", "weight=0", "weight=65536",
     "weight=0x", "speed=1", "=1", "slice=10ms", "weight=1 weight=2",
+    "break=a-name-much-too-long",
 ])
 def test_each_wrong_vm_argument_is_named(text):
     with pytest.raises(ArgError) as caught:
