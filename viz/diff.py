@@ -28,7 +28,7 @@ IGNORABLE = (*HEADER_FIELDS, "time")
 class Point(NamedTuple):
     """The first record at which the traces differ, and how."""
 
-    index: int
+    at: int
     reasons: List[str]
 
 
@@ -140,7 +140,7 @@ class Comparison:
         """(k, l): A's k and B's l records more after which both agree again, times apart."""
         if self.point is None:
             return None
-        i = self.point.index
+        i = self.point.at
         for total in range(1, LOOK_AHEAD):
             for k in range(total + 1):
                 if self._agree(i + k, i + total - k):
@@ -172,7 +172,7 @@ def explain(comparison: Comparison, width: int = 60, context: int = 6) -> str:
 
 
 def _where(comparison: Comparison) -> str:
-    i = comparison.point.index if comparison.point else 0
+    i = comparison.point.at if comparison.point else 0
     if i == 0:
         return "The traces differ from their first record on."
     when = format_ns(int(comparison.a.ns[i - 1]))
@@ -183,7 +183,7 @@ def _where(comparison: Comparison) -> str:
 def _what(comparison: Comparison) -> List[str]:
     a, b, point = comparison.a, comparison.b, comparison.point
     assert point is not None
-    i = point.index
+    i = point.at
     for trace, other, mine, its in ((a, b, "A", "B"), (b, a, "B", "A")):
         if i == len(trace):
             return [f"There {mine} ends; {its} goes on for {len(other) - i} records, "
@@ -195,7 +195,8 @@ def _what(comparison: Comparison) -> List[str]:
     elif meeting == (1, 1):
         lines.append("After that the same events follow on both sides, for a while at least.")
     elif meeting:
-        more = " and ".join(f"{side} has {count} more" for side, count in zip("AB", meeting) if count)
+        more = " and ".join(f"{side} has {count} more"
+                            for side, count in zip("AB", meeting) if count)
         lines.append(f"Then {more} before the same events follow on both sides.")
     else:
         lines.append(f"The next {LOOK_AHEAD} records do not bring the traces together again.")
@@ -203,8 +204,8 @@ def _what(comparison: Comparison) -> List[str]:
 
 
 def side_by_side(comparison: Comparison, width: int, context: int) -> List[str]:
-    """Records around the first difference, A left, B right; '>' marks it, '|' others that differ."""
-    i = comparison.point.index if comparison.point else 0
+    """Records around the first difference, A left, B right: '>' there, '|' at later ones."""
+    i = comparison.point.at if comparison.point else 0
     lines = [f"{'':>10}  {'A':<{width}}     B"]
     for k in range(max(0, i - context), i + context // 2 + 1):
         cells = [_cell(trace, k, width) for trace in (comparison.a, comparison.b)]

@@ -145,9 +145,9 @@ def write_csv(trace: Trace, out: TextIO, event_name: Optional[str]) -> None:
         index = np.arange(len(trace))
     else:
         index = trace.select(event_name).index
-        event = _known_event(trace, event_name)
-        writer.writerow(["ns", "vm", "vcpu", "pcpu", *(name for name, _ in event.fields)]
-                        + ([event.text] if event.text else []))
+        chosen = _known_event(trace, event_name)
+        writer.writerow(["ns", "vm", "vcpu", "pcpu", *(name for name, _ in chosen.fields)]
+                        + ([chosen.text] if chosen.text else []))
     for i, event, values, text in rows(trace, index, trace.schema.show):
         place = [int(trace.vm[i]), int(trace.vcpu[i]), int(trace.pcpu[i])]
         if event_name is not None:

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import os
 import struct
-from dataclasses import dataclass
-from typing import List, Tuple
+from dataclasses import dataclass, replace
+from typing import BinaryIO, List, Optional, Tuple
 
 from viz import schema as schema_text
 
@@ -85,7 +85,8 @@ def read_schema(path: str, header: Header) -> Tuple[schema_text.Schema, List[str
         raw = file.read(header.schema_size)
     warnings = []
     if len(raw) < header.schema_size:
-        warnings.append(f"the schema text is cut off after {len(raw)} of {header.schema_size} bytes")
+        warnings.append(f"the schema text is cut off after {len(raw)} of "
+                        f"{header.schema_size} bytes")
     try:
         schema, damage = schema_text.parse(raw.rstrip(b"\0").decode("ascii", "replace"))
     except schema_text.SchemaError as error:
@@ -93,7 +94,7 @@ def read_schema(path: str, header: Header) -> Tuple[schema_text.Schema, List[str
     return schema, warnings + damage
 
 
-def _find_base(file, path: str, size: int) -> int:
+def _find_base(file: BinaryIO, path: str, size: int) -> int:
     if size == 0:
         raise TraceError(f"{path}: the file is empty")
     start = file.read(8)
@@ -134,10 +135,10 @@ def _decode(path: str, page: bytes, base: int, file_size: int) -> Tuple[Header, 
                     _text(platform), _text(cmdline), schema_off, schema_size,
                     tuple(buffers), base, file_size)
     usable = [_check_buffer(buffer, header, warnings) for buffer in buffers]
-    return Header(**{**header.__dict__, "buffers": tuple(b for b in usable if b)}), warnings
+    return replace(header, buffers=tuple(b for b in usable if b)), warnings
 
 
-def _check_buffer(buffer: Buffer, header: Header, warnings: List[str]):
+def _check_buffer(buffer: Buffer, header: Header, warnings: List[str]) -> Optional[Buffer]:
     """The buffer with `used` cut to what can be true, or None when it is nowhere."""
     name, place = f"CPU {buffer.cpu}'s buffer", 640 + 32 * buffer.cpu
     if buffer.off < header.schema_off + header.schema_size or buffer.off % 8 \

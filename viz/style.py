@@ -9,7 +9,7 @@ white paper and on the dark page.  VMs past the eighth repeat it with a hatch.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Dict, Tuple
+from typing import Any, Dict, Tuple
 
 # Eight hues, dark and bright in turn (viz/tests/test_style.py holds them to the rules).
 VM_LIGHT: Tuple[str, ...] = ("#00568f", "#d9650b", "#00614a", "#a878cc",
@@ -85,10 +85,11 @@ def css_variables(theme: Theme) -> str:
 def css() -> str:
     """Both themes: light by default and in print, dark where the reader asks for it."""
     return (f":root {{ color-scheme: light dark; {css_variables(LIGHT)} }}\n"
-            f"@media screen and (prefers-color-scheme: dark) {{ :root {{ {css_variables(DARK)} }} }}\n")
+            "@media screen and (prefers-color-scheme: dark) "
+            f"{{ :root {{ {css_variables(DARK)} }} }}\n")
 
 
-def matplotlib_settings(theme: Theme = LIGHT) -> Dict[str, object]:
+def matplotlib_settings(theme: Theme = LIGHT) -> Dict[str, Any]:
     """rcParams for static figures; the SVG's ids do not change from run to run."""
     return {
         "font.family": FONT, "font.size": FONT_POINTS, "svg.fonttype": "none",

@@ -11,7 +11,7 @@ import re
 import struct
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, List, Optional, Tuple, Union
+from typing import Any, Dict, List, Optional, Tuple, Union
 
 import numpy as np
 
@@ -36,7 +36,8 @@ def read_def(path: Path = DEF_FILE) -> Tuple[Dict[str, EventDef], Dict[str, Dict
         values = re.findall(r"V\(\s*\w+\s*,\s*(\w+)\s*,\s*(\d+)\s*\)", body)
         enums[name] = {word: int(value) for word, value in values}
     events: Dict[str, EventDef] = {}
-    pattern = r"\b(EVENT|EVENT_TEXT)\((\d+),\s*(\w+),((?:\s*F\([^)]*\))*)\s*,?\s*(\w+\s*,)?\s*((?:\"[^\"]*\"\s*)+)\)"
+    pattern = (r"\b(EVENT|EVENT_TEXT)\((\d+),\s*(\w+),((?:\s*F\([^)]*\))*)\s*,?\s*(\w+\s*,)?"
+               r"\s*((?:\"[^\"]*\"\s*)+)\)")
     for kind, number, name, body, text, doc in re.findall(pattern, source):
         fields = tuple(re.findall(r"F\(\s*(\w+)\s*,\s*(\w+)\s*\)", body))
         text_name = text.strip(" ,\n") if kind == "EVENT_TEXT" else None
@@ -157,7 +158,7 @@ class _Vm:
     def backlog(self) -> int:
         return self.due - self.delivered - self.discarded
 
-    def totals(self, ticks: int, at: int) -> Dict[str, Word]:
+    def totals(self, ticks: int, at: int) -> Dict[str, Any]:
         return dict(ticks=ticks, due=self.due, delivered=self.delivered, backlog=self.backlog,
                     discarded=self.discarded, at=at)
 
@@ -270,68 +271,80 @@ def three_vms(path: Union[str, Path], ms: int = 100, slice_ms: int = 10, quantum
     return writer.save()
 
 
+def _page(level: int) -> int:
+    """Bytes that an entry of `level` maps."""
+    return 1 << (3 + 9 * level)
+
+
+class _Walk:
+    """The references of one two-dimensional walk, written as they are made.
+
+    The tables are consistent: equal gPAs have equal nested entries.
+    """
+
+    def __init__(self, writer: TraceWriter, vm: int, access: int, nested_leaf: int,
+                 fault_at: int) -> None:
+        self.w, self.vm, self.access = writer, vm, access
+        self.nested_leaf, self.fault_at = nested_leaf, fault_at
+        self.nroot = 0x7000000 + vm * 0x100000
+        self.n, self.done = 0, False
+
+    def host(self, gpa: int) -> int:
+        return gpa + 0x40000000 * self.vm
+
+    def refer(self, dim: str, level: int, table: int, addr: int, target: int, leaf: bool,
+              serves: int) -> None:
+        self.n += 1
+        self.done = self.n == self.fault_at
+        entry = 0 if self.done else target | 0x27 | (0x80 if leaf and level > 1 else 0)
+        dirty = 0x40 if entry and leaf and self.access & 1 else 0
+        self.w.emit("walk_ref", vm=self.vm, n=self.n, dim=dim, level=level, table=table,
+                    index=addr >> (3 + 9 * level) & 511, before=entry & ~0x20 if leaf else entry,
+                    after=entry | dirty, size=_page(level) if leaf and entry else 0,
+                    serves=serves, addr=addr)
+        if self.done:
+            self.w.emit("walk_end", vm=self.vm, refs=self.n, fault="NOT_PRESENT", dim=dim,
+                        level=level, error=self.access)
+
+    def nested(self, gpa: int, serves: int) -> None:
+        table = self.nroot
+        for level in range(4, self.nested_leaf - 1, -1):
+            if self.done:
+                return
+            leaf = level == self.nested_leaf
+            below = self.nroot - 0x1000000 + level * 0x10000 + (gpa >> 21 & 0xF) * 0x1000
+            target = self.host(gpa) & -_page(level) if leaf else below
+            self.refer("NESTED", level, table, gpa, target, leaf, serves)
+            table = below
+
+
 def nested_walk(writer: TraceWriter, vm: int = 1, gva: int = 0x7F12_3456_7ABC, ns: int = 0,
                 guest_leaf: int = 1, nested_leaf: int = 1, access: int = 0,
                 fault_at: int = 0, cause: str = "REQUEST") -> int:
     """A two-dimensional walk; leaf level 1 is 4K, 2 is 2M, 3 is 1G.  Returns its references.
 
-    The tables are consistent: equal gPAs have equal nested entries.  fault_at=n
-    makes the n-th entry not present and ends the walk there.
+    fault_at=n makes the n-th entry not present and ends the walk there.
     """
-    groot, nroot, step = 0x1000, 0x7000000 + vm * 0x100000, 0x1000
-    state = {"n": 0, "done": False}
-    writer.emit("walk_begin", vm=vm, ns=ns, gva=gva, access=access, groot=groot, nroot=nroot,
-                mode="LONG4", kind="NESTED", cause=cause)
-
-    def reference(dim: str, level: int, table: int, addr: int, target: int, leaf: int,
-                  serves: int) -> None:
-        state["n"] += 1
-        present = state["n"] != fault_at
-        state["done"] = not present
-        last = level == leaf
-        entry = (target | 0x27 | (0x80 if last and level > 1 else 0)) if present else 0
-        dirty = 0x40 if last and access & 1 and present else 0
-        writer.emit("walk_ref", vm=vm, n=state["n"], dim=dim, level=level, table=table,
-                    index=addr >> (3 + 9 * level) & 511, before=entry & ~0x20 if last else entry,
-                    after=entry | dirty, size=1 << (3 + 9 * level) if last and present else 0,
-                    serves=serves, addr=addr)
-        if not present:
-            writer.emit("walk_end", vm=vm, gpa=0, hpa=0, gpa_refs=0, refs=state["n"],
-                        fault="NOT_PRESENT", dim=dim, level=level, error=access)
-
-    def host(gpa: int) -> int:
-        return gpa + 0x40000000 * vm
-
-    def nested(gpa: int, serves: int) -> None:
-        table = nroot
-        for level in range(4, nested_leaf - 1, -1):
-            if state["done"]:
-                return
-            below = 0x6000000 + vm * 0x100000 + level * 0x10000 + (gpa >> 21 & 0xF) * step
-            page = host(gpa) & ~((1 << (3 + 9 * level)) - 1)
-            target = page if level == nested_leaf else below
-            reference("NESTED", level, table, gpa, target, nested_leaf, serves)
-            table = below
-
-    table, gpa = groot, 0
+    walk, table = _Walk(writer, vm, access, nested_leaf, fault_at), 0x1000
+    writer.emit("walk_begin", vm=vm, ns=ns, gva=gva, access=access, groot=table,
+                nroot=walk.nroot, mode="LONG4", kind="NESTED", cause=cause)
+    frame = (0x40000000 if guest_leaf == 3 else 0x600000) & -_page(guest_leaf)
     for level in range(4, guest_leaf - 1, -1):
-        nested(table, level)
-        if state["done"]:
-            return state["n"]
-        size = 1 << (3 + 9 * level)
-        gpa = (0x40000000 if guest_leaf == 3 else 0x600000) & ~(size - 1) | 0
-        target = gpa if level == guest_leaf else groot + (5 - level) * step
-        reference("GUEST", level, host(table), gva, target, guest_leaf, 0)
+        walk.nested(table, level)
+        if walk.done:
+            return walk.n
+        leaf = level == guest_leaf
+        target = frame if leaf else table + 0x1000
+        walk.refer("GUEST", level, walk.host(table), gva, target, leaf, 0)
         table = target
-        if state["done"]:
-            return state["n"]
-    known = state["n"]
-    gpa += gva & ((1 << (3 + 9 * guest_leaf)) - 1)
-    nested(gpa, 0)
-    if not state["done"]:
-        writer.emit("walk_end", vm=vm, gpa=gpa, hpa=host(gpa), gpa_refs=known, refs=state["n"],
-                    fault="NONE", dim="GUEST", level=0, error=0)
-    return state["n"]
+        if walk.done:
+            return walk.n
+    known, gpa = walk.n, frame + (gva & (_page(guest_leaf) - 1))
+    walk.nested(gpa, 0)
+    if not walk.done:
+        writer.emit("walk_end", vm=vm, gpa=gpa, hpa=walk.host(gpa), gpa_refs=known,
+                    refs=walk.n, fault="NONE", dim="GUEST", level=0, error=0)
+    return walk.n
 
 
 def _round_template(vms: int, pairs: int, slice_ns: int) -> Tuple[np.ndarray, List[int], List[int]]:
@@ -342,7 +355,7 @@ def _round_template(vms: int, pairs: int, slice_ns: int) -> Tuple[np.ndarray, Li
         writer.emit("sched_pick", vm=vm, ns=start, prev=(vm - 2) % vms + 1, why="SLICE_END",
                     until=start + slice_ns, key=vm, other=vm % vms + 1, other_key=vm + 1,
                     runnable=vms)
-        totals = dict(ticks=1, due=1, discarded=0)
+        totals: Dict[str, Any] = dict(ticks=1, due=1, discarded=0)
         writer.emit("timer_due", vm=vm, delivered=0, backlog=1, **totals)
         writer.emit("timer_delivered", vm=vm, delivered=1, backlog=0, **totals)
         for i in range(pairs):

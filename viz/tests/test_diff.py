@@ -33,7 +33,7 @@ def test_a_changed_field_is_named_with_both_values(tmp_path, viz):
     a = make(tmp_path, "a")
     b = make(tmp_path, "b", lambda r: r[:20] + [(200, 23)] + r[21:])
     point = Comparison(a, b).point
-    assert point.index == 20 and point.reasons == ["value: 20 in A, 23 in B",
+    assert point.at == 20 and point.reasons == ["value: 20 in A, 23 in B",
                                                    "text: n20 in A, n23 in B"]
     text = words(a, b)
     assert "The first 20 records are the same, up to 190 ns" in text and "Record 21" in text
@@ -52,14 +52,14 @@ def test_inserted_records_are_recognised(tmp_path):
     a = make(tmp_path, "a")
     b = make(tmp_path, "b", lambda r: r[:16] + [(155, 3), (156, 6)] + r[16:])
     comparison = Comparison(a, b)
-    assert comparison.point.index == 16 and comparison.meeting() == (0, 2)
+    assert comparison.point.at == 16 and comparison.meeting() == (0, 2)
     assert "the event: A has host note" in words(a, b) and "Then B has 2 more" in words(a, b)
 
 
 def test_a_shift_of_time_is_found_and_may_be_ignored(tmp_path):
     a = make(tmp_path, "a")
     b = make(tmp_path, "b", lambda r: [(ns + (1 if value >= 9 else 0), value) for ns, value in r])
-    assert Comparison(a, b).point.index == 9
+    assert Comparison(a, b).point.at == 9
     assert "the time (ns): 90 in A, 91 in B" in words(a, b)
     assert Comparison(a, b, ("time",)).same
 
@@ -92,7 +92,7 @@ def test_the_last_payload_bit_of_a_million_records_counts(tmp_path, million):
     raw[-1] ^= 0x80
     (tmp_path / "b").write_bytes(raw)
     a, b = load(str(million)), load(str(tmp_path / "b"))
-    assert Comparison(a, b).point.index == len(a) - 1
+    assert Comparison(a, b).point.at == len(a) - 1
     assert "It is the last record of both." in words(a, b)
 
 
