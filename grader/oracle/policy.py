@@ -41,11 +41,13 @@ class Judge:
         self.found: List[Tuple[int, str]] = []
         self.accepted = 0           # `at` of the last acceptance
         self.earliest = 0           # slew: no owed tick can be accepted before
+        self.period = 0             # the shortest since the last acceptance
 
     def take(self, record: Record) -> None:
         if record.event == "timer_program":
             self.policy, self.view = record.policy, record.view
             self.rate.set(record)
+            self.period = min(self.period, self.rate.period())
             return
         step = {"timer_due": self.due, "timer_delivered": self.delivered,
                 "timer_dropped": self.dropped}[record.event]
@@ -99,17 +101,19 @@ class Judge:
                           if s.owed and not s.offered}
             if all(s.owed + s.late and not s.offered for s in self.states):
                 self.space(record)
-        self.accepted = record.at
+        self.accepted, self.period = record.at, self.rate.period()
         return after
 
     def space(self, record: Record) -> None:
         """A late or owed tick was accepted: when, at the earliest, the next owed one can be.
 
-        It was offered no earlier than the acceptance before it, nor than allowed then.
+        It was offered no earlier than the acceptance before it; a late one at once, an owed
+        one not before it was allowed. The backlog that it left is at most the one seen now.
         """
-        backlog = record.backlog + record.ticks     # when it was offered, itself included
-        offered = min(max(self.accepted, self.earliest), record.at)
-        self.earliest = offered + self.rate.period() // (min(backlog, 7) + 1)
+        offered = self.accepted
+        if not any(s.late for s in self.states):
+            offered = min(max(offered, self.earliest), record.at)
+        self.earliest = offered + self.period // (min(record.backlog, 7) + 1)
 
     def dropped(self, record: Record) -> Set[State]:
         """Discard drops all late ticks; merge all but the one it offers."""

@@ -21,7 +21,7 @@ POLICIES = ("DISCARD", "MERGE", "DELAY", "SLEW")
 AWAY = [Segment(25 * MS), Segment(47 * MS, running=False), Segment(60 * MS)]
 
 segment = st.builds(Segment, ns=st.integers(1, 40 * MS), running=st.booleans(), open=st.booleans(),
-                    halted=st.booleans())
+                    halted=st.booleans(), reload=st.sampled_from((0, 0, 0, 0, 2000, 50000)))
 
 
 @pytest.mark.parametrize("policy, delivered, backlog, discarded",

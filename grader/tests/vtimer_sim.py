@@ -149,7 +149,7 @@ class Sim:
                 self.deliver()
             else:
                 self.advance(False)
-            upcoming = self.next_change()
+            upcoming = self.next_change(segment.open)
             if upcoming is None or self.now + upcoming >= end:
                 break
             self.now += max(upcoming, 1)
@@ -162,11 +162,11 @@ class Sim:
         self.w.emit("sched_wake", vm=1, ns=self.now)
         self.w.emit("sched_pick", vm=1, ns=self.now, why="WOKEN")
 
-    def next_change(self) -> Optional[int]:
+    def next_change(self, open_: bool) -> Optional[int]:
         waits = [self.time_of(self.counted + 1) - self.clock()]
         if self.mode == 0 and self.counted:
             waits = []
-        if self.policy == "SLEW" and self.owed:
+        if self.policy == "SLEW" and self.owed and open_:
             waits.append(max(self.slew_next - self.clock(), 1))
         return min(waits) if waits else None
 
