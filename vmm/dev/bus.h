@@ -2,15 +2,16 @@
  * The port bus of one VM: which device answers which port.
  *
  * Devices are pure C: a struct, and functions on it. An access of 2 or 4 bytes
- * to a device of byte ports is split, low byte first, as the ISA bus does. A
- * port nobody answers reads all ones and swallows writes.
+ * to a device of byte ports is split, low byte first, as the ISA bus does; so is
+ * one that reaches past a device's last port. A port nobody answers reads all
+ * ones and swallows writes.
  */
 #ifndef VMM_DEV_BUS_H
 #define VMM_DEV_BUS_H
 
 #include "kernel/types.h"
 
-#define BUS_MAX_DEVICES 12
+#define BUS_MAX_DEVICES 24
 
 struct bus_device {
     const char *name;
@@ -23,11 +24,13 @@ struct bus_device {
 
 struct bus {
     u32 count;
-    struct bus_device dev[BUS_MAX_DEVICES];
+    struct bus_device dev[BUS_MAX_DEVICES]; /* ascending by port */
 };
 
-/* -EINVAL: overlaps another; -ENOSPC. */
+/* An empty bus is all zeros. -EINVAL: overlaps another; -ENOSPC. */
 int bus_add(struct bus *, const struct bus_device *);
+/* size is 1, 2 or 4; bits above it are 0 in what is read and ignored in what
+ * is written. */
 u32 bus_in(struct bus *, u16 port, u8 size);
 void bus_out(struct bus *, u16 port, u8 size, u32 value);
 

@@ -4,7 +4,8 @@
  * Counts follow from the VM's clock: nothing here ticks. Channel 0's output is
  * the vtimer; channel 2's gate and output are in port 0x61. Latch, read-back
  * (count and status), LSB/MSB access, BCD, modes 0 to 5 for read-back; ticks
- * for modes 0, 2, 3 and 4. Source: Intel 8254.
+ * for modes 0, 2, 3 and 4. A new count takes effect at once in every mode (the
+ * chip finishes a period of modes 2 and 3 first). Source: Intel 8254.
  */
 #ifndef VMM_DEV_PIT_H
 #define VMM_DEV_PIT_H
@@ -22,18 +23,19 @@ struct pit_channel {
     bool latched, status_latched;
     u16 latch;
     u8 status;
-    u64 start;        /* ns when counting began */
+    u64 start;        /* ns when counting began, or went on */
+    u64 done;         /* clocks counted before that */
 };
 
 struct pit {
     struct pit_channel ch[3];
     bool speaker;
-    u8 refresh;       /* port 0x61 bit 4 toggles as on a PC */
     struct vtimer *timer;
     u64 (*now)(void *opaque); /* the VM's clock in ns */
     void *opaque;
 };
 
+/* Unlike after a PC's BIOS, nothing counts before the guest programs it. */
 void pit_init(struct pit *, struct vtimer *, u64 (*now)(void *), void *opaque);
 void pit_attach(struct pit *, struct bus *); /* 0x40-0x43, 0x61 */
 

@@ -1,7 +1,8 @@
 /*
- * The virtual serial port: a 16550A that sends at once and receives nothing.
- * What a guest prints goes, line by line, to a callback. Interrupts: the
- * transmitter-empty one only. Source: PC16550D.
+ * The virtual serial port: a 16550A that sends at once and receives nothing
+ * but, in loopback, what it sent itself. What a guest prints goes, line by
+ * line, to a callback; control characters become dots. Interrupts:
+ * transmitter empty, and data ready in loopback. Source: PC16550D.
  */
 #ifndef VMM_DEV_UART_H
 #define VMM_DEV_UART_H
@@ -15,6 +16,8 @@ struct uart {
     u8 ier, lcr, mcr, scr, fcr;
     u8 dll, dlm;
     bool thre_pending;
+    bool received; /* rbr holds a byte (loopback) */
+    u8 rbr;
     u32 length;
     char line[UART_LINE];
     /* A whole line (no newline), or what fits of one. */

@@ -20,7 +20,8 @@ struct sched_unit {
     u64 weight;
     u64 ran;   /* ns charged in all */
     u64 turn;  /* round robin: the number of its place in the queue */
-    struct sched_unit *next;
+    u64 since; /* when it was queued */
+    struct sched_unit *prev, *next;
 };
 
 struct sched_choice {
@@ -32,6 +33,9 @@ struct sched_choice {
     u32 runnable;
 };
 
+/* After each call but charge, ask pick again. A call that changes nothing
+ * (waking what is runnable, blocking what is not) is harmless. Ties: the one
+ * queued earlier first, then the lower VM number, then vCPU number. */
 struct sched_ops {
     const char *name;
     void (*init)(u64 slice_ns);
