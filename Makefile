@@ -75,6 +75,7 @@ VMM_SRC := \
     vmm/svm/svm_exit.c \
     vmm/svm/svm_maps.c \
     vmm/svm/svm_run.S \
+    vmm/switch.c \
     vmm/vcpu.c \
     vmm/vcpu_events.c \
     vmm/vm.c \
@@ -90,21 +91,84 @@ GUESTS16   := real
 # --- Host-built unit tests and fuzz targets ------------------------------------
 # A test is vmm/tests/test_NAME.c, a fuzz target vmm/tests/fuzz_NAME.c; each links
 # host.c and the sources of UNIT_SRC_NAME or FUZZ_SRC_NAME.
-UNIT_TESTS := insn guestmem emulate
-FUZZERS    := insn emulate
+UNIT_TESTS := insn guestmem emulate walk walk_rules npt multiboot bundle args format vmargs
+FUZZERS    := insn emulate walk multiboot bundle args
 
 HOST_FRAMES := vmm/tests/host_frame.c
-HOST_TRACE  := vmm/tests/host_trace.c kernel/trace.c kernel/trace_schema.c kernel/format.c
+HOST_TRACE  := vmm/tests/host_trace.c kernel/trace.c kernel/trace_schema.c kernel/format.c \
+    kernel/args.c
 INSN_SRC    := vmm/insn.c vmm/insn_table.c vmm/insn_operand.c vmm/insn_name.c
 EMULATE_SRC := vmm/emulate.c vmm/emulate_alu.c vmm/emulate_memory.c vmm/emulate_string.c
+
+WALK_SRC    := vmm/mmu/walk.c vmm/mmu/walk2d.c vmm/mmu/descend.c vmm/mmu/pt_format.c
+BOOT_SRC    := vmm/boot/multiboot.c vmm/boot/elf32.c vmm/boot/raw.c vmm/boot/load.c \
+    vmm/boot/mbinfo.c vmm/boot/memmap.c vmm/guestmem.c kernel/format.c
+ARGS_SRC    := kernel/args.c kernel/format.c vmm/argtable.c vmm/vmargs.c vmm/options.c
 
 UNIT_SRC_insn     := $(INSN_SRC)
 UNIT_SRC_guestmem := vmm/guestmem.c
 UNIT_SRC_emulate  := $(INSN_SRC) $(EMULATE_SRC)
+UNIT_SRC_walk     := $(WALK_SRC) vmm/mmu/walk_trace.c vmm/guestmem.c vmm/tests/host_tables.c \
+    $(HOST_TRACE)
+UNIT_SRC_walk_rules := $(WALK_SRC) vmm/guestmem.c vmm/tests/host_tables.c
+UNIT_SRC_npt      := vmm/mmu/npt.c $(WALK_SRC) vmm/guestmem.c $(HOST_FRAMES) $(HOST_TRACE)
+UNIT_SRC_multiboot := $(BOOT_SRC)
+UNIT_SRC_bundle   := kernel/bundle.c kernel/format.c
+UNIT_SRC_args     := kernel/args.c
+UNIT_SRC_format   := kernel/format.c
+UNIT_SRC_vmargs   := $(ARGS_SRC)
+FUZZ_SRC_walk     := $(WALK_SRC) vmm/guestmem.c
+FUZZ_SRC_multiboot := $(BOOT_SRC)
+FUZZ_SRC_bundle   := kernel/bundle.c kernel/format.c
+FUZZ_SRC_args     := $(ARGS_SRC)
 FUZZ_SRC_insn     := $(INSN_SRC)
 FUZZ_SRC_emulate  := $(INSN_SRC) $(EMULATE_SRC)
 
 .DEFAULT_GOAL := all
+
+# --- What people type -------------------------------------------------------------
+# Each target with a ## is explained by `make help`.
+.PHONY: help setup doctor run viz demo check torture bench clean
+export PYTHON
+
+help: ## list the targets
+	@echo "Nestling: a teaching hypervisor and lab kit. Targets:"
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@echo "Variables: LAB=$(LAB) PLATFORM=$(PLATFORM) SEED=$(SEED) PYTHON=$(PYTHON)"
+
+setup: ## install what is missing (Debian, Ubuntu), or say what is
+	@sh grader/setup.sh
+
+# The first commands of the README build in a make of their own: before set-up
+# there may be no compiler.
+doctor: ## what is missing, and does a machine boot?
+	@$(PYTHON) -m grader doctor
+
+run: all ## run lab LAB's guests; results in build/run/
+	$(PYTHON) -m grader run --lab $(LAB) --platform $(PLATFORM) --seed $(SEED)
+
+RUN_DIR = $(B)/run/lab$(LAB)-$(PLATFORM)
+viz: ## draw the last `make run` of LAB: report, timeline
+	$(PYTHON) -m viz timeline $(RUN_DIR)/trace.bin -o $(RUN_DIR)/timeline.html
+	$(PYTHON) -m viz report $(RUN_DIR) -o $(RUN_DIR)/report.html
+
+demo: setup ## install, build, run three guests and draw them: start here
+	@$(MAKE) all
+	@$(PYTHON) -m grader demo --seed $(SEED)
+
+check: setup ## the whole test suite
+	@$(MAKE) all unit
+	$(PYTHON) -m pytest -n $(CHECK_JOBS) -q
+CHECK_JOBS ?= auto
+
+torture: all unit ## the long versions of the seeded tests
+	$(PYTHON) -m pytest -n $(CHECK_JOBS) -q --torture
+
+bench: all ## measure against the budgets; build/bench.json
+	$(PYTHON) -m grader bench
+
+clean: ## remove build/
+	rm -rf $(B)
 
 # --- Kernel rules -----------------------------------------------------------------
 KERNEL_CFLAGS := -std=gnu11 -O2 -g -Wall -Wextra -Werror -ffreestanding -fno-pic -fno-pie \
@@ -115,16 +179,16 @@ KERNEL_OBJ := $(patsubst %,$(B)/obj/%.o,$(basename $(KERNEL_SRC) $(VMM_SRC)))
 
 $(B)/obj/kernel/%.o: kernel/%.c Makefile
 	@mkdir -p $(@D)
-	$(CC) $(KERNEL_CFLAGS) -c -o $@ $<
+	@echo "  CC $<"; $(CC) $(KERNEL_CFLAGS) -c -o $@ $<
 $(B)/obj/vmm/%.o: vmm/%.c Makefile
 	@mkdir -p $(@D)
-	$(CC) $(KERNEL_CFLAGS) -c -o $@ $<
+	@echo "  CC $<"; $(CC) $(KERNEL_CFLAGS) -c -o $@ $<
 $(B)/obj/kernel/%.o: kernel/%.S Makefile
 	@mkdir -p $(@D)
-	$(CC) $(KERNEL_CFLAGS) -c -o $@ $<
+	@echo "  CC $<"; $(CC) $(KERNEL_CFLAGS) -c -o $@ $<
 $(B)/obj/vmm/%.o: vmm/%.S Makefile
 	@mkdir -p $(@D)
-	$(CC) $(KERNEL_CFLAGS) -c -o $@ $<
+	@echo "  CC $<"; $(CC) $(KERNEL_CFLAGS) -c -o $@ $<
 
 # nestling64.elf is for GDB; QEMU's -kernel takes 32-bit ELF only.
 $(B)/nestling64.elf: $(KERNEL_OBJ) kernel/kernel.ld
@@ -147,7 +211,7 @@ $(B)/nestling.img: $(B)/obj/kernel/boot/loader.o $(B)/nestling.bin
 
 .PHONY: all kernel
 kernel: $(B)/nestling.elf $(B)/nestling.img
-all: kernel guests
+all: kernel guests ## build the kernel and the guests
 
 # --- Guest rules ----------------------------------------------------------------
 # A guest is the library plus its own sources; objects are shared by width. 64-bit
@@ -180,16 +244,16 @@ GUEST_OBJ_DIR  := $(B)/obj/guests
 
 $(GUEST_OBJ_DIR)/64/%.o: guests/%.c Makefile
 	@mkdir -p $(@D)
-	$(CC) $(GUEST_CFLAGS64) -c -o $@ $<
+	@echo "  CC $<"; $(CC) $(GUEST_CFLAGS64) -c -o $@ $<
 $(GUEST_OBJ_DIR)/64/%.o: guests/%.S Makefile
 	@mkdir -p $(@D)
-	$(CC) $(GUEST_CFLAGS64) -c -o $@ $<
+	@echo "  CC $<"; $(CC) $(GUEST_CFLAGS64) -c -o $@ $<
 $(GUEST_OBJ_DIR)/32/%.o: guests/%.c Makefile
 	@mkdir -p $(@D)
-	$(CC) $(GUEST_CFLAGS32) -c -o $@ $<
+	@echo "  CC $<"; $(CC) $(GUEST_CFLAGS32) -c -o $@ $<
 $(GUEST_OBJ_DIR)/32/%.o: guests/%.S Makefile
 	@mkdir -p $(@D)
-	$(CC) $(GUEST_CFLAGS32) -c -o $@ $<
+	@echo "  CC $<"; $(CC) $(GUEST_CFLAGS32) -c -o $@ $<
 
 guest_objects = $(patsubst %,$(GUEST_OBJ_DIR)/$(1)/lib/%.o,$(GUEST_LIB$(1))) \
     $(patsubst %,$(GUEST_OBJ_DIR)/$(1)/%.o,$(GUEST_OBJ_$(2)))
@@ -235,7 +299,7 @@ host_objects = $(patsubst %.c,$(UNIT_OBJ)/%.o,$(sort vmm/tests/host.c $(1)))
 
 $(UNIT_OBJ)/%.o: %.c Makefile
 	@mkdir -p $(@D)
-	$(HOSTCC) $(HOST_CFLAGS) -c -o $@ $<
+	@echo "  CC $<"; $(HOSTCC) $(HOST_CFLAGS) -c -o $@ $<
 
 # $(1): the program's name, $(2): the sources it links
 define host_rule
@@ -251,7 +315,7 @@ $(eval $(call host_rule,tool_insn,$(INSN_SRC)))
 unit: $(UNIT_TESTS:%=$(UNIT_DIR)/test_%) $(FUZZERS:%=$(UNIT_DIR)/fuzz_%) $(UNIT_DIR)/tool_insn
 $(FUZZERS:%=fuzz-%): fuzz-%: $(UNIT_DIR)/fuzz_%
 	$< $(FUZZ_COUNT) $(SEED)
-fuzz: $(FUZZERS:%=fuzz-%)
+fuzz: $(FUZZERS:%=fuzz-%) ## the fuzz targets at length (FUZZ_COUNT=)
 
 # For tests that ask what is listed here: make -s print-UNIT_TESTS
 print-%:

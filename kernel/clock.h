@@ -5,6 +5,7 @@
 #ifndef KERNEL_CLOCK_H
 #define KERNEL_CLOCK_H
 
+#include "kernel/muldiv.h"
 #include "kernel/types.h"
 
 extern u64 clock_hz;   /* TSC ticks per second */
@@ -27,14 +28,12 @@ static inline u64 clock_tsc(void)
 
 static inline u64 clock_tsc_to_ns(u64 ticks)
 {
-    return clock_hz == NS_PER_SEC ? ticks : (u64)((u128)ticks * NS_PER_SEC / clock_hz);
+    return clock_hz == NS_PER_SEC ? ticks : muldiv(ticks, NS_PER_SEC, clock_hz);
 }
 /* Rounded up: the first tick that is not before that time. */
 static inline u64 clock_ns_to_tsc(u64 ns)
 {
-    if (clock_hz == NS_PER_SEC)
-        return ns;
-    return (u64)(((u128)ns * clock_hz + NS_PER_SEC - 1) / NS_PER_SEC);
+    return clock_hz == NS_PER_SEC ? ns : muldiv_up(ns, clock_hz, NS_PER_SEC);
 }
 static inline u64 clock_now(void)
 {

@@ -59,7 +59,7 @@ static void measure(void)
     u64 took = clock_tsc() - from;
     u32 counted = start - lapic_read(REG_CURRENT);
     lapic_write(REG_INITIAL, 0);
-    timer_hz = (u128)counted * clock_hz / took;
+    timer_hz = muldiv(counted, clock_hz, took);
     if (!timer_hz)
         panic("the local APIC's timer does not count");
 }
@@ -89,7 +89,7 @@ void timer_arm(u64 at)
     }
     u64 now = clock_now();
     u64 wait = at > now ? at - now : 1;
-    u64 count = (u64)((u128)wait * timer_hz / NS_PER_SEC) + 1;
+    u64 count = muldiv(wait, timer_hz, NS_PER_SEC) + 1;
     lapic_write(REG_INITIAL, (u32)min_u64(count, 0xffffffff));
     TRACE(host_timer, 0, 0, .at = clock_base + clock_ns_to_tsc(at));
 }

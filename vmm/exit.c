@@ -4,6 +4,7 @@
  */
 #include "vmm/exit.h"
 #include "kernel/cpu.h"
+#include "kernel/format.h"
 #include "vmm/fetch.h"
 #include "vmm/vm.h"
 

@@ -77,7 +77,7 @@ int guestmem_read(const struct guestmem *m, gpa_t a, void *to, u64 n)
     if (!range_has_memory(m, a, n))
         return -EFAULT;
     while (n) {
-        u64 run;
+        u64 run = 0;
         const void *from = guestmem_ptr(m, a, &run);
         run = min_u64(run, n);
         memcpy(out, from, run);
@@ -95,7 +95,7 @@ int guestmem_write(const struct guestmem *m, gpa_t a, const void *from, u64 n)
     if (!range_has_memory(m, a, n))
         return -EFAULT;
     while (n) {
-        u64 run;
+        u64 run = 0;
         void *to = guestmem_ptr(m, a, &run);
         run = min_u64(run, n);
         memcpy(to, in, run);

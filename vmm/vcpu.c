@@ -3,15 +3,13 @@
  * What an exit means is exit.c's; when interrupts go in is vcpu_events.c's.
  */
 #include "vmm/vcpu.h"
-#include "kernel/cpu.h"
-#include "kernel/lapic.h"
 #include "kernel/mem.h"
 #include "vmm/exit.h"
+#include "vmm/switch.h"
 #include "vmm/vcpu_events.h"
 #include "vmm/vm.h"
 
 #define CR0_PE 1ull
-#define CR0_ET (1ull << 4)
 #define RFLAGS_ONE 2ull
 #define EFER_LMA (1ull << 10)
 
@@ -34,37 +32,6 @@ int vcpu_init(struct vcpu *v, struct vm *vm, u8 id)
 void vcpu_fini(struct vcpu *v)
 {
     hv->vcpu_fini(v);
-}
-
-static void debug_regs_load(const u64 dr[4])
-{
-    __asm__ volatile("movq %0, %%dr0; movq %1, %%dr1; movq %2, %%dr2; movq %3, %%dr3"
-                     :
-                     : "r"(dr[0]), "r"(dr[1]), "r"(dr[2]), "r"(dr[3]));
-}
-
-static void debug_regs_save(u64 dr[4])
-{
-    __asm__ volatile("movq %%dr0, %0; movq %%dr1, %1; movq %%dr2, %2; movq %%dr3, %3"
-                     : "=r"(dr[0]), "=r"(dr[1]), "=r"(dr[2]), "=r"(dr[3]));
-}
-
-void vcpu_load(struct vcpu *v)
-{
-    __asm__ volatile("fxrstorq %0" : : "m"(v->fpu));
-    write_cr2(v->cr2);
-    debug_regs_load(v->dr);
-    hv->load(v);
-    v->loaded = true;
-}
-
-void vcpu_save(struct vcpu *v)
-{
-    v->loaded = false;
-    hv->save(v);
-    debug_regs_save(v->dr);
-    v->cr2 = read_cr2();
-    __asm__ volatile("fxsaveq %0" : "=m"(v->fpu));
 }
 
 /* Exception classes for double faults: AMD64 Manual vol. 2, 8.2.9. */
@@ -98,7 +65,7 @@ void vcpu_raise(struct vcpu *v, u8 vector, bool has_error, u32 error)
 
 void vcpu_raise_pf(struct vcpu *v, u64 cr2, u32 error)
 {
-    write_cr2(cr2);
+    switch_set_cr2(v, cr2);
     vcpu_raise(v, 14, true, error);
 }
 

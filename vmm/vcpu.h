@@ -43,16 +43,12 @@ struct vcpu {
     bool loaded;         /* its state is the processor's: between load and save */
     u64 exits;
     u64 tsc_written; /* what the guest added to its TSC by writing it */
-    u32 tsc_aux;
     const char *breaks; /* a consistency check to violate, or NULL (svm_break.c) */
     struct sched_unit unit;
 };
 
 int vcpu_init(struct vcpu *, struct vm *, u8 id);
 void vcpu_fini(struct vcpu *);
-/* Make its state the processor's, and back: FPU, CR2, DR0-3, system MSRs. */
-void vcpu_load(struct vcpu *);
-void vcpu_save(struct vcpu *);
 /* Run until virtual time `until` at the latest; wake: another VM's business
  * is due then. */
 enum vcpu_stop vcpu_run(struct vcpu *, u64 until, u64 wake);

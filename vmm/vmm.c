@@ -12,6 +12,7 @@
 #include "kernel/panic.h"
 #include "vmm/bench.h"
 #include "vmm/options.h"
+#include "vmm/switch.h"
 #include "vmm/vcpu_events.h"
 #include "vmm/vm.h"
 
@@ -151,8 +152,8 @@ static void switch_to(struct vcpu *v)
     if (on_cpu == v)
         return;
     if (on_cpu)
-        vcpu_save(on_cpu);
-    vcpu_load(v);
+        switch_save(on_cpu);
+    switch_load(v);
     on_cpu = v;
 }
 

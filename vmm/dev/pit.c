@@ -8,7 +8,7 @@
 #include "vmm/dev/pit.h"
 
 #include "kernel/panic.h"
-#include "vmm/time/muldiv.h"
+#include "kernel/muldiv.h"
 
 #define CHANNEL0    0x40
 #define CONTROL     0x43

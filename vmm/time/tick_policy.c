@@ -5,7 +5,7 @@
  */
 #include "vmm/time/tick_policy.h"
 
-#include "vmm/time/muldiv.h"
+#include "kernel/muldiv.h"
 
 #define SLEW_SHARE 7 /* at most so many owed ticks shorten the spacing */
 

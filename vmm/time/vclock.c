@@ -4,7 +4,7 @@
  */
 #include "vmm/time/vclock.h"
 
-#include "vmm/time/muldiv.h"
+#include "kernel/muldiv.h"
 
 #define NOT_READY (~0ull)
 

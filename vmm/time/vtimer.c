@@ -8,7 +8,7 @@
 #include "vmm/time/vtimer.h"
 
 #include "kernel/panic.h"
-#include "vmm/time/muldiv.h"
+#include "kernel/muldiv.h"
 #include "vmm/time/tick_policy.h"
 
 #define NEVER (~0ull)

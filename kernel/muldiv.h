@@ -5,8 +5,8 @@
  * library for 128-bit division nor a clock that ran for years drifts. A
  * quotient of more than 64 bits becomes ~0 ("never", for a time). c is not 0.
  */
-#ifndef VMM_TIME_MULDIV_H
-#define VMM_TIME_MULDIV_H
+#ifndef KERNEL_MULDIV_H
+#define KERNEL_MULDIV_H
 
 #include "kernel/types.h"
 

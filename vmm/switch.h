@@ -1,0 +1,17 @@
+/*
+ * Changing the vCPU whose registers the processor holds: what an exit leaves
+ * alone. Apart from the backend's, the only code here that needs a machine.
+ */
+#ifndef VMM_SWITCH_H
+#define VMM_SWITCH_H
+
+#include "vmm/vcpu.h"
+
+/* Make its state the processor's, and back: FPU and SSE, CR2, DR0 to DR3, the
+ * segments and MSRs of VMLOAD and VMSAVE. */
+void switch_load(struct vcpu *);
+void switch_save(struct vcpu *);
+/* The vCPU's CR2, wherever it is. */
+void switch_set_cr2(struct vcpu *, u64 cr2);
+
+#endif
