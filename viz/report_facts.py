@@ -1,7 +1,8 @@
 """What a report states about a run, gathered from its trace and its run.json.
 
-The two are independent witnesses: the machine wrote the trace, the runner wrote
-run.json.  Where both speak of one thing, checks() compares them.  No HTML here.
+Where both speak of one thing, checks() compares them.  This shows that the two
+belong together; it proves nothing about the run, since the runner takes the VMs'
+ends from the trace.  No HTML here.
 """
 
 from __future__ import annotations
