@@ -136,7 +136,8 @@ def test_a_descheduled_vm_takes_no_tick(tmp_path: Path) -> None:
     sim.w.emit("sched_pick", vm=2, ns=sim.now)
     sim.now += 10 * MS
     sim.advance(True)
-    sim.deliver()
+    assert sim.offer()
+    sim.accept()
     assert any("delivered to a VM that is ready" in text for text in timer.check(sim.trace()))
 
 

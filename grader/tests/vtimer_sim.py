@@ -79,12 +79,11 @@ class Sim:
         self.late += ticks - on_time
         self.record("timer_due", ticks)
 
-    def deliver(self) -> None:
-        """The guest can take a tick now: apply the policy, then let it accept."""
+    def offer(self) -> bool:
+        """The guest can take a tick now: apply the policy; whether one is offered."""
         late = self.late
         if self.offered:
-            self.accept()                   # the moment for late ones comes after it
-            return
+            return True                     # the moment for late ones comes after it
         if late and self.policy == "DISCARD":
             self.drop(late)
         elif late:
@@ -99,8 +98,7 @@ class Sim:
         elif self.policy == "SLEW" and self.owed and self.clock() >= self.slew_next:
             self.owed, self.offered = self.owed - 1, 1
             self.slew_next = self.clock() + self.spacing()
-        if self.offered:
-            self.accept()
+        return bool(self.offered)
 
     def accept(self) -> None:
         self.offered = 0
@@ -143,10 +141,11 @@ class Sim:
         while True:
             if segment.open:
                 self.advance(True)
-                if halted and (self.late or self.offered):
-                    self.wake()
+                if self.offer():
+                    if halted:
+                        self.wake()
                     halted = False
-                self.deliver()
+                    self.accept()
             else:
                 self.advance(False)
             upcoming = self.next_change(segment.open)
