@@ -57,6 +57,11 @@ VMM_SRC := \
     vmm/vmargs.c \
     vmm/bench.c \
     vmm/cr.c \
+    vmm/emulate.c \
+    vmm/emulate_alu.c \
+    vmm/emulate_memory.c \
+    vmm/emulate_reg.c \
+    vmm/emulate_string.c \
     vmm/exit.c \
     vmm/exit_cpuid.c \
     vmm/exit_cr.c \
@@ -98,7 +103,7 @@ HOST_FRAMES := vmm/tests/host_frame.c
 HOST_TRACE  := vmm/tests/host_trace.c kernel/trace.c kernel/trace_schema.c kernel/format.c \
     kernel/args.c
 INSN_SRC    := vmm/insn.c vmm/insn_table.c vmm/insn_operand.c vmm/insn_name.c
-EMULATE_SRC := vmm/emulate.c vmm/emulate_alu.c vmm/emulate_memory.c vmm/emulate_string.c
+EMULATE_SRC := vmm/emulate.c vmm/emulate_alu.c vmm/emulate_memory.c vmm/emulate_reg.c vmm/emulate_string.c
 
 WALK_SRC    := vmm/mmu/walk.c vmm/mmu/walk2d.c vmm/mmu/descend.c vmm/mmu/pt_format.c
 BOOT_SRC    := vmm/boot/multiboot.c vmm/boot/elf32.c vmm/boot/raw.c vmm/boot/load.c \
@@ -116,11 +121,11 @@ UNIT_SRC_multiboot := $(BOOT_SRC)
 UNIT_SRC_bundle   := kernel/bundle.c kernel/format.c
 UNIT_SRC_args     := kernel/args.c
 UNIT_SRC_format   := kernel/format.c
-UNIT_SRC_vmargs   := $(ARGS_SRC)
+UNIT_SRC_vmargs   := $(ARGS_SRC) vmm/tests/host_sched.c
 FUZZ_SRC_walk     := $(WALK_SRC) vmm/guestmem.c
 FUZZ_SRC_multiboot := $(BOOT_SRC)
 FUZZ_SRC_bundle   := kernel/bundle.c kernel/format.c
-FUZZ_SRC_args     := $(ARGS_SRC)
+FUZZ_SRC_args     := $(ARGS_SRC) vmm/tests/host_sched.c
 FUZZ_SRC_insn     := $(INSN_SRC)
 FUZZ_SRC_emulate  := $(INSN_SRC) $(EMULATE_SRC)
 

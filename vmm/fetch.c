@@ -9,7 +9,7 @@
 #include "vmm/vm.h"
 
 #define CR0_PE 1ull
-#define EFER_LMA (1ull << 10)
+#define RFLAGS_VM (1ull << 17)
 
 /* Linear to physical for one access within a page; false: *fault is due. */
 static bool translate(struct vcpu *v, u64 linear, u8 access, gpa_t *out, struct emu_fault *fault)
@@ -48,43 +48,38 @@ static void access_page(struct vcpu *v, gpa_t at, void *data, u32 n, bool write)
     TRACE(mmio, v->vm->id, v->id, .gpa = at.v, .write = write, .size = n, .value = value);
 }
 
-/* An access may cross into the next page: both are checked first. */
-static int access_linear(struct vcpu *v, u64 linear, void *data, u32 n, bool write,
+static int access_linear(struct vcpu *v, u64 linear, void *data, u32 n, u8 access,
                          struct emu_fault *fault)
 {
-    u32 first = (u32)min_u64(n, PAGE_SIZE - (linear & PAGE_MASK));
-    u8 access = write ? ACCESS_WRITE : 0;
-    gpa_t a, b = gpa(0);
+    gpa_t at;
 
-    if (!translate(v, linear, access, &a, fault))
+    if (!translate(v, linear, access, &at, fault))
         return -EFAULT;
-    if (first < n && !translate(v, linear + first, access, &b, fault))
-        return -EFAULT;
-    access_page(v, a, data, first, write);
-    if (first < n)
-        access_page(v, b, (u8 *)data + first, n - first, write);
+    access_page(v, at, data, n, access & ACCESS_WRITE);
     return 0;
+}
+
+static int emu_check(void *opaque, u64 linear, u32 n, u8 access, struct emu_fault *fault)
+{
+    gpa_t at;
+
+    (void)n;
+    return translate(opaque, linear, access, &at, fault) ? 0 : -EFAULT;
 }
 
 static int emu_read(void *opaque, u64 linear, void *to, u32 n, struct emu_fault *fault)
 {
-    return access_linear(opaque, linear, to, n, false, fault);
+    return access_linear(opaque, linear, to, n, 0, fault);
 }
 
 static int emu_write(void *opaque, u64 linear, const void *from, u32 n, struct emu_fault *fault)
 {
-    return access_linear(opaque, linear, (void *)from, n, true, fault);
+    return access_linear(opaque, linear, (void *)from, n, ACCESS_WRITE, fault);
 }
 
-static u64 emu_seg_base(void *opaque, enum hv_seg s)
+static void emu_seg(void *opaque, enum hv_seg s, struct seg *out)
 {
-    struct vcpu *v = opaque;
-    struct seg seg;
-
-    if (vcpu_mode(v) == 8 && s != SEG_FS && s != SEG_GS)
-        return 0;
-    hv_get_seg(v, s, &seg);
-    return seg.base;
+    hv_get_seg(opaque, s, out);
 }
 
 static u32 emu_port_in(void *opaque, u16 port, u8 size)
@@ -104,15 +99,24 @@ static void emu_port_out(void *opaque, u16 port, u8 size, u32 value)
     bus_out(&v->vm->bus, port, size, value);
 }
 
+/* The linear address of RIP. */
+static u64 code_linear(struct vcpu *v)
+{
+    struct seg cs;
+
+    if (vcpu_mode(v) == 8)
+        return v->rip;
+    hv_get_seg(v, SEG_CS, &cs);
+    return (cs.base + v->rip) & 0xffffffff;
+}
+
 /* The bytes at RIP, as many of the 15 as can be reached. */
 static u32 fetch_bytes(struct vcpu *v, u8 code[INSN_MAX])
 {
     struct emu_fault fault;
-    u64 linear = emu_seg_base(v, SEG_CS) + v->rip;
+    u64 linear = code_linear(v);
     u32 got = 0;
 
-    if (vcpu_mode(v) != 8)
-        linear &= 0xffffffff;
     while (got < INSN_MAX) {
         u32 n = (u32)min_u64(INSN_MAX - got, PAGE_SIZE - ((linear + got) & PAGE_MASK));
         gpa_t at;
@@ -148,8 +152,11 @@ void fetch_emulate(struct vcpu *v, const struct insn *insn)
     struct emu_ctx ctx = {.opaque = v,
                           .gpr = v->gpr,
                           .rflags = &v->rflags,
+                          .rip = v->rip,
                           .mode = vcpu_mode(v),
-                          .seg_base = emu_seg_base,
+                          .protected_mode = hv_get(v, HV_CR0) & CR0_PE && !(v->rflags & RFLAGS_VM),
+                          .seg = emu_seg,
+                          .check = emu_check,
                           .read = emu_read,
                           .write = emu_write,
                           .port_in = emu_port_in,
