@@ -62,6 +62,18 @@ VMM_SRC := \
     vmm/emulate_memory.c \
     vmm/emulate_reg.c \
     vmm/emulate_string.c \
+    vmm/dev/bus.c \
+    vmm/dev/cmos.c \
+    vmm/dev/kbd.c \
+    vmm/dev/pic.c \
+    vmm/dev/pit.c \
+    vmm/dev/testport.c \
+    vmm/dev/uart.c \
+    vmm/time/tick_policy.c \
+    vmm/time/vclock.c \
+    vmm/time/vtimer.c \
+    vmm/sched/rr.c \
+    vmm/sched/sched.c \
     vmm/exit.c \
     vmm/exit_cpuid.c \
     vmm/exit_cr.c \

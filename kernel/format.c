@@ -14,9 +14,9 @@ struct sink {
     size_t size, length;
 };
 
-/* One conversion: %[-][0][width][.precision][l|ll|z]letter */
+/* One conversion: %[-][0][#][width][.precision][l|ll|z]letter */
 struct spec {
-    bool left, zero;
+    bool left, zero, prefix; /* prefix: 0x before a hex number */
     int width, precision; /* precision -1: none */
     int longs;            /* number of l's; 2 for z */
     char letter;
@@ -105,8 +105,9 @@ static struct spec parse_spec(const char **fmt, va_list *args)
 {
     struct spec spec = {.precision = -1};
 
-    for (; **fmt == '-' || **fmt == '0'; (*fmt)++) {
+    for (; **fmt == '-' || **fmt == '0' || **fmt == '#'; (*fmt)++) {
         spec.left |= **fmt == '-';
+        spec.prefix |= **fmt == '#';
         spec.zero |= **fmt == '0';
     }
     spec.width = parse_count(fmt, args);
@@ -134,7 +135,7 @@ static void put_conversion(struct sink *s, struct spec *spec, va_list *args)
         break;
     case 'u':
     case 'x':
-        put_number(s, spec, "",
+        put_number(s, spec, spec->prefix ? "0x" : "",
                    spec->longs ? va_arg(*args, unsigned long long) : va_arg(*args, unsigned),
                    spec->letter == 'x' ? 16 : 10);
         break;

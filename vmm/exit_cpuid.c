@@ -6,17 +6,20 @@
 #include "vmm/exit.h"
 #include "vmm/vm.h"
 
-/* Leaf 1 EDX: FPU VME DE PSE TSC MSR PAE CX8 SEP PGE CMOV PAT PSE36 CLFSH MMX
- * FXSR SSE SSE2. Without: MCE, APIC, MTRR, ... */
-#define LEAF1_EDX 0x078bb97fu & ~(1u << 7 | 1u << 9 | 1u << 12 | 1u << 14)
-/* Leaf 1 ECX: SSE3 SSSE3 CX16 SSE4.1 SSE4.2 POPCNT, and the hypervisor bit. */
-#define LEAF1_ECX      0x00982201u
-#define HYPERVISOR_BIT (1u << 31)
-/* 8000_0001 EDX: SYSCALL NX RDTSCP LM and the copies of leaf 1; ECX: LAHF CR8 */
-#define EXT1_EDX 0x2193bd7fu & ~(1u << 7 | 1u << 9 | 1u << 12 | 1u << 14)
-#define EXT1_ECX 0x00000001u
-#define EXT1_PAGE1GB (1u << 26)
-#define EXT1_RDTSCP (1u << 27)
+#define BIT(n) (1u << (n))
+/* Both in leaf 1 and in 8000_0001 EDX: FPU VME DE PSE TSC MSR PAE, CX8, PGE,
+ * CMOV, PAT, PSE36, MMX, FXSR. Not: MCE, APIC, MTRR, MCA. */
+#define COMMON_EDX                                                                                 \
+    (0x7fu | BIT(8) | BIT(13) | BIT(15) | BIT(16) | BIT(17) | BIT(23) | BIT(24))
+/* and SEP, CLFLUSH, SSE, SSE2 */
+#define LEAF1_EDX (COMMON_EDX | BIT(11) | BIT(19) | BIT(25) | BIT(26))
+/* SSE3 SSSE3 CX16 SSE4.1 SSE4.2 POPCNT. Not: MONITOR, XSAVE, AVX. */
+#define LEAF1_ECX (BIT(0) | BIT(9) | BIT(13) | BIT(19) | BIT(20) | BIT(23))
+#define HYPERVISOR_BIT BIT(31)
+/* SYSCALL, NX, 1G pages, long mode. Not: RDTSCP. */
+#define EXT1_EDX (COMMON_EDX | BIT(11) | BIT(20) | BIT(26) | BIT(29))
+/* LAHF, CR8. Not: SVM. */
+#define EXT1_ECX (BIT(0) | BIT(4))
 
 #define MAX_BASIC    1u
 #define MAX_EXTENDED 0x80000008u
@@ -48,7 +51,7 @@ static struct answer extended_features(void)
     struct answer r = host(0x80000001);
 
     r.c &= EXT1_ECX;
-    r.d &= EXT1_EDX | EXT1_PAGE1GB;
+    r.d &= EXT1_EDX;
     return r;
 }
 

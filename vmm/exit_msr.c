@@ -16,7 +16,6 @@
 #define MSR_MISC      0x1a0u
 #define MSR_PAT       0x277u
 #define MSR_EFER      0xc0000080u
-#define MSR_TSC_AUX   0xc0000103u
 
 static u64 guest_tsc(const struct vcpu *v)
 {
@@ -34,9 +33,6 @@ static bool msr_read(struct vcpu *v, u32 msr, u64 *value)
         return true;
     case MSR_EFER:
         *value = hv_get(v, HV_EFER);
-        return true;
-    case MSR_TSC_AUX:
-        *value = v->tsc_aux;
         return true;
     case MSR_APIC_BASE: /* no local APIC: disabled */
     case MSR_BIOS_SIGN:
@@ -76,9 +72,6 @@ static bool msr_write(struct vcpu *v, u32 msr, u64 value)
         return true;
     case MSR_EFER:
         return cr_write_efer(v, value);
-    case MSR_TSC_AUX:
-        v->tsc_aux = (u32)value;
-        return value >> 32 == 0;
     case MSR_BIOS_SIGN:
     case MSR_MISC:
         return true;

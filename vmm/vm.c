@@ -84,33 +84,43 @@ static int build(struct vm *vm, char *why, size_t why_size)
     struct boot_state boot;
     int err = make_memory(vm, why, why_size);
 
+    if (!err)
+        err = load(vm, &boot, why, why_size);
     if (err)
         return err;
-    if (npt_init(&vm->npt, vm->id) != 0 || vcpu_init(&vm->vcpu, vm, 0) != 0) {
-        format(why, why_size, "the host has no memory for its tables");
+    if (vcpu_init(&vm->vcpu, vm, 0) != 0) {
+        format(why, why_size, "the host has no memory for its control block");
         return -ENOMEM;
     }
-    err = load(vm, &boot, why, why_size);
-    if (err)
-        return err;
+    TRACE(vcpu_create, vm->id, 0, .vcpu = 0);
     vm_devices_init(vm);
     vm->vcpu.breaks = vm->args.breaks[0] ? vm->args.breaks : NULL;
     set_start(&vm->vcpu, &boot);
     return 0;
 }
 
+static u64 memory_asked(const struct vm_args *args)
+{
+    u64 sum = 0;
+
+    for (u32 i = 0; i < args->slots; i++)
+        sum += args->slot[i].size;
+    return sum;
+}
+
 int vm_create(struct vm *vm, char *why, size_t why_size)
 {
-    u64 now = clock_now();
-
     vm->mem = (struct guestmem){0};
     vm->how = END_EXITED;
     vm->code = 0;
-    vclock_init(&vm->clock, now);
-    int err = build(vm, why, why_size);
-    TRACE_TEXT(vm_create, vm->id, 0, vm->label, .memory = guestmem_size(&vm->mem),
+    if (npt_init(&vm->npt, vm->id) != 0) {
+        format(why, why_size, "the host has no memory for its tables");
+        return -ENOMEM;
+    }
+    vclock_init(&vm->clock, clock_now());
+    TRACE_TEXT(vm_create, vm->id, 0, vm->label, .memory = memory_asked(&vm->args),
                .generation = vm->generation, .root = vm->npt.root.v);
-    TRACE(vcpu_create, vm->id, 0, .vcpu = 0);
+    int err = build(vm, why, why_size);
     vm->alive = err == 0;
     if (err) {
         TRACE_TEXT(vm_end, vm->id, 0, why, .how = END_KILLED, .code = 0, .rip = 0);
@@ -121,17 +131,18 @@ int vm_create(struct vm *vm, char *why, size_t why_size)
 
 void vm_destroy(struct vm *vm)
 {
-    u64 freed;
+    owner_t ram = OWNER_VM_RAM + vm->id, tables = OWNER_VM_TABLE + vm->id;
+    u64 freed = guestmem_size(&vm->mem) / PAGE_SIZE + vm->npt.tables;
 
     npt_fini(&vm->npt);
-    vcpu_fini(&vm->vcpu);
+    if (vm->vcpu.vm)
+        vcpu_fini(&vm->vcpu);
+    vm->vcpu.vm = NULL;
     for (u32 i = 0; i < vm->mem.slots; i++)
-        frames_free(vm->mem.slot[i].hpa, vm->mem.slot[i].size / PAGE_SIZE, OWNER_VM_RAM + vm->id);
-    freed = guestmem_size(&vm->mem) / PAGE_SIZE;
-    TRACE(vm_destroy, vm->id, 0, .freed = freed,
-          .leaked = frames_owned(OWNER_VM_RAM + vm->id) + frames_owned(OWNER_VM_TABLE + vm->id),
-          .free = frames_owned(OWNER_FREE));
+        frames_free(vm->mem.slot[i].hpa, vm->mem.slot[i].size / PAGE_SIZE, ram);
     vm->mem = (struct guestmem){0};
+    TRACE(vm_destroy, vm->id, 0, .freed = freed,
+          .leaked = frames_owned(ram) + frames_owned(tables), .free = frames_owned(OWNER_FREE));
 }
 
 void vm_end(struct vm *vm, enum vm_end_how how, u64 code, const char *fmt, ...)

@@ -37,10 +37,11 @@ const struct pt_format pt_npt = {
 };
 
 /* 5.2.3: bits 62-52 must be 0; a directory pointer holds little more
- * than an address, and grants all rights. */
+ * than an address, and grants all rights. Bit 5 is let pass: QEMU sets it in
+ * directory pointers as if it were A. */
 const struct pt_format pt_pae = {
     .name = "PAE", LONG_BITS, .levels = 3, .root_mask = PT_BITS(5, 31),
-    .level = {{3, 30, 2, false, false, PT_BITS(1, 2) | PT_BITS(5, 8) | PT_BITS(52, 63), 0},
+    .level = {{3, 30, 2, false, false, PT_BITS(1, 2) | PT_BITS(6, 8) | PT_BITS(52, 63), 0},
               {2, 21, 9, true, true, PT_BITS(52, 62), PT_BITS(13, 20)},
               {1, 12, 9, true, true, PT_BITS(52, 62), 0}},
 };

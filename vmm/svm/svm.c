@@ -15,7 +15,8 @@
 #define CPUID_NRIPS    (1u << 3)
 #define CPUID_DECODE   (1u << 7)
 
-/* What always exits. Nothing of a guest's CR3, DRx or TSC does. */
+/* What always exits. Nothing of a guest's CR3, DRx or TSC does. CR8 writes do
+ * because of QEMU 7.2, which dies of one while V_IRQ is set. */
 #define BASE_INTERCEPTS1                                                                           \
     (INTERCEPT_INTR | INTERCEPT_NMI | INTERCEPT_INIT | INTERCEPT_RDPMC | INTERCEPT_CPUID |          \
      INTERCEPT_INVD | INTERCEPT_HLT | INTERCEPT_INVLPGA | INTERCEPT_IOIO | INTERCEPT_MSR |          \
@@ -24,7 +25,10 @@
     (INTERCEPT_VMRUN | INTERCEPT_VMMCALL | INTERCEPT_VMLOAD | INTERCEPT_VMSAVE | INTERCEPT_STGI |   \
      INTERCEPT_CLGI | INTERCEPT_SKINIT | INTERCEPT_WBINVD | INTERCEPT_MONITOR | INTERCEPT_MWAIT |   \
      INTERCEPT_XSETBV)
-#define CR0_CR4_WRITES (1u << 0 | 1u << 4)
+#define BASE_CR_WRITES (1u << 0 | 1u << 4 | 1u << 8)
+
+/* A vCPU's frames: the control block, then struct svm_vcpu. */
+#define SVM_FRAMES (1 + (sizeof(struct svm_vcpu) + PAGE_SIZE - 1) / PAGE_SIZE)
 
 static u8 host_save[PAGE_SIZE] __attribute__((aligned(4096)));
 
@@ -60,7 +64,7 @@ static void svm_configure(struct vcpu *v)
     struct vmcb *b = svm_of(v)->vmcb;
     const struct hv_ctl *c = &v->ctl;
 
-    b->cr_write = CR0_CR4_WRITES | (c->cr3_exits ? 1u << 3 : 0);
+    b->cr_write = BASE_CR_WRITES | (c->cr3_exits ? 1u << 3 : 0);
     b->exceptions = c->exceptions;
     b->intercepts1 = BASE_INTERCEPTS1 | (c->intr_window ? INTERCEPT_VINTR : 0) |
                      (c->invlpg_exits ? INTERCEPT_INVLPG : 0) |
@@ -72,16 +76,13 @@ static void svm_configure(struct vcpu *v)
 
 static int svm_vcpu_init(struct vcpu *v)
 {
-    owner_t owner = OWNER_VM_TABLE + v->vm->id;
-    u64 frames = align_up(sizeof(struct svm_vcpu), PAGE_SIZE) / PAGE_SIZE;
-    hpa_t own = frames_alloc(frames, PAGE_SIZE, owner);
-    hpa_t block = frame_alloc_zeroed(owner);
+    hpa_t frames = frames_alloc(SVM_FRAMES, PAGE_SIZE, OWNER_VM_TABLE + v->vm->id);
 
-    if (!own.v || !block.v)
+    if (!frames.v)
         return -ENOMEM;
-    memset(hpa_ptr(own), 0, frames * PAGE_SIZE);
-    v->backend = hpa_ptr(own);
-    svm_of(v)->vmcb = hpa_ptr(block);
+    memset(hpa_ptr(frames), 0, SVM_FRAMES * PAGE_SIZE);
+    v->backend = hpa_ptr(hpa(frames.v + PAGE_SIZE));
+    svm_of(v)->vmcb = hpa_ptr(frames);
     svm_of(v)->changed = true;
     struct vmcb *b = svm_of(v)->vmcb;
     b->intercepts2 = BASE_INTERCEPTS2;
@@ -98,9 +99,10 @@ static int svm_vcpu_init(struct vcpu *v)
     return 0;
 }
 
-/* The frames go with all others of the VM: see vm_destroy(). */
 static void svm_vcpu_fini(struct vcpu *v)
 {
+    if (v->backend)
+        frames_free(ptr_hpa(svm_of(v)->vmcb), SVM_FRAMES, OWNER_VM_TABLE + v->vm->id);
     v->backend = NULL;
 }
 
