@@ -94,6 +94,13 @@ def test_every_field_matters(event: str, word: int, step: int, tmp_path: Path) -
     assert timer.check(load(str(tmp_path / "t")))
 
 
+def test_a_broken_balance_is_said_in_numbers(tmp_path: Path) -> None:
+    Sim(tmp_path / "t", "MERGE").play(AWAY).w.save()
+    corrupt(tmp_path / "t", "timer_dropped", 0, 4, lambda value: value + 1)
+    text = "delivered 2 + backlog 1 + discarded 5 = 8, but due is 7"
+    assert any(text in found for found in timer.check(load(str(tmp_path / "t"))))
+
+
 @pytest.mark.parametrize("word, value", [(1, 0), (2, 11933), (2, 23864), (3, 9 * MS)])
 def test_a_wrong_program_is_noticed(word: int, value: int, tmp_path: Path) -> None:
     Sim(tmp_path / "t", "DELAY").play(AWAY).w.save()

@@ -152,6 +152,31 @@ def test_guest_faults(flags: int, access: int, kept: dict, fault: str, error: in
         assert (result.dim, result.level, len(result.refs)) == ("GUEST", 1, 20)
 
 
+@pytest.mark.parametrize("leaf, bit, fault", [
+    (2, 13, "RESERVED"), (2, 20, "RESERVED"), (2, 12, "NONE"), (3, 13, "RESERVED"),
+    (3, 29, "RESERVED"), (3, 12, "NONE"), (1, 7, "NONE"), (1, 39, "NOT_PRESENT")])
+def test_reserved_bits_of_large_pages(leaf: int, bit: int, fault: str, tmp_path: Path) -> None:
+    """5.3.4 and 5.3.5: below a large page's frame all bits but PAT must be 0."""
+    machine = Machine()
+    machine.guest.map(0, 0, leaf, flags=P | W | U | 1 << bit)
+    assert run(machine, tmp_path, 0).fault == fault
+
+
+def test_reserved_bits_above_the_leaves(machine: Machine, tmp_path: Path) -> None:
+    entry = machine.guest.entries[GVA & ~0xFFF, 4]
+    machine.ram.put(entry, machine.ram.get(entry) | PS)
+    result = run(machine, tmp_path)
+    assert (result.fault, result.level, result.error) == ("RESERVED", 4, 9)
+
+
+def test_reserved_bits_of_the_older_formats() -> None:
+    """Figures of 5.2: PAE entries 62..52, its 2M pages 20..13, 4M pages 21."""
+    from grader.oracle.paging import LEGACY32, PAE
+    zero = [(level.zero, level.zero_page) for level in PAE.levels + LEGACY32.levels]
+    assert zero == [(0xFFF0_0000_0000_01E6, 0), (0x7FF0_0000_0000_0000, 0x1F_E000),
+                    (0x7FF0_0000_0000_0000, 0), (0, 0x20_0000), (0, 0)]
+
+
 @pytest.mark.parametrize("level", [4, 3, 2])
 def test_a_right_needs_every_level(level: int, tmp_path: Path) -> None:
     machine = Machine()
