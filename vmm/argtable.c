@@ -32,8 +32,7 @@ struct word arg_cut(struct word *rest, char at)
     return part;
 }
 
-/* Append to the sentence "a, b, c": the words of a list, or the keys. */
-static void append(const struct arg_error *error, const char *separator, const char *text)
+void arg_append(const struct arg_error *error, const char *separator, const char *text)
 {
     size_t n = strlen(error->text);
 
@@ -51,7 +50,7 @@ static int set_word(const struct arg_key *k, void *field, struct word value,
     }
     arg_refuse(error, "'%.*s' is none of", WORD_ARGS(value));
     for (u32 i = 0; k->words[i]; i++)
-        append(error, i ? ", " : ": ", k->words[i]);
+        arg_append(error, i ? ", " : ": ", k->words[i]);
     return -EINVAL;
 }
 
@@ -91,7 +90,7 @@ static int refuse_key(const struct argtable *t, struct word word, const struct a
 {
     arg_refuse(error, "'%.*s' is no %s; there are", WORD_ARGS(word), t->what);
     for (u32 i = 0; i < t->keys; i++)
-        append(error, i ? ", " : ": ", t->key[i].key);
+        arg_append(error, i ? ", " : ": ", t->key[i].key);
     return -EINVAL;
 }
 

@@ -48,6 +48,9 @@ int argtable_parse(const struct argtable *, const char **rest, void *out,
 int arg_refuse(const struct arg_error *, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 
+/* Lengthen the sentence by one more word of a list. */
+void arg_append(const struct arg_error *, const char *separator, const char *word);
+
 /* Split *rest at the first such character: the part before it. */
 struct word arg_cut(struct word *rest, char at);
 

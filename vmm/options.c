@@ -16,10 +16,13 @@ static int set_sched(void *out, struct word value, const struct arg_error *error
     struct options *options = out;
     const struct sched_ops *found = sched_find(value.text, value.len);
 
-    if (!found)
-        return arg_refuse(error, "'%.*s' is no scheduler", WORD_ARGS(value));
     options->sched = found;
-    return 0;
+    if (found)
+        return 0;
+    arg_refuse(error, "'%.*s' is none of", WORD_ARGS(value));
+    for (u32 i = 0; sched_all[i]; i++)
+        arg_append(error, i ? ", " : ": ", sched_all[i]->name);
+    return -EINVAL;
 }
 
 static bool is_listed(struct word word, const char *const *list)
