@@ -108,7 +108,7 @@ GUESTS16   := real
 # --- Host-built unit tests and fuzz targets ------------------------------------
 # A test is vmm/tests/test_NAME.c, a fuzz target vmm/tests/fuzz_NAME.c; each links
 # host.c and the sources of UNIT_SRC_NAME or FUZZ_SRC_NAME.
-UNIT_TESTS := insn guestmem emulate walk walk_rules npt multiboot bundle args format vmargs
+UNIT_TESTS := insn guestmem emulate walk walk_rules npt multiboot multiboot_bad bundle args format vmargs
 FUZZERS    := insn emulate walk multiboot bundle args
 
 HOST_FRAMES := vmm/tests/host_frame.c
@@ -129,7 +129,8 @@ UNIT_SRC_walk     := $(WALK_SRC) vmm/mmu/walk_trace.c vmm/guestmem.c vmm/tests/h
     $(HOST_TRACE)
 UNIT_SRC_walk_rules := $(WALK_SRC) vmm/guestmem.c vmm/tests/host_tables.c
 UNIT_SRC_npt      := vmm/mmu/npt.c $(WALK_SRC) vmm/guestmem.c $(HOST_FRAMES) $(HOST_TRACE)
-UNIT_SRC_multiboot := $(BOOT_SRC)
+UNIT_SRC_multiboot := $(BOOT_SRC) vmm/tests/host_image.c
+UNIT_SRC_multiboot_bad := $(BOOT_SRC) vmm/tests/host_image.c
 UNIT_SRC_bundle   := kernel/bundle.c kernel/format.c
 UNIT_SRC_args     := kernel/args.c
 UNIT_SRC_format   := kernel/format.c

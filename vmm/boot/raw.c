@@ -23,6 +23,8 @@ int raw_load(const struct guestmem *mem, const void *image, u64 size, struct boo
     struct load l = {.mem = mem, .image = image, .size = size, .why = why, .why_size = why_size};
 
     memmap_make(&l.map, mem);
+    if (!size)
+        return load_refuse(&l, -EINVAL, "the image is empty");
     if (has_text(&l, 0, "\177ELF"))
         return load_refuse(&l, -ENOTSUP, "the image is an ELF file without a Multiboot 1 header, "
                            "no raw 16-bit code");

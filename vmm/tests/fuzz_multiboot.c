@@ -50,7 +50,7 @@ static void check_info(u64 at)
 static void check_sentence(int err, const char *why, size_t size)
 {
     FUZZ_CHECK(err == -EINVAL || err == -ENOTSUP);
-    FUZZ_CHECK(memchr(why, 0, size) && strlen(why) > 20);
+    FUZZ_CHECK(memchr(why, 0, size) && strlen(why) > 15);
 }
 
 int fuzz_one(const u8 *data, size_t size)
