@@ -98,7 +98,7 @@ def _run(options: argparse.Namespace) -> int:
     if request.gdb:
         print(f"when it runs, attach with: gdb -ex 'target remote {request.out}/gdb.sock'",
               flush=True)
-    result = run.make(request, show_progress=not options.quiet)
+    result = run.make(request, show_progress=not (options.quiet or options.gdb))
     return report.tell(result, options.quiet)
 
 

@@ -18,7 +18,7 @@ def tell(result: run.Result, quiet: bool) -> int:
     """Say how a run went; its exit code."""
     for warning in result.warnings:
         print(f"note: {warning}", file=sys.stderr)
-    if not quiet:
+    if not quiet and result.trace:
         _print_summary(result)
     if result.ok:
         return OK

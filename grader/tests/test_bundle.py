@@ -76,6 +76,7 @@ SECOND = 624 + 576
     ("cmdline", patched(72, b"c" * 512)),
     ("build_id", patched(584, b"0" * 40)),
     ("guests[0].image_off", patched(624, word(4097))),
+    ("guests[0].image_off", patched(624, word(4104))),
     ("guests[0].image_off", patched(624, word(0))),
     ("guests[1].image_off", patched(SECOND, word(1 << 30))),
     ("guests[1].image_off", patched(SECOND, word(0xfffff000))),
