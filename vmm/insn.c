@@ -163,16 +163,14 @@ static u8 operand_size(const struct decoder *d, u16 flags)
         return 2;
     if (flags & OP_NATIVE)
         return mode == 8 ? 8 : 4;
-    if (d->rex & REX_W && !(flags & OP_MAX4))
-        return 8;
+    if (d->rex & REX_W)
+        return flags & OP_MAX4 ? 4 : 8;
     return mode == 8 && flags & OP_64 && !d->op_prefix ? 8 : size;
 }
 
 static u8 source_size(const struct insn *in, u16 flags)
 {
-    if (flags & SRC_4)
-        return in->opsize < 4 ? in->opsize : 4;
-    return flags & SRC_1 ? 1 : flags & SRC_2 ? 2 : in->opsize;
+    return flags & SRC_1 ? 1 : flags & SRC_2 ? 2 : flags & SRC_4 ? 4 : in->opsize;
 }
 
 static void decode_sizes(struct decoder *d, const struct opcode *op)

@@ -142,7 +142,7 @@ static void system_operands(struct decoder *d, bool to)
 
     in->rm_reg = in->reg = (u8)(modrm_rm(d) | (d->rex & REX_B ? 8 : 0));
     in->sysreg = modrm_reg(d);
-    if (in->lock && (!control || in->sysreg != 0))
+    if (in->lock && (!control || (in->sysreg & 7) != 0))
         d->error = -EINVAL;
     if (in->lock)
         in->sysreg = 8;
