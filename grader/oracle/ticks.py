@@ -16,7 +16,7 @@ NS = 10 ** 9
 # The VMM reads its clock once and writes the records of that moment a little later.
 RECORD_SLACK = 5_000
 # A switch is charged some instructions before or after its record is written.
-SWITCH_SLACK = 2_000
+SWITCH_SLACK = 500
 EVENTS = ("timer_program", "timer_due", "timer_delivered", "timer_dropped")
 TOTALS = ("ticks", "due", "delivered", "backlog", "discarded", "at")
 

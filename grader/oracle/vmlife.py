@@ -1,8 +1,9 @@
 """The lives of VMs in a trace: from creation to creation anew, and when each ran.
 
 A VM number may be used again (restart=); every life is judged by itself. A VM is
-running from the sched_pick that chooses it to the next one of that CPU, blocked
-from sched_block to sched_wake, and ready otherwise: that time is stolen from it.
+made until its vCPU is there, running from the sched_pick that chooses it to the next
+one of that CPU, blocked from sched_block to sched_wake, and ready otherwise: that
+time is stolen from it.
 What it does not do: judge; several vCPUs of one VM are not told apart.
 """
 from __future__ import annotations
@@ -11,7 +12,7 @@ from bisect import bisect_right
 from dataclasses import dataclass, field
 from typing import Any, Dict, List, Optional, Tuple
 
-READY, RUNNING, BLOCKED, ENDED = "ready", "running", "blocked", "ended"
+MADE, READY, RUNNING, BLOCKED, ENDED = "made", "ready", "running", "blocked", "ended"
 
 
 @dataclass
@@ -35,21 +36,21 @@ class Life:
     def state_at_record(self, index: int) -> str:
         """The state once the record `index` was written."""
         place = bisect_right(self.changes, (index, 1 << 63, "~")) - 1
-        return self.changes[place][2] if place >= 0 else READY
+        return self.changes[place][2] if place >= 0 else MADE
 
     def near(self, ns: int, slack: int) -> List[str]:
         """All states within `slack` ns of an instant."""
         low = bisect_right(self._times, ns - slack - 1)
         high = bisect_right(self._times, ns + slack)
         found = {state for _, _, state in self.changes[low:high]}
-        found.add(self.changes[low - 1][2] if low else READY)
+        found.add(self.changes[low - 1][2] if low else MADE)
         return sorted(found)
 
     def stolen_at(self, ns: int) -> int:
         """Nanoseconds until `ns` in which the VM was ready but did not run."""
         place = bisect_right(self._times, ns) - 1
         if place < 0:
-            return ns - self.created
+            return 0
         total = self._stolen[place]
         _, since, state = self.changes[place]
         return total + (ns - since if state == READY else 0)
@@ -60,7 +61,7 @@ class Life:
 
     def close(self) -> None:
         """Sum up the stolen time at every change; call it once all are known."""
-        total, since, state = 0, self.created, READY
+        total, since, state = 0, self.created, MADE
         for _, when, new in self.changes:
             total += when - since if state == READY else 0
             self._stolen.append(total)
@@ -109,6 +110,8 @@ def _trace_states(trace: Any, found: List[Life]) -> None:
             if before != vm:
                 _change(alive.get(before), index, ns, READY, only_from=RUNNING)
                 _change(alive.get(vm), index, ns, RUNNING)
+        elif name == "vcpu_create":
+            _change(alive.get(vm), index, ns, READY, only_from=MADE)
         elif name == "sched_block":
             _change(alive.get(vm), index, ns, BLOCKED)
         elif name == "sched_wake":
@@ -124,7 +127,7 @@ def _trace_states(trace: Any, found: List[Life]) -> None:
 def _change(life: Optional[Life], index: int, ns: int, state: str, only_from: str = "") -> None:
     if life is None:
         return
-    now = life.changes[-1][2] if life.changes else READY
+    now = life.changes[-1][2] if life.changes else MADE
     if now != state and now != ENDED and (not only_from or now == only_from):
         life.changes.append((index, ns, state))
 
@@ -132,7 +135,7 @@ def _change(life: Optional[Life], index: int, ns: int, state: str, only_from: st
 def _scheduling(trace: Any) -> List[Tuple[int, int, str, int, int]]:
     """(index, ns, event, vm, pcpu) of all records that change a state, in order."""
     rows: List[Tuple[int, int, str, int, int]] = []
-    for name in ("vm_create", "sched_pick", "sched_block", "sched_wake", "vm_end"):
+    for name in ("vm_create", "vcpu_create", "sched_pick", "sched_block", "sched_wake", "vm_end"):
         records = trace.select(name)
         pcpus = trace.pcpu[records.index].tolist()
         rows += zip(records.index.tolist(), records.ns.tolist(), [name] * len(records.index),

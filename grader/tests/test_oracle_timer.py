@@ -173,6 +173,14 @@ def test_stolen_time(tmp_path: Path) -> None:
     assert life.stolen_at(life.created + 25 * MS + 7) == 7
 
 
+def test_nothing_is_stolen_before_there_is_a_vcpu(tmp_path: Path) -> None:
+    writer = TraceWriter(tmp_path / "t")
+    for ns, event in ((10, "vm_create"), (30, "vcpu_create"), (70, "sched_pick"), (75, "vm_end")):
+        writer.emit(event, vm=1, ns=ns)
+    (life,) = lives(load(str(writer.save())))
+    assert [life.stolen_at(ns) for ns in (20, 30, 31, 70, 90)] == [0, 0, 1, 40, 40]
+
+
 def test_shares(tmp_path: Path) -> None:
     writer = TraceWriter(tmp_path / "t")
     for ns, vm in ((0, 1), (30, 2), (40, 0), (50, 1), (100, 0)):

@@ -42,6 +42,8 @@ class Sim:
         self.offered, self.late, self.owed, self.slew_next = 0, 0, 0, 0
         self.w.emit("vm_create", vm=1, ns=self.now, args="ticker")
         self.w.emit("vm_create", vm=2, ns=self.now, args="greedy")
+        for vm in (1, 2):
+            self.w.emit("vcpu_create", vm=vm, ns=self.now)
         self.w.emit("sched_pick", vm=1, ns=self.now, why="FIRST")
         self.program(reload, mode)
 
