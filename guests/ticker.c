@@ -2,7 +2,8 @@
  * ticker: programs its timer to a rate, computes between the ticks, counts them.
  * Runs for ever unless told otherwise; every tenth of a second of its own time
  * it reports the count. What it computes, a linear congruential sequence, has
- * a closed form: a register or a word that gets lost shows in the result.
+ * a closed form: a register or a word that gets lost shows in the result. At
+ * its start it asks the VMM for one walk, that of its counter's address.
  * Arguments: hz, seconds or ticks (how long), compute (steps in all; 0: as many
  * as there is time for), halt (1: sleep between the ticks instead).
  */
@@ -91,6 +92,8 @@ void guest_main(const struct multiboot_info *info)
     struct sequence s = {.first = guest_seed(), .most = args_number("compute", 0, 0, 1ull << 60)};
     s.x = s.first;
     print("ticker: %u Hz\n", hz);
+    ticks = 0; /* touched: its nested page is there before it is walked */
+    guest_walk((u64)(uintptr_t)&ticks, WALK_WRITE);
 
     trap_set(TRAP_IRQ_BASE + PIT_LINE, on_tick);
     pit_start(hz);

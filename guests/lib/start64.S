@@ -1,9 +1,9 @@
 /*
  * The trampoline of all 64-bit guests: from what Multiboot 1 gives (32-bit
  * protected mode, paging off) into long mode and to guest_start(magic, info).
- * The first 1 GiB is mapped to itself by pages of 2 MiB; nothing beyond long
- * mode itself is asked of the processor. A guest that wants other tables makes
- * its own (lib/table.c).
+ * The first 1 GiB is mapped to itself: the first 2 MiB, where all guests lie,
+ * by pages of 4 KiB, the rest by 2 MiB. Nothing beyond long mode itself is asked
+ * of the processor. A guest that wants other tables makes its own (lib/table.c).
  */
 #include "guests/lib/multiboot.h"
 
@@ -28,7 +28,8 @@ _start:
         cld
         mov     %eax, %ebp              /* the loader's magic; info stays in ebx */
 
-        /* One table a level: PML4[0] -> PDPT[0] -> 512 entries of 2 MiB. */
+        /* One table a level: PML4[0] -> PDPT[0] -> PD, of which [0] -> 512 entries
+         * of 4 KiB and the other 511 map 2 MiB each. */
         movl    $boot_pdpt + PTE_P_W, boot_pml4
         movl    $boot_pd + PTE_P_W, boot_pdpt
         mov     $boot_pd, %edi
@@ -38,6 +39,14 @@ _start:
         add     $8, %edi
         add     $0x200000, %eax
         loop    1b
+        movl    $boot_pt + PTE_P_W, boot_pd
+        mov     $boot_pt, %edi
+        mov     $PTE_P_W, %eax
+        mov     $512, %ecx
+2:      mov     %eax, (%edi)
+        add     $8, %edi
+        add     $0x1000, %eax
+        loop    2b
 
         mov     %cr4, %eax
         or      $CR4_PAE, %eax
@@ -91,6 +100,8 @@ boot_pml4:
 boot_pdpt:
         .skip   4096
 boot_pd:
+        .skip   4096
+boot_pt:
         .skip   4096
         .skip   16384
 boot_stack_top:
