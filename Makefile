@@ -40,6 +40,18 @@ KERNEL_SRC := \
     kernel/trap.c
 
 VMM_SRC := \
+    vmm/dev/bus.c \
+    vmm/dev/cmos.c \
+    vmm/dev/kbd.c \
+    vmm/dev/pic.c \
+    vmm/dev/pit.c \
+    vmm/dev/testport.c \
+    vmm/dev/uart.c \
+    vmm/time/tick_policy.c \
+    vmm/time/vclock.c \
+    vmm/time/vtimer.c \
+    vmm/sched/rr.c \
+    vmm/sched/sched.c \
     vmm/mmu/descend.c \
     vmm/mmu/npt.c \
     vmm/mmu/pt_format.c \
@@ -108,8 +120,9 @@ GUESTS16   := real
 # --- Host-built unit tests and fuzz targets ------------------------------------
 # A test is vmm/tests/test_NAME.c, a fuzz target vmm/tests/fuzz_NAME.c; each links
 # host.c and the sources of UNIT_SRC_NAME or FUZZ_SRC_NAME.
-UNIT_TESTS := insn guestmem emulate walk walk_rules npt multiboot multiboot_bad bundle args format vmargs
-FUZZERS    := insn emulate walk multiboot bundle args
+UNIT_TESTS := insn guestmem emulate walk walk_rules npt multiboot multiboot_bad bundle args format vmargs \
+    bus pic pit uart testport cmos kbd vclock vtimer rr
+FUZZERS    := insn emulate walk multiboot bundle args ports
 
 HOST_FRAMES := vmm/tests/host_frame.c
 HOST_TRACE  := vmm/tests/host_trace.c kernel/trace.c kernel/trace_schema.c kernel/format.c \
@@ -120,7 +133,12 @@ EMULATE_SRC := vmm/emulate.c vmm/emulate_alu.c vmm/emulate_memory.c vmm/emulate_
 WALK_SRC    := vmm/mmu/walk.c vmm/mmu/walk2d.c vmm/mmu/descend.c vmm/mmu/pt_format.c
 BOOT_SRC    := vmm/boot/multiboot.c vmm/boot/elf32.c vmm/boot/raw.c vmm/boot/load.c \
     vmm/boot/mbinfo.c vmm/boot/memmap.c vmm/guestmem.c kernel/format.c
+TIMER_SRC   := vmm/time/vtimer.c vmm/time/tick_policy.c
 ARGS_SRC    := kernel/args.c kernel/format.c vmm/argtable.c vmm/vmargs.c vmm/options.c
+
+# The VMM as a whole on the fake backend, without what needs ring 0.
+CORE_SRC    := $(filter-out %.S vmm/svm/% vmm/switch.c vmm/vmm.c vmm/bench.c,$(VMM_SRC)) \
+    vmm/fake/fake.c vmm/tests/host_cpu.c vmm/tests/rig.c $(HOST_FRAMES) $(HOST_TRACE)
 
 UNIT_SRC_insn     := $(INSN_SRC)
 UNIT_SRC_guestmem := vmm/guestmem.c
@@ -134,7 +152,19 @@ UNIT_SRC_multiboot_bad := $(BOOT_SRC) vmm/tests/host_image.c
 UNIT_SRC_bundle   := kernel/bundle.c kernel/format.c
 UNIT_SRC_args     := kernel/args.c
 UNIT_SRC_format   := kernel/format.c
+UNIT_SRC_cr       := $(CORE_SRC)
 UNIT_SRC_vmargs   := $(ARGS_SRC) vmm/tests/host_sched.c
+UNIT_SRC_bus      := vmm/dev/bus.c
+UNIT_SRC_pic      := vmm/dev/bus.c vmm/dev/pic.c $(HOST_TRACE)
+UNIT_SRC_pit      := vmm/dev/bus.c vmm/dev/pit.c $(TIMER_SRC) $(HOST_TRACE)
+UNIT_SRC_uart     := vmm/dev/bus.c vmm/dev/uart.c
+UNIT_SRC_testport := vmm/dev/bus.c vmm/dev/testport.c $(HOST_TRACE)
+UNIT_SRC_cmos     := vmm/dev/bus.c vmm/dev/cmos.c
+UNIT_SRC_kbd      := vmm/dev/bus.c vmm/dev/kbd.c
+UNIT_SRC_vclock   := vmm/time/vclock.c
+UNIT_SRC_vtimer   := $(TIMER_SRC) $(HOST_TRACE)
+UNIT_SRC_rr       := vmm/sched/rr.c vmm/sched/sched.c
+FUZZ_SRC_ports    := $(filter vmm/dev/% vmm/time/%,$(VMM_SRC)) $(HOST_TRACE)
 FUZZ_SRC_walk     := $(WALK_SRC) vmm/guestmem.c
 FUZZ_SRC_multiboot := $(BOOT_SRC)
 FUZZ_SRC_bundle   := kernel/bundle.c kernel/format.c

@@ -184,8 +184,11 @@ static u8 poll(struct pic *p, int n)
 
 /* --- Port accesses ------------------------------------------------------------ */
 
+/* The edge sense begins anew: a device that asserts its line again, though
+ * it never went low, asks again. */
 static void begin_init(struct pic_chip *c, u8 icw1)
 {
+    c->lines &= c->elcr;
     c->irr = c->isr = c->imr = 0;
     c->auto_eoi = c->read_isr = c->poll = false;
     c->need_icw4 = icw1 & ICW1_NEED_ICW4;

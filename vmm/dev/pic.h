@@ -34,7 +34,8 @@ struct pic {
 /* As a BIOS leaves it: vectors from 0x08 and 0x70, but all lines masked. */
 void pic_init(struct pic *, u16 vm);
 /* A rising edge is a request that stays until acknowledged or cancelled, or
- * until the guest initialises the chip. Line 2 is the cascade and is ignored. */
+ * until the guest initialises the chip (after which setting a line that was
+ * high all the time is a new edge). Line 2 is the cascade and is ignored. */
 void pic_set_line(struct pic *, u8 line /* 0-15 */, bool high);
 /* Take back a request that was not acknowledged yet. */
 void pic_cancel(struct pic *, u8 line);

@@ -20,8 +20,11 @@ static struct {
 
 /* --- The queue ----------------------------------------------------------------------- */
 
+/* Of two that were queued in the same instant. */
 static bool goes_before(const struct sched_unit *a, const struct sched_unit *b)
 {
+    if (a->gave_up != b->gave_up)
+        return b->gave_up;
     return a->vm != b->vm ? a->vm < b->vm : a->vcpu < b->vcpu;
 }
 
@@ -35,13 +38,14 @@ static void link_behind(struct sched_unit *u, struct sched_unit *before)
     *(after ? &after->prev : &rr.tail) = u;
 }
 
-/* To the end; among those queued in the same instant, in order of their
- * numbers, whatever the order of the calls. */
-static void enqueue(struct sched_unit *u, u64 now)
+/* To the end; among those queued in the same instant, by goes_before(),
+ * whatever the order of the calls. */
+static void enqueue(struct sched_unit *u, u64 now, bool gave_up)
 {
     struct sched_unit *before = rr.tail;
 
     u->since = now;
+    u->gave_up = gave_up;
     u->turn = ++rr.turns;
     for (; before && before->since == now && goes_before(u, before); before = before->prev) {
         u64 turn = before->turn;
@@ -73,7 +77,7 @@ static void rr_wake(struct sched_unit *u, u64 now)
         return;
     u->runnable = true;
     rr.runnable++;
-    enqueue(u, now);
+    enqueue(u, now, false);
 }
 
 static void rr_block(struct sched_unit *u, u64 now)
@@ -107,7 +111,7 @@ static void rr_yield(struct sched_unit *u, u64 now)
     if (u != rr.current)
         return;
     rr.current = NULL;
-    enqueue(u, now);
+    enqueue(u, now, true);
 }
 
 static void rr_charge(struct sched_unit *u, u64 ran, u64 now)

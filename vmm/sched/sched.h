@@ -21,6 +21,7 @@ struct sched_unit {
     u64 ran;   /* ns charged in all */
     u64 turn;  /* round robin: the number of its place in the queue */
     u64 since; /* when it was queued */
+    bool gave_up; /* it was queued because it gave up the CPU */
     struct sched_unit *prev, *next;
 };
 
@@ -35,7 +36,9 @@ struct sched_choice {
 
 /* After each call but charge, ask pick again. A call that changes nothing
  * (waking what is runnable, blocking what is not) is harmless. Ties: the one
- * queued earlier first, then the lower VM number, then vCPU number. */
+ * queued earlier first; of those queued in the same instant, one that gave up
+ * the CPU (by yielding, or at its slice's end) last; then the lower VM number,
+ * then vCPU number. The order of the calls in one instant does not matter. */
 struct sched_ops {
     const char *name;
     void (*init)(u64 slice_ns);
