@@ -86,6 +86,14 @@ static void put_signed(struct sink *s, const struct spec *spec, s64 value)
     put_number(s, spec, value < 0 ? "-" : "", value < 0 ? -(u64)value : (u64)value, 10);
 }
 
+/* Decimal or hex; # adds 0x unless the number is 0, as in C. */
+static void put_unsigned(struct sink *s, const struct spec *spec, u64 value)
+{
+    bool hex = spec->letter == 'x';
+
+    put_number(s, spec, hex && spec->prefix && value ? "0x" : "", value, hex ? 16 : 10);
+}
+
 /* Digits, or * for an argument. */
 static int parse_count(const char **fmt, va_list *args)
 {
@@ -135,9 +143,8 @@ static void put_conversion(struct sink *s, struct spec *spec, va_list *args)
         break;
     case 'u':
     case 'x':
-        put_number(s, spec, spec->prefix ? "0x" : "",
-                   spec->longs ? va_arg(*args, unsigned long long) : va_arg(*args, unsigned),
-                   spec->letter == 'x' ? 16 : 10);
+        put_unsigned(s, spec,
+                     spec->longs ? va_arg(*args, unsigned long long) : va_arg(*args, unsigned));
         break;
     case 'p':
         put_number(s, spec, "0x", (uintptr_t)va_arg(*args, void *), 16);

@@ -1,7 +1,7 @@
 /*
  * printf's formatting, the part that the kernel needs: %d %u %x %p %s %c %%,
- * with l, ll or z, a width, the flags 0 and -, and a precision for %s (which
- * then need not end in a zero). Width and precision may be *.
+ * with l, ll or z, a width, the flags 0, - and # (0x before %x), and a precision
+ * for %s (which then need not end in a zero). Width and precision may be *.
  */
 #ifndef KERNEL_FORMAT_H
 #define KERNEL_FORMAT_H

@@ -8,10 +8,9 @@
 #include "kernel/types.h"
 #include "vmm/guestmem.h"
 
-#define PC_LOW_END  0xa0000ull  /* video memory and ROMs from here */
-#define PC_HIGH     0x100000ull /* memory again from here */
-#define PC_TEXT     0xb8000ull  /* text memory: plain RAM for a guest */
-#define PC_TEXT_LEN 4000ull     /* 80 x 25 characters with attributes */
+#define PC_LOW_END 0xa0000ull  /* video memory and ROMs from here */
+#define PC_HIGH    0x100000ull /* memory again from here */
+#define PC_TEXT    0xb8000ull  /* text memory, less than a page: plain RAM for a guest */
 
 /* A slot makes at most one range more than it is, the one across the hole two. */
 #define MEMMAP_MAX (GUESTMEM_SLOTS + 2)

@@ -102,8 +102,7 @@ static int check_video(struct load *l, const struct multiboot_header *h)
         return load_refuse(l, -ENOTSUP, "the kernel asks for a graphics mode, %u x %u x %u "
                            "(flag 2), which this VMM does not have", h->width, h->height,
                            h->depth);
-    u64 run;
-    if (!guestmem_ptr(l->mem, gpa(PC_TEXT), &run) || run < PC_TEXT_LEN)
+    if (!guestmem_has(l->mem, gpa(PC_TEXT)))
         return load_refuse(l, -EINVAL, "the kernel asks for a text mode (flag 2), but the VM has "
                            "no memory at 0xb8000");
     return 0;

@@ -120,6 +120,7 @@ static void test_guests(void)
 {
     REFUSE("guests[1].image_off", u.b.guest[1].image_off = 8193);
     REFUSE("guests[0].image_off", u.b.guest[0].image_off = 0);
+    REFUSE("guests[0].image_off", (u.b.guests = 7, u.b.guest[0].image_off = 4096));
     REFUSE("guests[0].image_off", u.b.guest[0].image_off = SIZE + 4096);
     REFUSE("guests[0].image_off", u.b.guest[0].image_off = 0xfffff000);
     REFUSE("guests[1].image_size", u.b.guest[1].image_size = 0);

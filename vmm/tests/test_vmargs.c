@@ -126,6 +126,8 @@ static void test_errors(void)
     refuse("weight=99999999999999999999",
            "'weight=99999999999999999999': '99999999999999999999' is out of range: 1 to 65535");
     refuse("break=sixteen-letters-", "'break=sixteen-letters-': 'sixteen-letters-' is no entry check");
+    refuse("weight=18446744073709551617",
+           "'weight=18446744073709551617': '18446744073709551617' is out of range: 1 to 65535");
     /* A short buffer holds the beginning of the sentence. */
     char small[12];
     CHECK_EQ(vmargs_parse("nonsense", MMU_NESTED, &vm, small, sizeof(small)), (u64)-EINVAL);
