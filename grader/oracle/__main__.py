@@ -17,6 +17,7 @@ from grader.oracle.walk import Settings
 from viz.trace import Trace, TraceError, load
 from viz.walk_data import Walk, Walks
 
+TELL = 20                                   # of a long list, so many are told one by one
 Verdict = Tuple[List[str], List[str]]       # what is wrong, what else is to be said
 # A trace does not hold the guest's control registers: an unusual guest is allowed for.
 UNUSUAL = ((Settings(wp=False), "CR0.WP = 0"), (Settings(nxe=False), "EFER.NXE = 0"),
@@ -36,19 +37,27 @@ def judge_walks(trace: Trace, run: Path) -> Verdict:
         raise CannotJudge("the trace holds no page walk")
     old = compare.stale(trace, walks)
     wrong: List[str] = []
-    notes = [f"walk {n}: not judged, {why}" for n, why in old.items()]
+    notes: List[str] = []
+    judged = 0
     with Memory(run / "memory.bin") as memory:
-        fresh = [walk for walk in walks if walk.number not in old]
-        for walk in fresh:
-            found, remark = judge_walk(walk, memory)
+        for walk in walks:
             name = f"walk {walk.number} (VM {walk.vm}, gVA {walk.gva:#x})"
+            found, remark = judge_walk(walk, memory)
+            if found and walk.number in old:        # stale tables accuse nobody, but may agree
+                found, remark = [], f"not judged: {old[walk.number]}"
+            judged += not remark.startswith("not judged")
             wrong += [f"{name}: {text}" for text in found]
             notes += [f"{name}: {remark}"] if remark else []
-    if not fresh:
+    if not judged:
         raise CannotJudge(f"none of the {len(walks)} walks can be judged by the memory at the end: "
                           f"{notes[0]}")
-    notes.append(f"{len(fresh)} walks of {len(walks)} were held against memory")
-    return wrong, notes
+    return wrong, first(notes) + [f"{judged} walks of {len(walks)} were held against memory"]
+
+
+def first(texts: List[str]) -> List[str]:
+    """As many as are told, and how many more there are."""
+    more = len(texts) - TELL
+    return texts if more <= 0 else texts[:TELL] + [f"and {more} more"]
 
 
 def judge_walk(walk: Walk, memory: Memory) -> Tuple[List[str], str]:
@@ -99,7 +108,7 @@ def main(argv: Optional[List[str]] = None) -> int:
         print(f"trace: {text}")
     if trace.dropped:
         print(f"trace: {trace.dropped} records were dropped, verdicts may be wrong")
-    for text in notes + wrong:
+    for text in notes + first(wrong):
         print(f"{args.oracle}: {text}")
     print(f"{args.oracle}: {'right' if not wrong else f'WRONG in {len(wrong)} places'}")
     return 1 if wrong else 0

@@ -1,9 +1,9 @@
 """Holds a traced walk against the walk that the oracle makes of the RAM file.
 
-The list of differences is in words, empty when there is none. A and D bits that
-were set after the walk are forgiven, nothing else. What it does not do: know
-whether the tables changed between the walk and the snapshot; walks that must be
-expected to have gone stale are named by stale().
+The list of differences is in words, empty when there is none. A and D bits that were
+set after the walk are forgiven, and those that a guest may have cleared in its own
+tables. What it does not do: know whether the tables changed between the walk and the
+snapshot; walks that must be expected to have gone stale are named by stale().
 """
 from __future__ import annotations
 
@@ -66,7 +66,8 @@ def compare_ref(right: oracle.Ref, seen: WalkRef, last: bool = False) -> List[st
     if found:
         return found
     changed = seen.after ^ right.entry
-    if changed & ~AD or seen.after & AD & ~right.entry:
+    cleared = seen.after & AD & ~right.entry if right.dim != "GUEST" else 0
+    if changed & ~AD or cleared:
         found.append(f"{where}: the entry was traced as {seen.after:#x}, "
                      f"memory holds {right.entry:#x}")
     if (seen.before ^ seen.after) & ~AD or seen.before & ~seen.after:

@@ -58,8 +58,10 @@ LONG4 = Mode(
             Level(1, 12, 9, maps=True)),
     width=8, root_mask=span(12, 51), has_nx=True)
 
+# The manual reserves bit 5 of PAE's directory pointers too, but QEMU takes it for A and
+# sets it: a table that it has walked would be wrong for ever.
 PAE = Mode(
-    levels=(Level(3, 30, 2, rights=False, zero=span(1, 2) | span(5, 8) | span(52, 63)),
+    levels=(Level(3, 30, 2, rights=False, zero=span(1, 2) | span(6, 8) | span(52, 63)),
             Level(2, 21, 9, maps=True, zero=span(52, 62), zero_page=span(13, 20)),
             Level(1, 12, 9, maps=True, zero=span(52, 62))),
     width=8, root_mask=span(5, 31), has_nx=True)

@@ -38,6 +38,23 @@ def test_walk(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     assert "walk 1 (VM 1, gVA 0x7f1234567abc): reference 1" in capsys.readouterr().out
 
 
+def test_a_stale_walk_may_agree_but_accuses_nobody(tmp_path: Path,
+                                                   capsys: pytest.CaptureFixture) -> None:
+    machine = Machine()
+    machine.guest.map(GVA & ~0xFFF, 0x2A000)
+    memory = Memory(machine.ram.save(tmp_path / "memory.bin"))
+    writer = TraceWriter(tmp_path / "trace.bin")
+    emit(writer, machine, oracle.walk(memory, GVA, 0, "LONG4", machine.guest.root,
+                                      machine.nested.root))
+    writer.emit("vm_destroy", vm=1).save()
+    assert main(["walk", str(tmp_path)]) == 0
+    assert "1 walks of 1 were held against memory" in capsys.readouterr().out
+    machine.ram.put(machine.nested.root, 0)
+    machine.ram.save(tmp_path / "memory.bin")
+    assert main(["walk", str(tmp_path)]) == 2
+    assert "its VM was destroyed afterwards" in capsys.readouterr().err
+
+
 def test_unusual_guests_are_allowed_for(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     walk_run(tmp_path, access=1, wp=False)
     assert main(["walk", str(tmp_path)]) == 0

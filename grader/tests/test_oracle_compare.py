@@ -97,6 +97,9 @@ def test_accessed_and_dirty_may_be_set_later_and_nothing_else(machine: Machine,
     leaf = walk.refs[19].table + 8 * walk.refs[19].index
     machine.ram.put(leaf, machine.ram.get(leaf) | A | D)
     assert differences(walk, machine, tmp_path) == []
+    walk = traced(machine, tmp_path)
+    machine.ram.put(leaf, machine.ram.get(leaf) & ~(A | D))      # by the guest itself
+    assert differences(walk, machine, tmp_path) == []
     machine.ram.put(leaf, machine.ram.get(leaf) & ~W)
     assert any("memory holds" in words for words in differences(walk, machine, tmp_path))
 
