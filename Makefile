@@ -120,8 +120,9 @@ GUESTS16   := real
 # --- Host-built unit tests and fuzz targets ------------------------------------
 # A test is vmm/tests/test_NAME.c, a fuzz target vmm/tests/fuzz_NAME.c; each links
 # host.c and the sources of UNIT_SRC_NAME or FUZZ_SRC_NAME.
-UNIT_TESTS := insn guestmem emulate walk walk_rules npt multiboot multiboot_bad bundle args format vmargs \
-    bus pic pit uart testport cmos kbd vclock vtimer rr
+UNIT_TESTS := insn guestmem emulate emulate_native walk walk_rules npt multiboot multiboot_bad bundle args format vmargs \
+    bus pic pit uart testport cmos kbd vclock vtimer rr \
+    cr
 FUZZERS    := insn emulate walk multiboot bundle args ports
 
 HOST_FRAMES := vmm/tests/host_frame.c
@@ -142,7 +143,8 @@ CORE_SRC    := $(filter-out %.S vmm/svm/% vmm/switch.c vmm/vmm.c vmm/bench.c,$(V
 
 UNIT_SRC_insn     := $(INSN_SRC)
 UNIT_SRC_guestmem := vmm/guestmem.c
-UNIT_SRC_emulate  := $(INSN_SRC) $(EMULATE_SRC)
+UNIT_SRC_emulate  := vmm/tests/emu_guest.c $(INSN_SRC) $(EMULATE_SRC)
+UNIT_SRC_emulate_native := vmm/tests/emu_guest.c vmm/tests/native.c $(INSN_SRC) $(EMULATE_SRC)
 UNIT_SRC_walk     := $(WALK_SRC) vmm/mmu/walk_trace.c vmm/guestmem.c vmm/tests/host_tables.c \
     $(HOST_TRACE)
 UNIT_SRC_walk_rules := $(WALK_SRC) vmm/guestmem.c vmm/tests/host_tables.c
@@ -170,7 +172,7 @@ FUZZ_SRC_multiboot := $(BOOT_SRC)
 FUZZ_SRC_bundle   := kernel/bundle.c kernel/format.c
 FUZZ_SRC_args     := $(ARGS_SRC) vmm/tests/host_sched.c
 FUZZ_SRC_insn     := $(INSN_SRC)
-FUZZ_SRC_emulate  := $(INSN_SRC) $(EMULATE_SRC)
+FUZZ_SRC_emulate  := vmm/tests/emu_guest.c $(INSN_SRC) $(EMULATE_SRC)
 
 .DEFAULT_GOAL := all
 

@@ -35,12 +35,16 @@ static inline void wrmsr(u32 msr, u64 v)
 {
     __asm__ volatile("wrmsr" : : "c"(msr), "a"((u32)v), "d"((u32)(v >> 32)) : "memory");
 }
+#ifdef HOST_BUILD
+void cpuid(u32 leaf, u32 sub, u32 out[4]); /* a processor of the unit tests' making */
+#else
 static inline void cpuid(u32 leaf, u32 sub, u32 out[4])
 {
     __asm__ volatile("cpuid"
                      : "=a"(out[0]), "=b"(out[1]), "=c"(out[2]), "=d"(out[3])
                      : "a"(leaf), "c"(sub));
 }
+#endif
 static inline u64 read_cr2(void)
 {
     u64 v;
@@ -62,6 +66,10 @@ static inline void write_cr3(u64 v)
     __asm__ volatile("movq %0, %%cr3" : : "r"(v) : "memory");
 }
 
+#ifdef HOST_BUILD
+void cpu_take_interrupts(void);
+void cpu_idle(void);
+#else
 /* Let device interrupts in for one moment: the only place, but for the idle
  * wait, where the host takes them. */
 static inline void cpu_take_interrupts(void)
@@ -73,6 +81,7 @@ static inline void cpu_idle(void)
 {
     __asm__ volatile("sti; hlt; cli" ::: "memory");
 }
+#endif
 _Noreturn void cpu_stop(void);
 
 /* RDMSR that survives a #GP: false then. */

@@ -3,6 +3,7 @@
  * the #GP conditions of MOV CRn and WRMSR in vol. 2, 3.1.3, 14.6, vol. 3.
  */
 #include "vmm/cr.h"
+#include "vmm/mmu/pt_format.h"
 
 #define CR0_PE (1ull << 0)
 #define CR0_ET (1ull << 4)
@@ -18,15 +19,23 @@
 #define EFER_LME (1ull << 8)
 #define EFER_LMA (1ull << 10)
 #define EFER_NXE (1ull << 11)
-#define CR3_RESERVED 0xfff0000000000000ull
 
-/* Paging goes on with LME set: long mode begins, or ends with paging. */
+static bool code_is_64bit(struct vcpu *v)
+{
+    struct seg cs;
+
+    hv_get_seg(v, SEG_CS, &cs);
+    return cs.attr & SEG_ATTR_L;
+}
+
+/* Paging goes on with LME set: long mode begins, or ends with paging. It
+ * begins in compatibility mode: CS.L, without meaning so far, must be 0. */
 static bool set_long_mode(struct vcpu *v, u64 cr0)
 {
     u64 efer = hv_get(v, HV_EFER);
     bool paging = cr0 & CR0_PG;
 
-    if (paging && efer & EFER_LME && !(hv_get(v, HV_CR4) & CR4_PAE))
+    if (paging && efer & EFER_LME && (!(hv_get(v, HV_CR4) & CR4_PAE) || code_is_64bit(v)))
         return false;
     if (!paging && efer & EFER_LMA && vcpu_mode(v) == 8)
         return false;
@@ -53,7 +62,7 @@ bool cr_write_0(struct vcpu *v, u64 value)
 
 bool cr_write_3(struct vcpu *v, u64 value)
 {
-    if (hv_get(v, HV_EFER) & EFER_LMA && value & CR3_RESERVED)
+    if (hv_get(v, HV_EFER) & EFER_LMA && value >> pt_phys_bits)
         return false;
     hv_set(v, HV_CR3, value);
     hv->flush(v, HV_FLUSH_ALL, 0);

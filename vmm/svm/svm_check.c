@@ -14,8 +14,7 @@
 #define EFER_LME (1ull << 8)
 #define EFER_LMA (1ull << 10)
 #define EFER_KNOWN 0x000000000027fd01ull
-#define CR3_MBZ 0xfff0000000000000ull
-#define MAX_PHYS (1ull << 40) /* qemu64's physical addresses */
+#define MAX_PHYS (1ull << 40) /* physical addresses of QEMU's qemu64 */
 
 struct rule {
     const char *field;
@@ -57,7 +56,7 @@ static bool long_active(const struct vmcb *b)
 BROKEN(no_svme, !(b->efer & EFER_SVME))
 BROKEN(nw_without_cd, b->cr0 & CR0_NW && !(b->cr0 & CR0_CD))
 BROKEN(cr0_high, b->cr0 >> 32)
-BROKEN(cr3_mbz, long_active(b) && b->cr3 & CR3_MBZ)
+BROKEN(cr3_mbz, long_active(b) && b->cr3 >= MAX_PHYS)
 BROKEN(cr4_mbz, b->cr4 & ~CR4_KNOWN)
 BROKEN(dr6_high, b->dr6 >> 32)
 BROKEN(dr7_high, b->dr7 >> 32)
