@@ -130,7 +130,7 @@ static enum walk_fault judge(const struct descent *d, const struct rights *r, u8
     if ((d->access & ACCESS_WRITE) && r->no_write && (user || d->wp))
         return FAULT_WRITE;
     *level = r->no_exec;
-    if (exec && d->nxe && r->no_exec)
+    if (exec && r->no_exec) /* without EFER.NXE that bit was reserved */
         return FAULT_EXECUTE;
     /* SMEP and SMAP: a page that users may use is not for the supervisor. */
     *level = leaf;

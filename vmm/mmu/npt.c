@@ -15,15 +15,16 @@
 
 #define ROOT_LEVEL 4
 #define GPA_BITS   48
+#define ENTRIES    512 /* of a table of any level */
 
 static owner_t table_owner(const struct npt *npt)
 {
     return (owner_t)(OWNER_VM_TABLE + npt->vm);
 }
 
-static u64 *entry_at(hpa_t table, u8 level, u64 addr)
+static u64 *entry_at(hpa_t table, const struct pt_level *l, u64 addr)
 {
-    return (u64 *)hpa_ptr(table) + pt_index(&pt_npt.level[ROOT_LEVEL - level], addr);
+    return (u64 *)hpa_ptr(table) + (addr >> l->shift) % ENTRIES;
 }
 
 static hpa_t new_table(struct npt *npt)
@@ -37,23 +38,25 @@ static hpa_t new_table(struct npt *npt)
 /* The entry of that level for a gPA, or NULL: its table does not exist. */
 static u64 *find_entry(const struct npt *npt, u64 addr, u8 level)
 {
+    const struct pt_level *l = pt_npt.level;
     hpa_t table = npt->root;
 
-    for (u8 l = ROOT_LEVEL; l > level; l--) {
+    for (; l->level > level; l++) {
         u64 entry = *entry_at(table, l, addr);
         if (!(entry & pt_npt.present))
             return NULL;
         table = hpa(entry & PTE_ADDR);
     }
-    return entry_at(table, level, addr);
+    return entry_at(table, l, addr);
 }
 
 /* The same, making the tables that are missing. NULL: no memory. */
 static u64 *make_entry(struct npt *npt, u64 addr, u8 level)
 {
+    const struct pt_level *l = pt_npt.level;
     hpa_t table = npt->root;
 
-    for (u8 l = ROOT_LEVEL; l > level; l--) {
+    for (; l->level > level; l++) {
         u64 *entry = entry_at(table, l, addr);
         if (__builtin_expect(!(*entry & pt_npt.present), 0)) {
             hpa_t below = new_table(npt);
@@ -63,7 +66,7 @@ static u64 *make_entry(struct npt *npt, u64 addr, u8 level)
         }
         table = hpa(*entry & PTE_ADDR);
     }
-    return entry_at(table, level, addr);
+    return entry_at(table, l, addr);
 }
 
 static u64 access_bits(u8 access)
@@ -89,7 +92,7 @@ static void free_table(struct npt *npt, hpa_t table, u8 level)
 {
     const u64 *entry = hpa_ptr(table);
 
-    for (u32 i = 0; level > 1 && i < 512; i++)
+    for (u32 i = 0; level > 1 && i < ENTRIES; i++)
         if (entry[i] & pt_npt.present)
             free_table(npt, hpa(entry[i] & PTE_ADDR), level - 1);
     frames_free(table, 1, table_owner(npt));

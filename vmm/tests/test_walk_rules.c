@@ -125,6 +125,13 @@ static void test_named_level(void)
             CHECK_EQ(walk_guest(&mem, &p, gva(at), cases[i].access, false, &w), FAULT_NONE);
         }
     }
+    check_about("the highest level that denies it");
+    tables_write(&guest, at, 3, tables_read(&guest, at, 3) & ~(PTE_W | PTE_U));
+    tables_write(&guest, at, 2, tables_read(&guest, at, 2) & ~(PTE_W | PTE_U));
+    walk_guest(&mem, &p, gva(at), ACCESS_WRITE, false, &w);
+    CHECK_EQ(w.fault_level, 3);
+    walk_guest(&mem, &p, gva(at), ACCESS_USER, false, &w);
+    CHECK_EQ(w.fault_level, 3);
 }
 
 #define BITS(low, high) ((~0ull >> (63 - (high))) & (~0ull << (low)))
