@@ -1,7 +1,7 @@
 /*
  * Why VMRUN refused a control block, in words: the manual's consistency
  * checks, one after the other. Emulators make some of them only; all are here.
- * Source: AMD64 Manual vol. 2 (24593 rev. 3.38), 15.5.1, 15.15, 15.20.
+ * Source: AMD64 Manual vol. 2 (24593 rev. 3.38), 15.5.1, 15.20, 15.25.4.
  */
 #include "vmm/svm/svm.h"
 
@@ -47,6 +47,8 @@ VALUE(asid, b->guest_asid)
 VALUE(iopm, b->iopm_base_pa)
 VALUE(msrpm, b->msrpm_base_pa)
 VALUE(eventinj, b->eventinj)
+VALUE(n_cr3, b->n_cr3)
+VALUE(g_pat, b->g_pat)
 
 static bool long_active(const struct vmcb *b)
 {
@@ -67,8 +69,20 @@ BROKEN(cs_l_and_d, long_active(b) && b->cr4 & CR4_PAE && b->seg[SEG_CS].attrib &
                        b->seg[SEG_CS].attrib & SEG_ATTR_DB)
 BROKEN(no_vmrun, !(b->intercepts2 & INTERCEPT_VMRUN))
 BROKEN(asid_zero, !b->guest_asid)
-BROKEN(iopm_range, b->iopm_base_pa + 3 * PAGE_SIZE > MAX_PHYS)
-BROKEN(msrpm_range, b->msrpm_base_pa + 2 * PAGE_SIZE > MAX_PHYS)
+BROKEN(iopm_range, b->iopm_base_pa > MAX_PHYS - 3 * PAGE_SIZE)
+BROKEN(msrpm_range, b->msrpm_base_pa > MAX_PHYS - 2 * PAGE_SIZE)
+BROKEN(n_cr3_mbz, b->np_enable & 1 && b->n_cr3 >= MAX_PHYS)
+
+/* Each byte a memory type: 7.8. */
+static bool bad_pat(const struct vmcb *b)
+{
+    for (u32 i = 0; i < 8; i++) {
+        u8 type = (u8)(b->g_pat >> 8 * i);
+        if (type > 7 || type == 2 || type == 3)
+            return b->np_enable & 1;
+    }
+    return false;
+}
 
 /* 15.20: types 1 and 5 to 7 are reserved; an exception is vector 0 to 31 and
  * not 2; so are #OF and #BR in 64-bit mode, left out here. */
@@ -102,6 +116,8 @@ static const struct rule rules[] = {
      msrpm},
     {"EVENTINJ", "the event to be injected has no valid type or vector", "15.20", bad_event,
      eventinj},
+    {"N_CR3", "reserved bits of nCR3 must be 0", "15.25.4", n_cr3_mbz, n_cr3},
+    {"G_PAT", "each byte of G_PAT must be a memory type", "15.25.4", bad_pat, g_pat},
 };
 
 bool svm_check(const struct vmcb *b, struct exit *x)
