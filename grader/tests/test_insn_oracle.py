@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-TOOL = ROOT / "build/unit/tool_insn"
+from grader.tests.hostbuild import ROOT, UNIT, make
+
+TOOL = ROOT / UNIT / "tool_insn"
 COUNT = 6000
 SLOT = 48
 LONGEST = 15
@@ -67,7 +68,7 @@ class Case:
 
 @pytest.fixture(scope="module", autouse=True)
 def tool() -> None:
-    subprocess.run(["make", "-s", "build/unit/tool_insn"], cwd=ROOT, check=True)
+    make(str(UNIT / "tool_insn"))
 
 
 def opcode(rng: random.Random, mode: int) -> list[int]:
@@ -125,7 +126,7 @@ def our_decodes(lines: list[str]) -> list[dict[str, str]]:
     return [dict(word.split("=") for word in line.split()) for line in done.stdout.splitlines()]
 
 
-def make_cases(mode: int, seed: int) -> list[Case]:
+def random_cases(mode: int, seed: int) -> list[Case]:
     rng = random.Random(seed)
     codes = [instruction(rng, mode) for _ in range(COUNT)]
     codes = [c[:LONGEST] for c in codes if not skipped(c, mode)]
@@ -369,7 +370,7 @@ def check_case(case: Case) -> str:
 
 @pytest.mark.parametrize("mode", [2, 4, 8])
 def test_decoder_agrees_with_objdump(mode: int, tmp_path: Path) -> None:
-    cases = make_cases(mode, seed=20240 + mode)
+    cases = random_cases(mode, seed=20240 + mode)
     add_theirs(cases, tmp_path)
     counts: dict[str, int] = {}
     for case in cases:
