@@ -148,7 +148,7 @@ void action_code(void)
     u8 bytes[LONGEST + 8];
     u32 n = invent(bytes);
     enum edge kind = (enum edge)random_below(EDGE_KINDS);
-    if (kind == EDGE_OUTSIDE && !hostile.may_die)
+    if (kind == EDGE_OUTSIDE && !dare())
         kind = EDGE_UNMAPPED;
     u64 code = place(kind, bytes, n, random_below(n));
     random_registers();

@@ -157,7 +157,7 @@ void action_descriptor(void)
         load_tables();
         break;
     default:
-        if (hostile.may_die)
+        if (dare())
             load_from_outside();
     }
 }

@@ -32,6 +32,11 @@ static inline bool one_in(u32 n)
 {
     return random_below(n) == 0;
 }
+/* Should this action do what ends the VM? Never with deaths=0, seldom otherwise. */
+static inline bool dare(void)
+{
+    return hostile.may_die && one_in(50);
+}
 /* A number of any magnitude: as many random bits as another random number says. */
 u64 random_any(void);
 

@@ -20,9 +20,9 @@ static const struct class
     u32 disturbs;
 } classes[] = {
     {"port", action_port, 12, DISTURBS_NOTHING},
-    {"string", action_string, 12, DISTURBS_NOTHING},
+    {"string", action_string, 14, DISTURBS_NOTHING},
     {"msr", action_msr, 12, DISTURBS_NOTHING},
-    {"cpuid", action_cpuid, 8, DISTURBS_NOTHING},
+    {"cpuid", action_cpuid, 10, DISTURBS_NOTHING},
     {"control", action_control, 12, DISTURBS_CONTROL},
     {"debug", action_debug, 4, DISTURBS_DEBUG},
     {"descript", action_descriptor, 10, DISTURBS_NOTHING},

@@ -5,7 +5,8 @@
  */
 #include "guests/hostile/hostile.h"
 
-#define COM1 0x3f8
+#define COM1            0x3f8
+#define LAST_PIC_OR_PIT 0xa2
 
 static const u16 device_ports[] = {
     0x20, 0x21, 0xa0,  0xa1,  0x40,  0x41,  0x42,  0x43,  0x60,  0x61,  0x64,  0x70,  0x71,  0x92,
@@ -65,8 +66,8 @@ static u64 string_address(u32 bytes)
         return EDGE_VA(EDGE_OUTSIDE) + PAGE_SIZE - random_below(bytes + 1);
     case 3: /* into a page that must not be written */
         return EDGE_VA(EDGE_READONLY) + PAGE_SIZE - random_below(bytes + 1);
-    case 4:
-        return OUTSIDE_VA(random_below(OUTSIDE_WINDOWS)) + random_below(4096);
+    case 4: /* memory that is not there: the last of a window */
+        return OUTSIDE_VA(OUTSIDE_WINDOWS) - 1 - random_below(4096);
     case 5:
         return one_in(4) ? random_any() : 0x7ffffffffff8ull;
     default:
@@ -90,18 +91,25 @@ static u64 string_code(void)
     return SCRATCH_VA;
 }
 
+/* Mostly few, so that much else is done; sometimes more than there is memory. */
+static u64 random_count(void)
+{
+    if (one_in(500))
+        return random_any();
+    return one_in(32) ? random_below(300) : random_below(16);
+}
+
 void action_string(void)
 {
-    u32 count = one_in(16) ? random_below(2000) : random_below(24);
+    u64 count = random_count();
     u64 code = string_code();
     bool down = one_in(4);
     u16 port = random_output_port();
-    hostile.ports_dirty = true;
     random_registers();
-    u64 address = string_address(count * 4);
-    hostile_regs[1] = one_in(64) ? random_any() & 0xffffffff : count; /* RCX */
-    hostile_regs[2] = port;                                           /* RDX */
-    hostile_regs[6] = hostile_regs[7] = address;                      /* RSI, RDI */
+    hostile_regs[1] = count;                                             /* RCX */
+    hostile_regs[2] = port;                                              /* RDX */
+    hostile_regs[6] = hostile_regs[7] = string_address(1 + count % 512); /* RSI, RDI */
     recover_arm();
+    hostile.ports_dirty = port < LAST_PIC_OR_PIT; /* by what comes now */
     hostile_run(code, RFLAGS_IF | (down ? RFLAGS_DF : 0));
 }

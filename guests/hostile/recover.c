@@ -170,8 +170,7 @@ void recover_restore(u32 disturbs)
 void recover_arm(void)
 {
     if (hostile.ports_dirty) {
-        pic_init();
-        pic_unmask(PIT_LINE);
+        pic_init_only(PIT_LINE);
         hostile.ports_dirty = false;
     }
     pit_program(PIT_ONE_SHOT, WATCHDOG_CLOCKS);

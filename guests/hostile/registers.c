@@ -32,7 +32,7 @@ void random_registers(void)
             v |= 1ull << 45;
         if (one_in(4))
             v = SCRATCH_VA + random_below((u32)(SCRATCH_PAGES * PAGE_SIZE));
-        else if (one_in(6))
+        else if (one_in(64))
             v = OUTSIDE_VA(random_below(OUTSIDE_WINDOWS)) + random_below(4096);
         hostile_regs[i] = v;
     }
@@ -40,7 +40,7 @@ void random_registers(void)
         hostile_regs[4] = SCRATCH_VA + 3 * PAGE_SIZE; /* RSP */
 }
 
-void action_msr(void)
+static void access_msr(void)
 {
     u32 msr = one_in(3) ? (u32)random_any() : known_msrs[random_below(ARRAY_SIZE(known_msrs))];
     if (one_in(2))
@@ -49,10 +49,20 @@ void action_msr(void)
         wrmsr(msr, random_any());
 }
 
+/* Several: those up to the first that does not exist. */
+void action_msr(void)
+{
+    for (u32 n = 1 + random_below(4); n; n--)
+        access_msr();
+}
+
 void action_cpuid(void)
 {
-    u32 leaf = one_in(3) ? (u32)random_any() : known_leaves[random_below(ARRAY_SIZE(known_leaves))];
-    cpuid(leaf, one_in(2) ? random_below(16) : (u32)random_any());
+    for (u32 n = 1 + random_below(4); n; n--) {
+        u32 i = random_below(ARRAY_SIZE(known_leaves));
+        u32 leaf = one_in(3) ? (u32)random_any() : known_leaves[i];
+        cpuid(leaf, one_in(2) ? random_below(16) : (u32)random_any());
+    }
 }
 
 /* One to three bits, seldom in the upper half. */
@@ -73,7 +83,7 @@ static u64 keep_if_bare(u64 bits, u64 keep)
 static void change_cr3(void)
 {
     u64 root = read_cr3();
-    if (hostile.may_die && one_in(32))
+    if (dare())
         write_cr3(random_any());
     else if (one_in(2))
         write_cr3(root | (random_u64() & 0x18));

@@ -33,6 +33,12 @@ void pic_init(void)
     outb(SLAVE_DATA, 0xff);
 }
 
+void pic_init_only(u8 line)
+{
+    init_one(MASTER_COMMAND, MASTER_DATA, TRAP_IRQ_BASE, 1 << CASCADE_LINE);
+    outb(MASTER_DATA, (u8) ~(1u << line));
+}
+
 static u16 mask_port(u8 line)
 {
     return line < 8 ? MASTER_DATA : SLAVE_DATA;

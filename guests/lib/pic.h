@@ -9,6 +9,8 @@
 
 /* Remap, edge-triggered, all lines masked but the cascade. */
 void pic_init(void);
+/* The first controller alone, and of its lines this one alone unmasked. */
+void pic_init_only(u8 line);
 void pic_unmask(u8 line);
 void pic_mask(u8 line);
 /* Non-specific end of interrupt, to both controllers for lines 8 to 15. */
