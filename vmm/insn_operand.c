@@ -106,33 +106,78 @@ static u8 decode_rm(struct decoder *d)
     return PLACE_MEM;
 }
 
-/* An address in the instruction itself, without any register. */
-static u8 decode_moffs(struct decoder *d)
+/* --- Operands without ModRM ------------------------------------------------------ */
+
+/* reg: INSN_NO_REG, GPR_RAX or OPCODE_REG. pointer: of string operands. */
+struct fixed_form {
+    u8 dst, src, reg, pointer;
+};
+
+enum { OPCODE_REG = 0xfd, NONE = INSN_NO_REG };
+
+static const struct fixed_form fixed_forms[FORM_MODRM] = {
+    [FORM_NONE] = {PLACE_NONE, PLACE_NONE, NONE, NONE},
+    [FORM_ACC_IMM] = {PLACE_REG, PLACE_IMM, GPR_RAX, NONE},
+    [FORM_REG] = {PLACE_REG, PLACE_NONE, OPCODE_REG, NONE},
+    [FORM_REG_SRC] = {PLACE_NONE, PLACE_REG, OPCODE_REG, NONE},
+    [FORM_REG_IMM] = {PLACE_REG, PLACE_IMM, OPCODE_REG, NONE},
+    [FORM_REG_ACC] = {PLACE_REG, PLACE_REG, GPR_RAX, NONE},
+    [FORM_ACC_MOFFS] = {PLACE_REG, PLACE_MEM, GPR_RAX, NONE},
+    [FORM_MOFFS_ACC] = {PLACE_MEM, PLACE_REG, GPR_RAX, NONE},
+    [FORM_IMM] = {PLACE_NONE, PLACE_IMM, NONE, NONE},
+    [FORM_INT3] = {PLACE_NONE, PLACE_IMM, NONE, NONE},
+    [FORM_IN_IMM] = {PLACE_REG, PLACE_IMM, GPR_RAX, NONE},
+    [FORM_IN_DX] = {PLACE_REG, PLACE_NONE, GPR_RAX, NONE},
+    [FORM_OUT_IMM] = {PLACE_IMM, PLACE_REG, GPR_RAX, NONE},
+    [FORM_OUT_DX] = {PLACE_NONE, PLACE_REG, GPR_RAX, NONE},
+    [FORM_STRINGS] = {PLACE_MEM, PLACE_MEM, NONE, GPR_RSI},
+    [FORM_DI_ACC] = {PLACE_MEM, PLACE_REG, GPR_RAX, GPR_RDI},
+    [FORM_ACC_DI] = {PLACE_REG, PLACE_MEM, GPR_RAX, GPR_RDI},
+    [FORM_ACC_SI] = {PLACE_REG, PLACE_MEM, GPR_RAX, GPR_RSI},
+    [FORM_DI] = {PLACE_MEM, PLACE_NONE, NONE, GPR_RDI},
+    [FORM_SI] = {PLACE_NONE, PLACE_MEM, NONE, GPR_RSI},
+};
+
+/* The address is in the instruction itself, without any register. */
+static void decode_moffs(struct decoder *d)
 {
     u32 size = d->out->addrsize;
     u64 mask = size == 8 ? ~0ull : (1ull << (8 * size)) - 1;
 
     d->out->disp = (s64)((u64)decode_signed(d, size) & mask);
     choose_segment(d);
-    return PLACE_MEM;
 }
 
-/* --- Other operands ------------------------------------------------------------ */
-
-/* String operands: the destination's segment is ES, whatever the prefixes. */
-static void string_operands(struct decoder *d, u8 dst, u8 src, u8 pointer)
+/* Where rDI points is in ES, whatever the prefixes. */
+static void string_operand(struct decoder *d, u8 pointer)
 {
-    struct insn *in = d->out;
-
-    in->dst = dst;
-    in->src = src;
-    in->base = pointer;
-    in->reg = dst == PLACE_REG || src == PLACE_REG ? GPR_RAX : INSN_NO_REG;
+    d->out->base = pointer;
     if (pointer == GPR_RDI)
-        in->seg = SEG_ES;
+        d->out->seg = SEG_ES;
     else
         choose_segment(d);
 }
+
+static void fixed_operands(struct decoder *d, u8 form)
+{
+    const struct fixed_form *f = &fixed_forms[form];
+    struct insn *in = d->out;
+
+    in->dst = f->dst;
+    in->src = f->src;
+    in->reg = f->reg == OPCODE_REG ? opcode_reg(d) : f->reg;
+    if (f->pointer != NONE)
+        string_operand(d, f->pointer);
+    if (form == FORM_ACC_MOFFS || form == FORM_MOFFS_ACC)
+        decode_moffs(d);
+    if (form == FORM_INT3)
+        in->imm = 3;
+    in->rm_dst = form == FORM_REG_ACC;
+    if (form == FORM_REG_ACC)
+        in->rm_reg = opcode_reg(d);
+}
+
+/* --- Operands with ModRM ----------------------------------------------------------- */
 
 /* MOV to and from control and debug registers. ModRM.mod does not matter. */
 static void system_operands(struct decoder *d, bool to)
@@ -151,22 +196,6 @@ static void system_operands(struct decoder *d, bool to)
         d->error = -EINVAL;
     *(to ? &in->src : &in->dst) = PLACE_REG;
     in->rm_dst = !to;
-}
-
-static void port_operands(struct insn *in, bool input, bool immediate)
-{
-    u8 port = immediate ? PLACE_IMM : PLACE_NONE;
-
-    in->reg = GPR_RAX;
-    in->dst = input ? PLACE_REG : port;
-    in->src = input ? port : PLACE_REG;
-}
-
-static void register_operands(struct insn *in, u8 dst, u8 src, u8 reg)
-{
-    in->dst = dst;
-    in->src = src;
-    in->reg = reg;
 }
 
 /* Operands of opcodes that have a ModRM byte. */
@@ -191,79 +220,10 @@ static void modrm_operands(struct decoder *d, u8 form)
 
 void decode_operands(struct decoder *d, const struct opcode *op)
 {
-    struct insn *in = d->out;
-
-    switch (op->form) {
-    case FORM_NONE:
-        break;
-    case FORM_ACC_IMM:
-        register_operands(in, PLACE_REG, PLACE_IMM, GPR_RAX);
-        break;
-    case FORM_REG:
-        register_operands(in, PLACE_REG, PLACE_NONE, opcode_reg(d));
-        break;
-    case FORM_REG_SRC:
-        register_operands(in, PLACE_NONE, PLACE_REG, opcode_reg(d));
-        break;
-    case FORM_REG_IMM:
-        register_operands(in, PLACE_REG, PLACE_IMM, opcode_reg(d));
-        break;
-    case FORM_REG_ACC:
-        register_operands(in, PLACE_REG, PLACE_REG, GPR_RAX);
-        in->rm_reg = opcode_reg(d);
-        in->rm_dst = true;
-        break;
-    case FORM_ACC_MOFFS:
-        register_operands(in, PLACE_REG, decode_moffs(d), GPR_RAX);
-        break;
-    case FORM_MOFFS_ACC:
-        register_operands(in, decode_moffs(d), PLACE_REG, GPR_RAX);
-        break;
-    case FORM_IMM:
-        in->src = PLACE_IMM;
-        break;
-    case FORM_INT3:
-        in->src = PLACE_IMM;
-        in->imm = 3;
-        break;
-    case FORM_IN_IMM:
-        port_operands(in, true, true);
-        break;
-    case FORM_IN_DX:
-        port_operands(in, true, false);
-        break;
-    case FORM_OUT_IMM:
-        port_operands(in, false, true);
-        break;
-    case FORM_OUT_DX:
-        port_operands(in, false, false);
-        break;
-    case FORM_STRINGS:
-        string_operands(d, PLACE_MEM, PLACE_MEM, GPR_RSI);
-        break;
-    case FORM_DI_ACC:
-        string_operands(d, PLACE_MEM, PLACE_REG, GPR_RDI);
-        break;
-    case FORM_ACC_DI:
-        string_operands(d, PLACE_REG, PLACE_MEM, GPR_RDI);
-        break;
-    case FORM_ACC_SI:
-        string_operands(d, PLACE_REG, PLACE_MEM, GPR_RSI);
-        break;
-    case FORM_DI:
-        string_operands(d, PLACE_MEM, PLACE_NONE, GPR_RDI);
-        break;
-    case FORM_SI:
-        string_operands(d, PLACE_NONE, PLACE_MEM, GPR_RSI);
-        break;
-    case FORM_FROM_SYS:
-        system_operands(d, false);
-        break;
-    case FORM_TO_SYS:
-        system_operands(d, true);
-        break;
-    default:
+    if (op->form == FORM_FROM_SYS || op->form == FORM_TO_SYS)
+        system_operands(d, op->form == FORM_TO_SYS);
+    else if (op->form >= FORM_MODRM)
         modrm_operands(d, op->form);
-        break;
-    }
+    else
+        fixed_operands(d, op->form);
 }
