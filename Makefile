@@ -122,7 +122,7 @@ GUESTS16   := real
 # host.c and the sources of UNIT_SRC_NAME or FUZZ_SRC_NAME.
 UNIT_TESTS := insn guestmem emulate emulate_native walk walk_rules npt multiboot multiboot_bad bundle args format vmargs \
     bus pic pit uart testport cmos kbd vclock vtimer rr \
-    cr svm_exit svm_check
+    cr svm_exit svm_check exit
 FUZZERS    := insn emulate walk multiboot bundle args ports
 
 HOST_FRAMES := vmm/tests/host_frame.c
@@ -155,9 +155,10 @@ UNIT_SRC_bundle   := kernel/bundle.c kernel/format.c
 UNIT_SRC_args     := kernel/args.c
 UNIT_SRC_format   := kernel/format.c
 UNIT_SRC_cr       := $(CORE_SRC)
+UNIT_SRC_exit     := $(CORE_SRC)
 UNIT_SRC_svm_exit := vmm/svm/svm_exit.c vmm/svm/svm_check.c
 UNIT_SRC_svm_check := vmm/svm/svm_check.c vmm/svm/svm_break.c
-UNIT_SRC_vmargs   := $(ARGS_SRC) vmm/tests/host_sched.c
+UNIT_SRC_vmargs   := $(ARGS_SRC) vmm/sched/sched.c vmm/sched/rr.c
 UNIT_SRC_bus      := vmm/dev/bus.c
 UNIT_SRC_pic      := vmm/dev/bus.c vmm/dev/pic.c $(HOST_TRACE)
 UNIT_SRC_pit      := vmm/dev/bus.c vmm/dev/pit.c $(TIMER_SRC) $(HOST_TRACE)
@@ -172,7 +173,7 @@ FUZZ_SRC_ports    := $(filter vmm/dev/% vmm/time/%,$(VMM_SRC)) $(HOST_TRACE)
 FUZZ_SRC_walk     := $(WALK_SRC) vmm/guestmem.c
 FUZZ_SRC_multiboot := $(BOOT_SRC)
 FUZZ_SRC_bundle   := kernel/bundle.c kernel/format.c
-FUZZ_SRC_args     := $(ARGS_SRC) vmm/tests/host_sched.c
+FUZZ_SRC_args     := $(ARGS_SRC) vmm/sched/sched.c vmm/sched/rr.c
 FUZZ_SRC_insn     := $(INSN_SRC)
 FUZZ_SRC_emulate  := vmm/tests/emu_guest.c $(INSN_SRC) $(EMULATE_SRC)
 

@@ -17,8 +17,8 @@ struct sink {
 /* One conversion: %[-][0][#][width][.precision][l|ll|z]letter */
 struct spec {
     bool left, zero, prefix; /* prefix: 0x before a hex number */
-    int width, precision; /* precision -1: none */
-    int longs;            /* number of l's; 2 for z */
+    int width, precision;    /* precision -1: none */
+    int longs;               /* number of l's; 2 for z */
     char letter;
 };
 
@@ -36,8 +36,8 @@ static void put_times(struct sink *s, char c, int n)
 }
 
 /* A sign or 0x, then the body, padded to the width. Zeros go between. */
-static void put_field(struct sink *s, const struct spec *spec, const char *prefix,
-                      const char *body, size_t n)
+static void put_field(struct sink *s, const struct spec *spec, const char *prefix, const char *body,
+                      size_t n)
 {
     int pad = spec->width - (int)n - (int)strlen(prefix);
     bool zeros = spec->zero && !spec->left;

@@ -23,11 +23,11 @@ extern const struct arg_unit arg_number, arg_size, arg_time;
 /* One key. Exactly one of words, unit and set is given. */
 struct arg_key {
     const char *key;
-    size_t offset;           /* of its field in the result */
-    const char *const *words; /* ends with NULL; the field is an enum, set to the index */
+    size_t offset;               /* of its field in the result */
+    const char *const *words;    /* ends with NULL; the field is an enum, set to the index */
     const struct arg_unit *unit; /* the field is a u64 */
     u64 low, high;
-    const char *range;       /* low and high in words: "100us to 1s" */
+    const char *range; /* low and high in words: "100us to 1s" */
     /* Anything else. 0, or -EINVAL and a sentence about the value. */
     int (*set)(void *out, struct word value, const struct arg_error *);
 };
@@ -35,14 +35,13 @@ struct arg_key {
 struct argtable {
     const char *what; /* "VM argument" */
     const struct arg_key *key;
-    u32 keys;         /* at most 32 */
-    bool has_rest;    /* the word -- ends it; what follows is not looked at */
+    u32 keys;      /* at most 32 */
+    bool has_rest; /* the word -- ends it; what follows is not looked at */
 };
 
 /* Read words from *rest into *out, whose defaults the caller has set. 0 and
  * *rest behind what was read, or -EINVAL and a sentence that names the word. */
-int argtable_parse(const struct argtable *, const char **rest, void *out,
-                   const struct arg_error *);
+int argtable_parse(const struct argtable *, const char **rest, void *out, const struct arg_error *);
 
 /* Write the sentence; always -EINVAL. */
 int arg_refuse(const struct arg_error *, const char *fmt, ...)

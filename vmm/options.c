@@ -44,8 +44,10 @@ static int set_trace(void *out, struct word value, const struct arg_error *error
     for (bool more = true; more;) {
         struct word rest = value, group = arg_cut(&rest, ',');
         if (!is_listed(group, trace_groups))
-            return arg_refuse(error, "'%.*s' is no group of events: walks, io, exits, sched, "
-                              "time, memory, or alone all, some, off", WORD_ARGS(group));
+            return arg_refuse(error,
+                              "'%.*s' is no group of events: walks, io, exits, sched, "
+                              "time, memory, or alone all, some, off",
+                              WORD_ARGS(group));
         more = group.len < value.len;
         value = rest;
     }

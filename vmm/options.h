@@ -13,11 +13,11 @@ enum bench_kind { BENCH_NONE, BENCH_RECORD };
 
 struct options {
     const struct sched_ops *sched;
-    u64 slice;    /* ns */
-    u64 time;     /* virtual ns at which the run ends */
-    enum vm_mmu mmu; /* of VMs that say nothing */
+    u64 slice;         /* ns */
+    u64 time;          /* virtual ns at which the run ends */
+    enum vm_mmu mmu;   /* of VMs that say nothing */
     struct word trace; /* for trace_select(), which takes it without complaint */
-    u64 tracebuf; /* bytes */
+    u64 tracebuf;      /* bytes */
     enum bench_kind bench;
 };
 

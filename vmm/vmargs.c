@@ -98,8 +98,7 @@ static const struct arg_key keys[] = {
     {"ticks", FIELD(ticks), .words = tick_words},
     {"restart", FIELD(restart), .unit = &arg_number, .high = 1000000, .range = "0 to 1000000"},
     {"checks", FIELD(checks), .words = checks_words},
-    {"weight", FIELD(weight), .unit = &arg_number, .low = 1, .high = 65535,
-     .range = "1 to 65535"},
+    {"weight", FIELD(weight), .unit = &arg_number, .low = 1, .high = 65535, .range = "1 to 65535"},
     {"break", .set = set_break},
 };
 

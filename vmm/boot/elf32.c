@@ -24,19 +24,22 @@ enum { ET_EXEC = 2, EM_386 = 3, PT_LOAD = 1 };
 static int check_header(struct load *l, const struct elf32_header *h)
 {
     if (h->ident[EI_CLASS] == ELFCLASS64)
-        return load_refuse(l, -ENOTSUP, "the kernel is a 64-bit ELF file, but Multiboot 1 loads "
-                           "32-bit ones: convert it with objcopy -O elf32-i386 IN OUT");
+        return load_refuse(l, -ENOTSUP,
+                           "the kernel is a 64-bit ELF file, but Multiboot 1 loads 32-bit "
+                           "ones: convert it with objcopy -O elf32-i386 IN OUT");
     if (h->ident[EI_CLASS] != ELFCLASS32 || h->ident[EI_DATA] != ELFDATA2LSB ||
         h->machine != EM_386)
         return load_refuse(l, -ENOTSUP, "the kernel is an ELF file, but not for i386 (machine %u)",
                            h->machine);
     if (h->type != ET_EXEC)
-        return load_refuse(l, -ENOTSUP, "the kernel is an ELF file, but no executable (type %u): "
-                           "link it without -r, -shared and -pie", h->type);
+        return load_refuse(l, -ENOTSUP,
+                           "the kernel is an ELF file, but no executable (type %u): "
+                           "link it without -r, -shared and -pie",
+                           h->type);
     if (h->phentsize < sizeof(struct elf32_segment) || h->phoff > l->size ||
         (u64)h->phentsize * h->phnum > l->size - h->phoff)
-        return load_refuse(l, -EINVAL, "the kernel's ELF program headers lie behind the file's "
-                           "end");
+        return load_refuse(l, -EINVAL,
+                           "the kernel's ELF program headers lie behind the file's end");
     return 0;
 }
 
@@ -66,8 +69,8 @@ static int find_entry(struct load *l, const struct elf32_header *h, u64 *entry)
     }
     *entry = h->entry;
     if (!load_contains(l, *entry))
-        return load_refuse(l, -EINVAL, "the kernel's entry point 0x%x lies outside what was "
-                           "loaded", h->entry);
+        return load_refuse(l, -EINVAL, "the kernel's entry point 0x%x lies outside what was loaded",
+                           h->entry);
     return 0;
 }
 
@@ -76,7 +79,8 @@ int elf32_load(struct load *l, u64 *entry)
     struct elf32_header h;
 
     if (l->size < sizeof(h) || memcmp(l->image, "\177ELF", 4))
-        return load_refuse(l, -EINVAL, "the kernel's Multiboot header has no address fields "
+        return load_refuse(l, -EINVAL,
+                           "the kernel's Multiboot header has no address fields "
                            "(flag 16), and the file is no ELF file");
     memcpy(&h, l->image, sizeof(h));
     int err = check_header(l, &h);

@@ -17,15 +17,18 @@ static bool overlaps(const struct load *l, u32 part, u64 start, u64 end)
 static int check_part(struct load *l, u64 offset, u64 file_size, u64 at, u64 mem_size)
 {
     if (file_size > mem_size)
-        return load_refuse(l, -EINVAL, "the kernel's part at 0x%llx is larger in the file than "
-                           "in memory", (unsigned long long)at);
+        return load_refuse(l, -EINVAL,
+                           "the kernel's part at 0x%llx is larger in the file than "
+                           "in memory",
+                           (unsigned long long)at);
     if (offset > l->size || file_size > l->size - offset)
         return load_refuse(l, -EINVAL, "the kernel's part at 0x%llx ends behind the file's end",
                            (unsigned long long)at);
     if (!memmap_usable(&l->map, at, mem_size))
-        return load_refuse(l, -EINVAL, "the kernel wants 0x%llx bytes at 0x%llx, where the VM "
-                           "has no memory for them", (unsigned long long)mem_size,
-                           (unsigned long long)at);
+        return load_refuse(l, -EINVAL,
+                           "the kernel wants 0x%llx bytes at 0x%llx, where the VM "
+                           "has no memory for them",
+                           (unsigned long long)mem_size, (unsigned long long)at);
     for (u32 i = 0; i < l->parts; i++)
         if (overlaps(l, i, at, at + mem_size))
             return load_refuse(l, -EINVAL, "two parts of the kernel overlap at 0x%llx",

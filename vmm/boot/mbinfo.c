@@ -98,7 +98,8 @@ int mbinfo_make(struct load *l, const char *cmdline, bool text_mode, u32 *info)
     u64 at = load_find_room(l, sizeof(b) + cmdline_size);
 
     if (!at)
-        return load_refuse(l, -EINVAL, "the kernel leaves no room for the Multiboot information "
+        return load_refuse(l, -EINVAL,
+                           "the kernel leaves no room for the Multiboot information "
                            "in the VM's memory");
     fill_memory(&b, &l->map, (u32)at);
     b.info.flags |= INFO_CMDLINE | INFO_MODULES | INFO_LOADER_NAME;

@@ -67,7 +67,8 @@ static int refuse_headerless(struct load *l)
 {
     for (u64 at = 0; at + 4 <= min_u64(l->size, 32768); at += 4)
         if (read_u32(l->image + at) == MULTIBOOT2_MAGIC)
-            return load_refuse(l, -ENOTSUP, "the kernel speaks Multiboot 2 only, this VMM "
+            return load_refuse(l, -ENOTSUP,
+                               "the kernel speaks Multiboot 2 only, this VMM "
                                "Multiboot 1");
     return load_refuse(l, -EINVAL, "there is no Multiboot header in the first %u bytes",
                        MULTIBOOT_SEARCH);
@@ -82,8 +83,10 @@ static int read_header(struct load *l, u64 offset, struct multiboot_header *h)
                                           : HEADER_MIN;
 
     if (need > min_u64(l->size, MULTIBOOT_SEARCH) - offset)
-        return load_refuse(l, -EINVAL, "the kernel's Multiboot header does not lie whole in the "
-                           "first %u bytes", MULTIBOOT_SEARCH);
+        return load_refuse(l, -EINVAL,
+                           "the kernel's Multiboot header does not lie whole in the "
+                           "first %u bytes",
+                           MULTIBOOT_SEARCH);
     memset(h, 0, sizeof(*h));
     memcpy(h, l->image + offset, need);
     return 0;
@@ -96,14 +99,18 @@ static int check_video(struct load *l, const struct multiboot_header *h)
     if (!(h->flags & HEADER_VIDEO_MODE))
         return 0;
     if (h->mode_type > MODE_TEXT)
-        return load_refuse(l, -ENOTSUP, "the kernel asks for a video mode of unknown type %u "
-                           "(flag 2)", h->mode_type);
+        return load_refuse(l, -ENOTSUP,
+                           "the kernel asks for a video mode of unknown type %u "
+                           "(flag 2)",
+                           h->mode_type);
     if (h->mode_type == MODE_GRAPHICS && (h->width || h->height || h->depth))
-        return load_refuse(l, -ENOTSUP, "the kernel asks for a graphics mode, %u x %u x %u "
-                           "(flag 2), which this VMM does not have", h->width, h->height,
-                           h->depth);
+        return load_refuse(l, -ENOTSUP,
+                           "the kernel asks for a graphics mode, %u x %u x %u "
+                           "(flag 2), which this VMM does not have",
+                           h->width, h->height, h->depth);
     if (!guestmem_has(l->mem, gpa(PC_TEXT)))
-        return load_refuse(l, -EINVAL, "the kernel asks for a text mode (flag 2), but the VM has "
+        return load_refuse(l, -EINVAL,
+                           "the kernel asks for a text mode (flag 2), but the VM has "
                            "no memory at 0xb8000");
     return 0;
 }
@@ -113,8 +120,10 @@ static int check_flags(struct load *l, const struct multiboot_header *h)
     u32 unknown = h->flags & HEADER_REQUIRED & ~HEADER_KNOWN;
 
     if (unknown)
-        return load_refuse(l, -ENOTSUP, "the kernel requires something that this VMM does not "
-                           "have (Multiboot header flag %d)", __builtin_ctz(unknown));
+        return load_refuse(l, -ENOTSUP,
+                           "the kernel requires something that this VMM does not "
+                           "have (Multiboot header flag %d)",
+                           __builtin_ctz(unknown));
     return check_video(l, h);
 }
 
@@ -129,8 +138,10 @@ static int load_by_addresses(struct load *l, const struct multiboot_header *h, u
     u64 load_end = h->load_end_addr ? h->load_end_addr : h->load_addr + (l->size - start);
     u64 bss_end = h->bss_end_addr ? h->bss_end_addr : load_end;
     if (load_end < h->load_addr || bss_end < load_end)
-        return load_refuse(l, -EINVAL, "the kernel's load_end_addr 0x%x or bss_end_addr 0x%x ends "
-                           "before it begins", h->load_end_addr, h->bss_end_addr);
+        return load_refuse(l, -EINVAL,
+                           "the kernel's load_end_addr 0x%x or bss_end_addr 0x%x ends "
+                           "before it begins",
+                           h->load_end_addr, h->bss_end_addr);
     int err = load_part(l, start, load_end - h->load_addr, h->load_addr, bss_end - h->load_addr);
     if (err)
         return err;

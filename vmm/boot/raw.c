@@ -26,10 +26,12 @@ int raw_load(const struct guestmem *mem, const void *image, u64 size, struct boo
     if (!size)
         return load_refuse(&l, -EINVAL, "the image is empty");
     if (has_text(&l, 0, "\177ELF"))
-        return load_refuse(&l, -ENOTSUP, "the image is an ELF file without a Multiboot 1 header, "
+        return load_refuse(&l, -ENOTSUP,
+                           "the image is an ELF file without a Multiboot 1 header, "
                            "no raw 16-bit code");
     if (has_text(&l, LINUX_HEADER, "HdrS"))
-        return load_refuse(&l, -ENOTSUP, "the image is a Linux kernel, whose boot protocol this "
+        return load_refuse(&l, -ENOTSUP,
+                           "the image is a Linux kernel, whose boot protocol this "
                            "VMM does not have yet");
     *state = (struct boot_state){.real_mode = true, .entry = RAW_ENTRY};
     return load_part(&l, 0, size, RAW_ENTRY, size);

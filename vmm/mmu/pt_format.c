@@ -8,10 +8,11 @@
 #include "vmm/mmu/pt_format.h"
 #include "vmm/mmu/walk.h"
 
+/* Tables are to be read as tables. */
+/* clang-format off */
 #define LONG_BITS                                                                                  \
-    .width = 8, .present = PTE_P, .write = PTE_W, .user = PTE_U,            \
-    .no_exec = PTE_NX, .accessed = PTE_A, .dirty = PTE_D, .large = PTE_PS,                         \
-    .table = PTE_P | PTE_W | PTE_U
+    .width = 8, .present = PTE_P, .write = PTE_W, .user = PTE_U, .no_exec = PTE_NX,                \
+    .accessed = PTE_A, .dirty = PTE_D, .large = PTE_PS, .table = PTE_P | PTE_W | PTE_U
 
 /* Level 4 (and 5) has no large pages yet: PS must be 0 (5.3.3). */
 #define LEVEL5 {5, 48, 9, false, true, PTE_PS, 0}
@@ -54,12 +55,14 @@ const struct pt_format pt_legacy32 = {
     .level = {{2, 22, 10, true, true, 0, PT_BITS(21, 21)}, {1, 12, 10, true, true, 0, 0}},
 };
 
+/* clang-format on */
+
 u8 pt_phys_bits = 40;
 
 const struct pt_format *pt_format_of(enum paging_mode mode)
 {
     static const struct pt_format *const formats[] = {
-        [PAGING_OFF] = NULL,       [PAGING_LEGACY32] = &pt_legacy32, [PAGING_PAE] = &pt_pae,
+        [PAGING_OFF] = NULL,        [PAGING_LEGACY32] = &pt_legacy32, [PAGING_PAE] = &pt_pae,
         [PAGING_LONG4] = &pt_long4, [PAGING_LONG5] = &pt_long5,
     };
     return formats[mode];

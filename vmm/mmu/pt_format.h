@@ -32,7 +32,7 @@ struct pt_format {
     u64 root_mask;     /* the table's address in CR3 */
     /* What the bits of an entry are here; 0: there is none. */
     u64 present, write, user, no_exec, accessed, dirty, large;
-    u64 table;         /* bits of an entry that points to another table */
+    u64 table; /* bits of an entry that points to another table */
     struct pt_level level[PT_MAX_LEVELS];
 };
 

@@ -73,6 +73,8 @@ size_t fuzz_seed(u32 i, u8 *to)
         "sched=rr slice=10ms time=2s trace=walks,io,sched tracebuf=16M",
         "mmu=nested trace=off bench=record",
         "mem=16M@1G,0x2000K@0xfffff000 break=asid --",
+        "mem=4K,4K@1M,4K@2M,4K@3M,4K@4M,4K@5M,4K@6M,4K@7M",
+        "mem=4K@9M,1M@8M,1M@7M,1M@6M,1M@5M,1M@4M,4K@10M,4K@11M,4K@12M",
     };
 
     if (i >= ARRAY_SIZE(seeds))

@@ -77,9 +77,10 @@ size_t fuzz_seed(u32 i, u8 *to)
     b->size = size;
     b->guests = i;
     for (u32 g = 0; g < i; g++)
-        b->guest[g] = (struct bundle_guest){4096 * (1 + g), g + 1 == i ? 9 : 4096, "guest",
-                                            {0}, "mem=16M -- hz=100"};
+        b->guest[g] = (struct bundle_guest){
+            4096 * (1 + g), g + 1 == i ? 9 : 4096, "guest", {0}, "mem=16M -- hz=100"};
     strcpy(b->cmdline, "sched=rr");
+    to[size - 1] = 1;
     b->crc = crc_of(to, size);
     return size;
 }

@@ -86,13 +86,15 @@ static void put(u8 *to, size_t at, const u32 *words, u32 n)
 /* Address fields; ELF with two segments; ELF asking for a text mode. */
 size_t fuzz_seed(u32 i, u8 *to)
 {
-    const u32 fields[] = {0x1badb002, 0x10003, -(0x1badb002u + 0x10003), 0x110010, 0x110000,
-                          0x110200, 0x110400, 0x110040};
+    const u32 fields[] = {0x1badb002, 0x10003,  -(0x1badb002u + 0x10003),
+                          0x110010,   0x110000, 0x110200,
+                          0x110400,   0x110040};
     u32 flags = i == 2 ? 7 : 3;
     const u32 header[] = {0x1badb002, flags, -(0x1badb002u + flags), 0, 0, 0, 0, 0, 1, 80, 25, 0};
-    const u32 elf[] = {0x464c457f, 0x00010101, 0, 0, 0x00030002, 1, 0x110000, 52, 0, 0,
-                       0x00200034, 0x00000002, 0, 1, 0x100, 0x110000, 0x110000, 0x80, 0x200, 7, 16,
-                       1, 0x180, 0xc0002000, 0x2000, 0x20, 0x20, 7, 16};
+    const u32 elf[] = {
+        0x464c457f, 0x00010101, 0,     0,          0x00030002, 1,        0x110000, 52,   0,     0,
+        0x00200034, 0x00000002, 0,     1,          0x100,      0x110000, 0x110000, 0x80, 0x200, 7,
+        16,         1,          0x180, 0xc0002000, 0x2000,     0x20,     0x20,     7,    16};
 
     if (i >= 3)
         return 0;

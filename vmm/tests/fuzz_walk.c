@@ -14,8 +14,8 @@ const char *const fuzz_name = "walk";
 
 #define PAGES 8 /* of guest memory, from gPA 0 */
 
-static u8 *ram;       /* the guest's */
-static u64 *tables;   /* nested: one of each level, the last for those pages */
+static u8 *ram;     /* the guest's */
+static u64 *tables; /* nested: one of each level, the last for those pages */
 static struct guestmem mem;
 
 static void begin(void)
@@ -85,12 +85,14 @@ int fuzz_one(const u8 *data, size_t size)
     if (size > sizeof(in))
         memcpy(ram, data + sizeof(in), min_u64(size - sizeof(in), PAGES * PAGE_SIZE));
     walk_guest(&mem, &in.paging, gva(in.at), in.access & 7, false, &one);
-    walk_2d(ptr_hpa(tables), &in.paging, gva(in.at), in.access & 7, &two);
+    FUZZ_CHECK(walk_2d(ptr_hpa(tables), &in.paging, gva(in.at), in.access & 7, &two) == two.fault);
     check_same(&one, &two);
     check_translation(&two);
     /* Setting A and D changes no result. */
     walk_guest(&mem, &in.paging, gva(in.at), in.access & 7, true, &again);
     FUZZ_CHECK(again.fault == one.fault && again.gpa.v == one.gpa.v && again.error == one.error);
+    for (u32 i = 0; i < again.refs; i++)
+        FUZZ_CHECK(!((again.ref[i].before ^ again.ref[i].after) & ~(PTE_A | PTE_D)));
     return 0;
 }
 

@@ -23,12 +23,14 @@
         CHECK_STR(ours, theirs);                                                                   \
     } while (0)
 
-static const char *const flags[] = {"", "-", "0", "1", "7", "07", "-7", "23", "023", "-23", "0-9", "#", "#9", "0#12", "-#12"};
+static const char *const flags[] = {"",    "-",   "0",   "1", "7",  "07",   "-7",  "23",
+                                    "023", "-23", "0-9", "#", "#9", "0#12", "-#12"};
 
 static void test_numbers(void)
 {
-    static const long long values[] = {
-        0, 1, -1, 9, 10, 255, -255, INT_MAX, INT_MIN, UINT_MAX, LLONG_MAX, LLONG_MIN, 1234567890123};
+    static const long long values[] = {0,         1,         -1,           9,       10,
+                                       255,       -255,      INT_MAX,      INT_MIN, UINT_MAX,
+                                       LLONG_MAX, LLONG_MIN, 1234567890123};
     char fmt[24];
 
     for (u32 f = 0; f < ARRAY_SIZE(flags); f++) {

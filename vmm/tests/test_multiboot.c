@@ -75,7 +75,7 @@ static void test_elf(void)
     put_elf(0x100020, 4);
     put_segment(0, 0x400, 0x100000, 0x100000, 0x1234, 0x1234);
     put_segment(1, 0x2000, 0xc0200000, 0x200000, 0x100, 0x5000);
-    put_segment(2, 0, 0, 0, 0, 0);         /* empty */
+    put_segment(2, 0, 0, 0, 0, 0);          /* empty */
     put_segment(3, 0xffffffff, 0, 0, 9, 9); /* not to be loaded */
     put32(52 + 32 * 3, 4);
     CHECK_EQ(load(sizeof(image)), 0);
@@ -161,8 +161,9 @@ static void test_flags(void)
     CHECK_EQ(load(sizeof(image)), 0);
     check_info(true);
     put_video(0, 1024, 768, 32);
-    refuse(sizeof(image), -ENOTSUP, "the kernel asks for a graphics mode, 1024 x 768 x 32 "
-                                    "(flag 2), which this VMM does not have");
+    refuse(sizeof(image), -ENOTSUP,
+           "the kernel asks for a graphics mode, 1024 x 768 x 32 "
+           "(flag 2), which this VMM does not have");
     put_video(2, 0, 0, 0);
     refuse(sizeof(image), -ENOTSUP, "the kernel asks for a video mode of unknown type 2 (flag 2)");
     put_video(1, 80, 25, 0);
@@ -216,8 +217,9 @@ static void test_slots(void)
     CHECK_EQ(get64(mmap + 3 * 24 + 4), 1ull << 32);
     CHECK_EQ(get64(mmap + 3 * 24 + 12), 1 << 20);
     mem.slot[1].gpa = gpa(3 << 20);
-    refuse(sizeof(image), -EINVAL, "the kernel wants 0x5000 bytes at 0x1ff000, where the VM has no "
-                                   "memory for them");
+    refuse(sizeof(image), -EINVAL,
+           "the kernel wants 0x5000 bytes at 0x1ff000, where the VM has no "
+           "memory for them");
     CHECK_EQ(load(sizeof(image)), (u64)-EINVAL);
 }
 

@@ -20,22 +20,27 @@ static void refuse_addresses(const char *sentence, u32 header, u32 to, u32 load_
 
 static void test_bad_addresses(void)
 {
-    refuse_addresses("the kernel's load_addr 0x200000 does not fit header_addr 0x1fffff",
-                     0x1fffff, 0x200000, 0, 0, 0x200000);
-    refuse_addresses("the kernel's load_addr 0x200000 does not fit header_addr 0x200085",
-                     0x200085, 0x200000, 0, 0, 0x200000);
+    refuse_addresses("the kernel's load_addr 0x200000 does not fit header_addr 0x1fffff", 0x1fffff,
+                     0x200000, 0, 0, 0x200000);
+    refuse_addresses("the kernel's load_addr 0x200000 does not fit header_addr 0x200085", 0x200085,
+                     0x200000, 0, 0, 0x200000);
     refuse_addresses("the kernel's load_end_addr 0x1ff000 or bss_end_addr 0x0 ends before it "
-                     "begins", 0x200084, 0x200000, 0x1ff000, 0, 0x200000);
+                     "begins",
+                     0x200084, 0x200000, 0x1ff000, 0, 0x200000);
     refuse_addresses("the kernel's load_end_addr 0x200800 or bss_end_addr 0x200700 ends before it "
-                     "begins", 0x200084, 0x200000, 0x200800, 0x200700, 0x200000);
-    refuse_addresses("the kernel's part at 0x200000 ends behind the file's end",
-                     0x200084, 0x200000, 0x201001, 0, 0x200000);
+                     "begins",
+                     0x200084, 0x200000, 0x200800, 0x200700, 0x200000);
+    refuse_addresses("the kernel's part at 0x200000 ends behind the file's end", 0x200084, 0x200000,
+                     0x201001, 0, 0x200000);
     refuse_addresses("the kernel wants 0x1000 bytes at 0x7ff800, where the VM has no memory for "
-                     "them", 0x7ff884, 0x7ff800, 0, 0, 0x7ff800);
+                     "them",
+                     0x7ff884, 0x7ff800, 0, 0, 0x7ff800);
     refuse_addresses("the kernel wants 0x1000 bytes at 0x9f800, where the VM has no memory for "
-                     "them", 0x9f884, 0x9f800, 0, 0, 0x9f800);
+                     "them",
+                     0x9f884, 0x9f800, 0, 0, 0x9f800);
     refuse_addresses("the kernel wants 0x1000 bytes at 0xfffff800, where the VM has no memory for "
-                     "them", 0xfffff884, 0xfffff800, 0, 0, 0xfffff800);
+                     "them",
+                     0xfffff884, 0xfffff800, 0, 0, 0xfffff800);
     begin();
     put_addresses(0x84, 0x200084, 0x200000, 0, 0x202000, 0x202000);
     refuse(0x1000, -EINVAL, "the kernel's entry_addr 0x202000 lies outside what was loaded");
@@ -50,16 +55,17 @@ static void test_bad_elf(void)
 {
     put_elf(0x100000, 1);
     image[4] = 2;
-    refuse(sizeof(image), -ENOTSUP, "the kernel is a 64-bit ELF file, but Multiboot 1 loads "
-                                    "32-bit ones: convert it with objcopy -O elf32-i386 IN OUT");
+    refuse(sizeof(image), -ENOTSUP,
+           "the kernel is a 64-bit ELF file, but Multiboot 1 loads "
+           "32-bit ones: convert it with objcopy -O elf32-i386 IN OUT");
     put_elf(0x100000, 1);
     image[18] = 40;
-    refuse(sizeof(image), -ENOTSUP,
-           "the kernel is an ELF file, but not for i386 (machine 40)");
+    refuse(sizeof(image), -ENOTSUP, "the kernel is an ELF file, but not for i386 (machine 40)");
     put_elf(0x100000, 1);
     image[16] = 3;
-    refuse(sizeof(image), -ENOTSUP, "the kernel is an ELF file, but no executable (type 3): link "
-                                    "it without -r, -shared and -pie");
+    refuse(sizeof(image), -ENOTSUP,
+           "the kernel is an ELF file, but no executable (type 3): link "
+           "it without -r, -shared and -pie");
     image[1] = 'X';
     refuse_elf(sizeof(image), "the kernel's Multiboot header has no address fields (flag 16), and "
                               "the file is no ELF file");

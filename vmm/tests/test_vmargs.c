@@ -46,7 +46,8 @@ static void test_defaults(void)
 static void test_values(void)
 {
     CHECK_EQ(parse("mem=2M mmu=nested boot=raw tsc=apparent pit=apparent ticks=slew "
-                   "restart=1000000 checks=ignore weight=65535 -- mem=bad  x --  y"), 0);
+                   "restart=1000000 checks=ignore weight=65535 -- mem=bad  x --  y"),
+             0);
     CHECK_EQ(vm.slot[0].size, 2 << 20);
     CHECK_EQ(vm.boot, BOOT_RAW);
     CHECK_EQ(vm.tsc, CLOCK_APPARENT);
@@ -125,7 +126,8 @@ static void test_errors(void)
     refuse("restart=-1", "'restart=-1': '-1' is not a number");
     refuse("weight=99999999999999999999",
            "'weight=99999999999999999999': '99999999999999999999' is out of range: 1 to 65535");
-    refuse("break=sixteen-letters-", "'break=sixteen-letters-': 'sixteen-letters-' is no entry check");
+    refuse("break=sixteen-letters-",
+           "'break=sixteen-letters-': 'sixteen-letters-' is no entry check");
     refuse("weight=18446744073709551617",
            "'weight=18446744073709551617': '18446744073709551617' is out of range: 1 to 65535");
     /* A short buffer holds the beginning of the sentence. */
@@ -158,7 +160,8 @@ static void test_options(void)
     CHECK_EQ(machine.tracebuf, 64 << 20);
     CHECK_EQ(machine.bench, BENCH_NONE);
     CHECK_EQ(parse_options("sched=rr slice=100us time=1000s mmu=nested trace=walks,io,exits "
-                           "tracebuf=192M bench=record"), 0);
+                           "tracebuf=192M bench=record"),
+             0);
     CHECK_EQ(machine.slice, 100000);
     CHECK_EQ(machine.time, 1000000000000);
     CHECK(word_is(machine.trace, "walks,io,exits"));

@@ -74,8 +74,8 @@ static u32 check_nested(u32 n, int leaf, int serves, u64 addr)
 }
 
 /* Walk, and hold every reference against the order that the manual gives. */
-static void check_order(const struct guest_paging *paging, u64 at, int guest_leaf,
-                        int nested_leaf, u64 want_gpa)
+static void check_order(const struct guest_paging *paging, u64 at, int guest_leaf, int nested_leaf,
+                        u64 want_gpa)
 {
     u32 n = 0;
 
@@ -322,8 +322,7 @@ static void test_trace(void)
         CHECK_EQ(ref->serves, w.ref[i].serves);
     }
     CHECK(host_trace_find(EVENT_walk_ref, r) == NULL);
-    const struct trace_walk_end *e =
-        (const void *)host_trace_find(EVENT_walk_end, NULL)->payload;
+    const struct trace_walk_end *e = (const void *)host_trace_find(EVENT_walk_end, NULL)->payload;
     CHECK_EQ(e->gpa, 0x1234678);
     CHECK_EQ(e->hpa, RAM_HPA + 0x1234678);
     CHECK_EQ(e->gpa_refs, 20);

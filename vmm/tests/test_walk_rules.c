@@ -50,12 +50,10 @@ static u64 want_error(const struct guest_paging *p, const u64 *entry, int levels
         x_ok = x_ok && !(entry[i] & PTE_NX);
     }
     bool ok = !(user && !u_ok) && !(write && !w_ok && (user || (p->cr0 & WP))) &&
-              !(exec && (p->efer & NXE) && !x_ok) &&
-              !(exec && !user && u_ok && (p->cr4 & SMEP)) &&
+              !(exec && (p->efer & NXE) && !x_ok) && !(exec && !user && u_ok && (p->cr4 & SMEP)) &&
               !(!exec && !user && u_ok && (p->cr4 & SMAP) && !(p->rflags & AC));
     bool i_bit = exec && ((p->efer & NXE) || (p->cr4 & SMEP));
-    return ok ? ~0ull
-              : PF_P | (write ? PF_W : 0) | (user ? PF_U : 0) | (i_bit ? PF_I : 0);
+    return ok ? ~0ull : PF_P | (write ? PF_W : 0) | (user ? PF_U : 0) | (i_bit ? PF_I : 0);
 }
 
 /* Random rights in every level, random control bits, every kind of access. */
@@ -101,10 +99,8 @@ static void test_named_level(void)
         u8 access;
         enum walk_fault fault;
     } cases[] = {
-        {PTE_P, 0, 0, FAULT_NOT_PRESENT},
-        {PTE_W, 0, ACCESS_WRITE, FAULT_WRITE},
-        {PTE_U, 0, ACCESS_USER, FAULT_USER},
-        {0, PTE_NX, ACCESS_EXEC, FAULT_EXECUTE},
+        {PTE_P, 0, 0, FAULT_NOT_PRESENT},    {PTE_W, 0, ACCESS_WRITE, FAULT_WRITE},
+        {PTE_U, 0, ACCESS_USER, FAULT_USER}, {0, PTE_NX, ACCESS_EXEC, FAULT_EXECUTE},
         {0, 1ull << 51, 0, FAULT_RESERVED},
     };
     struct guest_paging p = {PG | WP, 1 << 20, PAE, LMA | NXE, 0};
@@ -135,7 +131,7 @@ static void test_named_level(void)
 }
 
 #define BITS(low, high) ((~0ull >> (63 - (high))) & (~0ull << (low)))
-#define ABOVE40 BITS(40, 51)
+#define ABOVE40         BITS(40, 51)
 
 /* Each bit of each entry alone: reserved exactly where the manual says MBZ. */
 static void check_reserved(const struct guest_paging *p, u64 at, int level, u64 reserved)
@@ -254,9 +250,14 @@ static void test_canonical(void)
     static const struct {
         u64 at;
         bool ok;
-    } cases[] = {{0, true}, {0x7fffffffffff, true}, {0x800000000000, false},
-                 {0xffff7fffffffffff, false}, {0xffff800000000000, true}, {~0ull, true},
-                 {0x1000000000000, false}, {0xfffe800000000000, false}};
+    } cases[] = {{0, true},
+                 {0x7fffffffffff, true},
+                 {0x800000000000, false},
+                 {0xffff7fffffffffff, false},
+                 {0xffff800000000000, true},
+                 {~0ull, true},
+                 {0x1000000000000, false},
+                 {0xfffe800000000000, false}};
     struct guest_paging p = {PG, 1 << 20, PAE, LMA, 0};
 
     begin(TABLE_LONG, 4);
