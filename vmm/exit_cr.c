@@ -48,7 +48,7 @@ static bool write_msw(struct vcpu *v, u16 msw)
 static bool lmsw(struct vcpu *v, const struct insn *insn)
 {
     struct insn load = *insn;
-    u64 saved = v->gpr[GPR_RAX], rip = v->rip;
+    u64 saved = v->gpr[GPR_RAX], rip = v->rip, trap = v->rflags & RFLAGS_TF;
 
     if (insn->src == PLACE_REG || insn->dst == PLACE_REG)
         return write_msw(v, (u16)v->gpr[insn->rm_reg]);
@@ -57,7 +57,9 @@ static bool lmsw(struct vcpu *v, const struct insn *insn)
     load.dst = PLACE_REG;
     load.src = PLACE_MEM;
     load.reg = GPR_RAX;
+    v->rflags &= ~RFLAGS_TF; /* it is half an instruction: no step yet */
     fetch_emulate(v, &load);
+    v->rflags |= trap;
     u16 msw = (u16)v->gpr[GPR_RAX];
     v->gpr[GPR_RAX] = saved;
     if (v->inject.valid || !v->vm->alive)
@@ -78,13 +80,16 @@ static bool carry_out(struct vcpu *v, const struct insn *insn)
     case INSN_MOV_TO_CR:
         return write_cr(v, insn->sysreg, v->gpr[insn->reg] & mask);
     case INSN_MOV_FROM_CR:
+        if (insn->sysreg == 2)
+            break; /* CR2 never exits */
         v->gpr[insn->reg] = read_cr(v, insn->sysreg) & mask;
         return true;
     default:
-        vm_end(v->vm, END_UNSUPPORTED, 0, "%s at rip %#lx exits like a control register",
-               insn_name(insn->op), v->rip);
-        return true;
+        break;
     }
+    vm_end(v->vm, END_UNSUPPORTED, 0, "%s at rip %#lx exits like a control register",
+           insn_name(insn->op), v->rip);
+    return true;
 }
 
 void exit_cr(struct vcpu *v, const struct exit *x)
