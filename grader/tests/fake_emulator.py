@@ -17,8 +17,8 @@ from viz.tests.synth import TraceWriter  # noqa: E402
 
 RAM_SIZE = 512 << 20
 TRACE_ADDRESS = 0x10000000
-STATUS = {"ended": 0, "failed": 1, "failed-late": 1, "time": 2, "refused": 3, "panic": 4,
-          "odd": 9}
+STATUS = {"ended": 0, "failed": 1, "failed-late": 1, "unsealed": 1, "time": 2, "refused": 3,
+          "panic": 4, "odd": 9}
 HOW = {"time": "TIME_UP", "failed-late": "TIME_UP"}
 
 
@@ -64,7 +64,8 @@ def _trace(mode: str) -> bytes:
     good = not mode.startswith("failed")
     for name in ("one", "two"):
         writer.emit("check", vm=1, ns=2000, value=7, expected=7, sealed=1, text=name)
-    writer.emit("check", vm=1, ns=2000, value=7, expected=7 if good else 8, sealed=1, text="last")
+    writer.emit("check", vm=1, ns=2000, value=7, expected=7 if good else 8,
+                sealed=mode != "unsealed", text="last")
     if mode == "panic":
         writer.emit("panic", ns=3000, rip=1, text="out of frames")
     elif mode != "hang":

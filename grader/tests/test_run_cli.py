@@ -66,6 +66,7 @@ def cli(tmp_path: Path) -> Cli:
     ("ended", 0, "ended", 0, "all guests have ended after 0.005 s"),
     ("time", 0, "time", 2, "the time was up after 0.005 s"),
     ("failed", 1, "ended", 1, "but 1 self-checks of VM 1 (hello) failed"),
+    ("unsealed", 1, "ended", 1, "but 1 self-checks of VM 1 (hello) failed"),
     ("failed-late", 1, "time", 1, "the time was up after 0.005 s of virtual time, but 1 self"),
     ("refused", 2, "refused", 3, "the kernel refused the run: option 'x=1' is unknown"),
     ("panic", 2, "panic", 4, "the host kernel panicked after 0.000 s of virtual time: out of"),
