@@ -11,8 +11,9 @@
 #define CR0_PE 1ull
 #define RFLAGS_VM (1ull << 17)
 
-/* Linear to physical for one access within a page; false: *fault is due. */
-static bool translate(struct vcpu *v, u64 linear, u8 access, gpa_t *out, struct emu_fault *fault)
+/* Linear to physical for one access within a page. Not FAULT_NONE: *fault is due. */
+static enum walk_fault translate(struct vcpu *v, u64 linear, u8 access, gpa_t *out,
+                                 struct emu_fault *fault)
 {
     struct guest_paging paging = vcpu_paging(v);
     struct walk w;
@@ -20,16 +21,26 @@ static bool translate(struct vcpu *v, u64 linear, u8 access, gpa_t *out, struct 
     if (vcpu_cpl(v) == 3)
         access |= ACCESS_USER;
     enum walk_fault f = walk_guest(&v->vm->mem, &paging, gva(linear), access, true, &w);
-    if (f == FAULT_NONE) {
+    if (f == FAULT_NONE)
         *out = w.gpa;
-        return true;
-    }
-    if (f == FAULT_NON_CANONICAL)
+    else if (f == FAULT_NON_CANONICAL)
         *fault = (struct emu_fault){.vector = 13, .has_error = true};
     else
         *fault = (struct emu_fault){
             .vector = 14, .has_error = true, .error = w.error, .cr2 = linear};
-    return false;
+    return f;
+}
+
+/* The same for the guest's own accesses: tables that are not there end it, as
+ * they do when the processor looks for them. */
+static int reach(struct vcpu *v, u64 linear, u8 access, gpa_t *out, struct emu_fault *fault)
+{
+    enum walk_fault f = translate(v, linear, access, out, fault);
+
+    if (f == FAULT_NO_MEMORY)
+        vm_end(v->vm, END_UNSUPPORTED, 0, "a page table for gVA %#lx lies outside its memory",
+               linear);
+    return f ? -EFAULT : 0;
 }
 
 /* One access within a page, to memory or to where there is none. */
@@ -52,11 +63,10 @@ static int access_linear(struct vcpu *v, u64 linear, void *data, u32 n, u8 acces
                          struct emu_fault *fault)
 {
     gpa_t at;
-
-    if (!translate(v, linear, access, &at, fault))
-        return -EFAULT;
-    access_page(v, at, data, n, access & ACCESS_WRITE);
-    return 0;
+    int err = reach(v, linear, access, &at, fault);
+    if (!err)
+        access_page(v, at, data, n, access & ACCESS_WRITE);
+    return err;
 }
 
 static int emu_check(void *opaque, u64 linear, u32 n, u8 access, struct emu_fault *fault)
@@ -64,7 +74,7 @@ static int emu_check(void *opaque, u64 linear, u32 n, u8 access, struct emu_faul
     gpa_t at;
 
     (void)n;
-    return translate(opaque, linear, access, &at, fault) ? 0 : -EFAULT;
+    return reach(opaque, linear, access, &at, fault);
 }
 
 static int emu_read(void *opaque, u64 linear, void *to, u32 n, struct emu_fault *fault)
@@ -120,7 +130,7 @@ static u32 fetch_bytes(struct vcpu *v, u8 code[INSN_MAX])
     while (got < INSN_MAX) {
         u32 n = (u32)min_u64(INSN_MAX - got, PAGE_SIZE - ((linear + got) & PAGE_MASK));
         gpa_t at;
-        if (!translate(v, linear + got, 0, &at, &fault) ||
+        if (translate(v, linear + got, 0, &at, &fault) != FAULT_NONE ||
             guestmem_read(&v->vm->mem, at, code + got, n) != 0)
             break;
         got += n;
