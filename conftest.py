@@ -1,0 +1,18 @@
+"""What holds for the tests of all folders: the option for the long versions.
+
+Fixtures that run machines are in grader/tests/conftest.py.
+"""
+from __future__ import annotations
+
+import pytest
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--torture", action="store_true",
+                     help="the seeded tests with many more seeds, and at length")
+
+
+@pytest.fixture(scope="session")
+def torture(request: pytest.FixtureRequest) -> bool:
+    """Whether the long version is asked for."""
+    return bool(request.config.getoption("--torture"))
