@@ -17,11 +17,17 @@ from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from grader import collect, plan, run
 from grader.oracle.memory import Memory
 from grader.platform import CONSOLE, MEMORY
 from viz import trace as viz_trace
+
+# The same inputs every time, and no bound on how long one takes.
+settings.register_profile("check", derandomize=True, deadline=None,
+                          suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("check")
 
 FOLDER = "machines"
 PLATFORM = "qemu-svm"

@@ -115,7 +115,7 @@ WORDS = [0, 1, 15, 16, 624, 4096, 4097, 4104, 8192, 12288, 20480, 1 << 20, 1 << 
          0xffffffff]
 
 
-@settings(max_examples=400)
+@settings(max_examples=300)
 @given(st.lists(st.tuples(st.integers(0, 624 // 4 + 2 * 576 // 4), st.sampled_from(WORDS)),
                 max_size=3), st.booleans(), st.integers(0, 40))
 def test_both_sides_refuse_the_same_bundles(kernel_bundle, changes, crc_fits, cut):
@@ -219,7 +219,7 @@ def kernel_args(tmp_path_factory) -> ctypes.CDLL:
 NUMBERS = st.from_regex(r"(0x)?[0-9a-fA-F]{0,21}(ns|us|ms|s|[kKMG]?)[ -~]?", fullmatch=True)
 
 
-@settings(max_examples=600)
+@settings(max_examples=300)
 @given(NUMBERS, st.sampled_from(["number", "size", "time"]))
 def test_both_sides_read_the_same_numbers(kernel_args, text, kind):
     value = ctypes.c_uint64(0)
@@ -255,23 +255,29 @@ def kernel_words(tmp_path_factory) -> Callable[[str, str], Optional[str]]:
     return parse
 
 
-VALUES = st.one_of(
-    st.sampled_from(sorted({word.strip("`") for rows in (VM_ARGUMENTS, OPTIONS) for row in rows
-                            for word in re.split(r",? | or ", row["values"]) + [row["default"]]})),
-    st.from_regex(r"[0-9]{1,7}(K|M|G|us|ms|s)?", fullmatch=True),
-    st.from_regex(r"[1-9]M(@[0-9]{1,2}M)?(,[1-9]M@([0-9]{1,2}M|0x[0-9]{1,3}000)){0,9}",
-                  fullmatch=True),
-    st.lists(st.sampled_from([*args.TRACE_GROUPS, "all", ""]), max_size=4).map(",".join),
-    st.from_regex(r"[!-~]{0,6}", fullmatch=True))
-KEYS = st.sampled_from([each.name for each in (*args.VM_ARGUMENTS, *args.MACHINE_OPTIONS)] + ["x"])
-ARGUMENTS = st.lists(st.one_of(st.builds("{}={}".format, KEYS, VALUES),
-                               st.sampled_from(["--", "mem", "=1", "-- x"])), max_size=3)
+def edges(low: str, high: str) -> List[str]:
+    """The ends of a range of numbers, sizes or times, and their neighbours outside."""
+    read = args.parse_time if low.endswith("s") else args.parse_size
+    unit = "ns" if low.endswith("s") else ""
+    first, last = read(low), read(high)
+    return [low, high] + [f"{n}{unit}" for n in (first - 1, first, last, last + 1)]
 
 
-@settings(max_examples=1500)
-@given(st.sampled_from(["guest", "options"]), ARGUMENTS)
-def test_both_sides_refuse_the_same_words_in_the_same_sentence(kernel_words, kind, words):
-    text = " ".join(words)
+WRITTEN = {word for rows in (VM_ARGUMENTS, OPTIONS) for row in rows
+           for word in [row["default"], *re.findall(r"\w+", row["values"])]}
+EDGES = {word for rows in (VM_ARGUMENTS, OPTIONS) for row in rows if " to " in row["values"]
+         for word in edges(*row["values"].split(" to "))}
+SLOTS = {f"1M,{','.join(f'4K@{n}M' for n in range(1, count))}" for count in (2, 8, 9)} | {
+    "0", "4095", "4K", "0x1000", "1M@", "1M@1", "1M,1M", "1M,4K@1020K", "1M,4K@1M", "1M,",
+    "4K@0xfffffffff000", "4K@0x1000000000000", "8K@0xfffffffff000", "walks,io", "walks,all",
+    "walks,", ",", "=", "a-name-of-15-ch", "a-name-of-16-chr"}
+VALUES = sorted(WRITTEN | EDGES | SLOTS)
+KEYS = sorted({each.name for each in (*args.VM_ARGUMENTS, *args.MACHINE_OPTIONS)} | {"x", ""})
+
+
+def hold_together(kernel_words: Callable[[str, str], Optional[str]], kind: str,
+                  text: str) -> bool:
+    """Both sides take the text, or refuse it in the same words; whether they take it."""
     said = kernel_words(kind, text)
     try:
         args.parse_guest("name " + text) if kind == "guest" else args.parse_options(text)
@@ -279,11 +285,31 @@ def test_both_sides_refuse_the_same_words_in_the_same_sentence(kernel_words, kin
     except args.ArgError as error:
         wanted = str(error).split(" (what is for the guest")[0]
     if wanted is None or said is None:
-        assert said == wanted
-    elif max(map(len, words)) > 40:  # the kernel cuts long words
+        assert said == wanted, text
+    elif max(map(len, text.split())) > 40:  # the kernel cuts long words
         assert said[:41] == wanted[:41]
     else:
         assert said[:110] == wanted[:110]
+    return wanted is None
+
+
+@pytest.mark.parametrize("kind", ["guest", "options"])
+def test_both_sides_refuse_the_same_words_in_the_same_sentence(kernel_words, kind):
+    taken = [hold_together(kernel_words, kind, f"{key}={value}")
+             for key in KEYS for value in VALUES]
+    assert taken.count(True) > 25 and taken.count(False) > 500
+
+
+WORDS_OF_A_LINE = st.one_of(
+    st.builds("{}={}".format, st.sampled_from(KEYS), st.sampled_from(VALUES)),
+    st.builds("{}={}".format, st.sampled_from(KEYS), st.text("0123456789xKMG@,nmus", max_size=9)),
+    st.sampled_from(["--", "mem", "=1", "-- x", "weight=2", "ticks=slew", "slice=1ms"]))
+
+
+@settings(max_examples=300)
+@given(st.sampled_from(["guest", "options"]), st.lists(WORDS_OF_A_LINE, max_size=4))
+def test_both_sides_read_the_same_lines(kernel_words, kind, words):
+    hold_together(kernel_words, kind, " ".join(words))
 
 
 # --- The test port and the end ------------------------------------------------------
