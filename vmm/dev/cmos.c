@@ -12,9 +12,21 @@
 #define INDEX_MASK 0x7f /* bit 7 switches NMIs off */
 
 enum {
-    SECONDS = 0x00, MINUTES = 0x02, HOURS = 0x04, WEEKDAY = 0x06, DAY = 0x07, MONTH = 0x08,
-    YEAR = 0x09, STATUS_A = 0x0a, STATUS_B = 0x0b, STATUS_C = 0x0c, STATUS_D = 0x0d,
-    BASE_MEMORY = 0x15, EXTENDED_MEMORY = 0x17, EXTENDED_MEMORY_2 = 0x30, CENTURY = 0x32,
+    SECONDS = 0x00,
+    MINUTES = 0x02,
+    HOURS = 0x04,
+    WEEKDAY = 0x06,
+    DAY = 0x07,
+    MONTH = 0x08,
+    YEAR = 0x09,
+    STATUS_A = 0x0a,
+    STATUS_B = 0x0b,
+    STATUS_C = 0x0c,
+    STATUS_D = 0x0d,
+    BASE_MEMORY = 0x15,
+    EXTENDED_MEMORY = 0x17,
+    EXTENDED_MEMORY_2 = 0x30,
+    CENTURY = 0x32,
     MEMORY_ABOVE_16M = 0x34,
 };
 
@@ -102,8 +114,17 @@ static u8 read_register(struct cmos *c)
 static void write_register(struct cmos *c, u8 value)
 {
     switch (c->index) {
-    case SECONDS: case MINUTES: case HOURS: case WEEKDAY: case DAY: case MONTH: case YEAR:
-    case CENTURY: case STATUS_A: case STATUS_C: case STATUS_D:
+    case SECONDS:
+    case MINUTES:
+    case HOURS:
+    case WEEKDAY:
+    case DAY:
+    case MONTH:
+    case YEAR:
+    case CENTURY:
+    case STATUS_A:
+    case STATUS_C:
+    case STATUS_D:
         break;
     case STATUS_B:
         c->ram[STATUS_B] = value & (B_24_HOURS | B_BINARY);

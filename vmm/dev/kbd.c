@@ -16,8 +16,13 @@
 #define STATUS_UNLOCKED 0x10
 
 enum {
-    READ_MODE = 0x20, WRITE_MODE = 0x60, SELF_TEST = 0xaa, TEST_KEYBOARD = 0xab,
-    READ_OUTPUT = 0xd0, WRITE_OUTPUT = 0xd1, PULSE = 0xf0,
+    READ_MODE = 0x20,
+    WRITE_MODE = 0x60,
+    SELF_TEST = 0xaa,
+    TEST_KEYBOARD = 0xab,
+    READ_OUTPUT = 0xd0,
+    WRITE_OUTPUT = 0xd1,
+    PULSE = 0xf0,
 };
 #define SELF_TEST_PASSED 0x55
 #define OUTPUT_NO_RESET  0x01
@@ -25,8 +30,12 @@ enum {
 #define MODE_AT_START    0x45 /* translate, tested, interrupt */
 
 enum {
-    KEYBOARD_LEDS = 0xed, KEYBOARD_ECHO = 0xee, KEYBOARD_SCANCODES = 0xf0,
-    KEYBOARD_IDENTIFY = 0xf2, KEYBOARD_RATE = 0xf3, KEYBOARD_RESET = 0xff,
+    KEYBOARD_LEDS = 0xed,
+    KEYBOARD_ECHO = 0xee,
+    KEYBOARD_SCANCODES = 0xf0,
+    KEYBOARD_IDENTIFY = 0xf2,
+    KEYBOARD_RATE = 0xf3,
+    KEYBOARD_RESET = 0xff,
 };
 #define KEYBOARD_ACK    0xfa
 #define KEYBOARD_PASSED 0xaa
@@ -129,8 +138,10 @@ static void kbd_out(void *device, u16 port, u8 size, u32 value)
 
 void kbd_init(struct kbd *k, void (*reset)(void *), void *opaque)
 {
-    *k = (struct kbd){.mode = MODE_AT_START, .output = OUTPUT_NO_RESET | OUTPUT_A20,
-                      .reset = reset, .opaque = opaque};
+    *k = (struct kbd){.mode = MODE_AT_START,
+                      .output = OUTPUT_NO_RESET | OUTPUT_A20,
+                      .reset = reset,
+                      .opaque = opaque};
 }
 
 void kbd_attach(struct kbd *k, struct bus *bus)

@@ -12,9 +12,9 @@
 #define KBD_QUEUE 4
 
 struct kbd {
-    u8 command;  /* waits for its data byte; 0: none does */
-    u8 mode;     /* the controller's command byte */
-    u8 output;   /* the output port: bit 0 reset (low), bit 1 A20 */
+    u8 command;     /* waits for its data byte; 0: none does */
+    u8 mode;        /* the controller's command byte */
+    u8 output;      /* the output port: bit 0 reset (low), bit 1 A20 */
     u8 argument_of; /* the keyboard command that waits for its data byte; 0: none */
     u8 count;
     u8 queue[KBD_QUEUE]; /* answers, oldest first */

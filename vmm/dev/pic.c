@@ -84,7 +84,7 @@ void pic_set_line(struct pic *p, u8 line, bool high)
 void pic_cancel(struct pic *p, u8 line)
 {
     ASSERT(line < 16);
-    p->chip[line / 8].irr &= (u8)~(1u << (line & 7));
+    p->chip[line / 8].irr &= (u8) ~(1u << (line & 7));
     follow_slave(p);
 }
 

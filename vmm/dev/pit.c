@@ -14,12 +14,12 @@
 #define CONTROL     0x43
 #define SYSTEM_PORT 0x61
 
-#define SPEAKER_CHANNEL  2
-#define SYSTEM_GATE      0x01
-#define SYSTEM_SPEAKER   0x02
-#define SYSTEM_REFRESH   0x10
-#define SYSTEM_OUT       0x20
-#define REFRESH_CLOCKS   18 /* about 15 us */
+#define SPEAKER_CHANNEL 2
+#define SYSTEM_GATE     0x01
+#define SYSTEM_SPEAKER  0x02
+#define SYSTEM_REFRESH  0x10
+#define SYSTEM_OUT      0x20
+#define REFRESH_CLOCKS  18 /* about 15 us */
 
 #define READ_BACK           3
 #define READ_BACK_NO_COUNT  0x20
@@ -66,7 +66,7 @@ static u32 square_wave(u32 reload, u32 phase)
     return (reload & ~1u) - 2 * phase;
 }
 
-/* The counting element, 0 to 65536. */
+/* The counting element; 65536 (in BCD 10000) shows as 0. */
 static u32 count_at(const struct pit_channel *ch, u64 now)
 {
     u32 modulus = ch->bcd ? 10000 : 65536;
@@ -80,15 +80,13 @@ static u32 count_at(const struct pit_channel *ch, u64 now)
         return square_wave(ch->reload, (u32)(e % ch->reload));
     if (e <= ch->reload)
         return ch->reload - (u32)e;
-    return (modulus - (u32)((e - ch->reload) % modulus)) % modulus; /* it counts on past 0 */
+    return modulus - (u32)((e - ch->reload) % modulus); /* it counts on past 0 */
 }
 
 static bool output_at(const struct pit_channel *ch, u64 now)
 {
     if (!ch->running)
         return ch->mode != 0;
-    if (is_periodic(ch) && !ch->gate)
-        return true;
     u64 e = elapsed(ch, now);
     switch (ch->mode) {
     case 2:
@@ -222,6 +220,7 @@ static void write_control(struct pit *pit, u8 value, u64 now)
     ch->mode = mode > 5 ? mode & 3 : mode;
     ch->bcd = value & 1;
     ch->write_high = ch->read_high = ch->latched = ch->status_latched = false;
+    ch->done = 0;
     stop(pit, ch, now);
 }
 
@@ -240,8 +239,6 @@ static void set_gate(struct pit_channel *ch, bool gate, u64 now)
     ch->gate = gate;
     if (!gate)
         return;
-    if (!goes_on)
-        ch->done = 0;
     ch->start = now;
     ch->running |= gate_triggers(ch);
 }
@@ -303,7 +300,7 @@ void pit_attach(struct pit *pit, struct bus *bus)
 {
     const struct bus_device counters = {"pit", CHANNEL0, CONTROL, 1, pit_in, pit_out, pit};
     const struct bus_device system = {"speaker", SYSTEM_PORT, SYSTEM_PORT, 1,
-                                      system_in, system_out, pit};
+                                      system_in, system_out,  pit};
 
     ASSERT(bus_add(bus, &counters) == 0);
     ASSERT(bus_add(bus, &system) == 0);

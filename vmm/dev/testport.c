@@ -144,14 +144,18 @@ static void testport_out(void *device, u16 port, u8 size, u32 value)
 void testport_init(struct testport *t, u16 vm, u32 generation, u64 nonce, u64 seed,
                    const struct testport_ops *ops, void *opaque)
 {
-    *t = (struct testport){.vm = vm, .generation = generation, .nonce = nonce, .seed = seed,
-                           .ops = ops, .opaque = opaque};
+    *t = (struct testport){.vm = vm,
+                           .generation = generation,
+                           .nonce = nonce,
+                           .seed = seed,
+                           .ops = ops,
+                           .opaque = opaque};
 }
 
 void testport_attach(struct testport *t, struct bus *bus)
 {
-    const struct bus_device d = {"testport", TESTPORT_BASE, TESTPORT_LAST, 4,
-                                 testport_in, testport_out, t};
+    const struct bus_device d = {
+        "testport", TESTPORT_BASE, TESTPORT_LAST, 4, testport_in, testport_out, t};
 
     ASSERT(bus_add(bus, &d) == 0);
 }

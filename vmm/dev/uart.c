@@ -218,16 +218,16 @@ static void debug_out(void *device, u16 port, u8 size, u32 value)
     put_char(device, (char)value);
 }
 
-void uart_init(struct uart *u, void (*print)(void *, const char *, u32),
-               void (*irq)(void *, bool), void *opaque)
+void uart_init(struct uart *u, void (*print)(void *, const char *, u32), void (*irq)(void *, bool),
+               void *opaque)
 {
     *u = (struct uart){.dll = 1, .lcr = 3, .print = print, .irq = irq, .opaque = opaque};
 }
 
 void uart_attach(struct uart *u, struct bus *bus, u16 port)
 {
-    const struct bus_device d = {"uart", port, (u16)(port + REGISTERS - 1), 1,
-                                 uart_in, uart_out, u};
+    const struct bus_device d = {"uart",   port, (u16)(port + REGISTERS - 1), 1, uart_in,
+                                 uart_out, u};
 
     ASSERT(port % REGISTERS == 0);
     ASSERT(bus_add(bus, &d) == 0);

@@ -110,7 +110,8 @@ static void chip_clock(struct chip *c)
     case 3:
         chip_square(c);
         break;
-    case 0: case 1:
+    case 0:
+    case 1:
         chip_down(c);
         c->out |= c->count == 0;
         break;
@@ -191,11 +192,16 @@ static void test_latch(void)
     CHECK_EQ(read_word(0x40), 200);
     CHECK_EQ(read_word(0x40), 150);
     CHECK_EQ(in(0x42) & 0x40, 0x40); /* null count */
-    out(0x43, 0xd0 | 0x02); /* count alone */
+    out(0x43, 0xd0 | 0x02);          /* count alone */
     CHECK_EQ(read_word(0x40), 150);
     out(0x43, 0xe0 | 0x02); /* status alone */
     CHECK_EQ(in(0x40), 0xb4);
+    out(0x43, 0x00);
     out(0x43, 0x34); /* a new control word drops latches; nothing counts */
+    out(0x40, 77);
+    out(0x40, 0);
+    CHECK_EQ(read_word(0x40), 77);
+    out(0x43, 0x34);
     read_back(0, &status);
     CHECK_EQ(status, 0xf4);
     CHECK_EQ(in(0x43), 0xff);
@@ -258,11 +264,27 @@ static void test_gate(void)
     CHECK_EQ(in(0x61) & 0x20, 0x20);
     out(0x61, 1);
     CHECK_EQ(read_back(2, &status), 1000);
+    check_about("gate, mode 3: its output is high while the gate is low");
+    program(2, 3, 0, 1000);
+    now_ns += clocks_ns(700);
+    CHECK_EQ(in(0x61) & 0x20, 0);
+    out(0x61, 0);
+    CHECK_EQ(in(0x61) & 0x20, 0x20);
+    check_about("a control word forgets what a gate held back");
+    out(0x61, 1);
+    program(2, 0, 0, 1000);
+    now_ns += clocks_ns(300);
+    out(0x61, 0);
+    out(0x43, 0xb2);
+    out(0x61, 1);
+    CHECK_EQ(read_back(2, &status), 1000);
     check_about("gate, mode 1: triggers, and again");
     out(0x61, 0);
     program(2, 1, 0, 50);
-    now_ns += clocks_ns(100);
-    CHECK_EQ(in(0x61) & 0x20, 0x20);
+    now_ns += clocks_ns(10);
+    CHECK_EQ(in(0x61) & 0x20, 0x20); /* does not count yet */
+    CHECK_EQ(read_back(2, &status), 50);
+    CHECK_EQ(status, 0xf2);
     out(0x61, 1);
     CHECK_EQ(in(0x61) & 0x20, 0);
     now_ns += clocks_ns(40);

@@ -100,7 +100,7 @@ static void test_alone(void)
     check_pick(4000, vm(1), SLICE, vm(2), 2);
     sched_rr.block(vm(2), 5000);
     check_pick(7 * SLICE, vm(1), NEVER, NULL, 1); /* renewed */
-    sched_rr.wake(vm(2), 9 * SLICE); /* long after it: the slice is over */
+    sched_rr.wake(vm(2), 9 * SLICE);              /* long after it: the slice is over */
     check_pick(9 * SLICE, vm(2), 10 * SLICE, vm(1), 2);
 }
 
@@ -225,7 +225,8 @@ static void random_call(u64 now)
     u16 n = (u16)(1 + random_below(20));
 
     switch (random_below(5)) {
-    case 0: case 1:
+    case 0:
+    case 1:
         if (!vm(n)->runnable)
             model_queue(n, now, false);
         sched_rr.wake(vm(n), now);
@@ -262,8 +263,7 @@ static void test_random(void)
         model_pick(now);
         check_pick(now, model.current ? vm(model.current) : NULL,
                    model.count ? model.slice_end : NEVER,
-                   model.count ? vm(model.queue[0].vm) : NULL,
-                   model.count + (model.current != 0));
+                   model.count ? vm(model.queue[0].vm) : NULL, model.count + (model.current != 0));
         now += random_below(3) ? random_below(SLICE) : 1;
     }
 }

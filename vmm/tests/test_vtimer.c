@@ -14,8 +14,7 @@
 
 static const char *const policy_names[] = {"discard", "merge", "delay", "slew"};
 
-static void check_totals(const struct vtimer *t, u64 due, u64 delivered, u64 backlog,
-                         u64 discarded)
+static void check_totals(const struct vtimer *t, u64 due, u64 delivered, u64 backlog, u64 discarded)
 {
     CHECK(vtimer_balanced(t));
     CHECK_EQ(t->due, due);
@@ -107,12 +106,32 @@ static void test_on_time(void)
     vtimer_program(&t, first + PERIOD + 1, 0, RELOAD);
     vtimer_advance(&t, 99 * PERIOD, true);
     check_totals(&t, 3, 1, 1, 1);
+    CHECK(!t.running);
     CHECK_EQ(vtimer_next(&t, 99 * PERIOD), NEVER);
     CHECK(vtimer_deliver(&t, 99 * PERIOD));
     vtimer_accept(&t, 99 * PERIOD);
     vtimer_advance(&t, 999 * PERIOD, true);
     check_totals(&t, 3, 2, 0, 1);
     CHECK_EQ(vtimer_next(&t, 99 * PERIOD), NEVER);
+}
+
+/* Ticks of the old rate count up to the instant of the new one. */
+static void test_reprogram(void)
+{
+    struct vtimer t;
+
+    check_about("a new rate, and a stop, count what fell due before");
+    vtimer_init(&t, 1, TICK_MERGE, CLOCK_WALL);
+    vtimer_program(&t, 0, 3, RELOAD);
+    vtimer_program(&t, 3 * PERIOD, 2, 2 * RELOAD);
+    check_totals(&t, 3, 0, 3, 0);
+    CHECK_EQ(t.start, 3 * PERIOD);
+    vtimer_stop(&t, 8 * PERIOD);
+    check_totals(&t, 5, 0, 5, 0);
+    vtimer_advance(&t, 99 * PERIOD, true);
+    check_totals(&t, 5, 0, 5, 0);
+    CHECK(vtimer_deliver(&t, 99 * PERIOD)); /* owed by a timer that stands still */
+    check_totals(&t, 5, 0, 1, 4);
 }
 
 static void accept_nothing(void *t)
@@ -251,8 +270,8 @@ static void model_change(enum fate from, enum fate to, u32 at_most)
 static void model_deliver(u64 now)
 {
     u32 keep = m.policy == TICK_DISCARD ? 0 : m.policy == TICK_MERGE ? 1 : MODEL_TICKS;
-    bool due = model_count(LATE) ||
-               (m.policy == TICK_SLEW && model_count(OWED) && now >= m.slew_at);
+    bool due =
+        model_count(LATE) || (m.policy == TICK_SLEW && model_count(OWED) && now >= m.slew_at);
 
     if (model_count(OFFERED) || !due)
         return;
@@ -382,6 +401,7 @@ int main(void)
     test_table();
     test_afterwards();
     test_on_time();
+    test_reprogram();
     test_misuse();
     test_years();
     for (u32 policy = TICK_DISCARD; policy <= TICK_SLEW; policy++)

@@ -68,9 +68,17 @@ static void slew_late(struct vtimer *t, u64 now)
 void tick_policy_apply(struct vtimer *t, u64 now)
 {
     switch (t->policy) {
-    case TICK_DISCARD: discard_late(t, now); break;
-    case TICK_MERGE:   merge_late(t, now); break;
-    case TICK_DELAY:   delay_late(t); break;
-    case TICK_SLEW:    slew_late(t, now); break;
+    case TICK_DISCARD:
+        discard_late(t, now);
+        break;
+    case TICK_MERGE:
+        merge_late(t, now);
+        break;
+    case TICK_DELAY:
+        delay_late(t);
+        break;
+    case TICK_SLEW:
+        slew_late(t, now);
+        break;
     }
 }
