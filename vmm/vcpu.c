@@ -17,6 +17,7 @@ int vcpu_init(struct vcpu *v, struct vm *vm, u8 id)
 {
     memset(v, 0, sizeof(*v));
     v->vm = vm;
+    v->vm_id = vm->id;
     v->id = id;
     v->rflags = RFLAGS_ONE;
     v->ctl.nested_root = vm->npt.root;

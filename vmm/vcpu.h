@@ -6,7 +6,6 @@
 
 #include "vmm/hv.h"
 #include "vmm/mmu/walk.h"
-#include "vmm/sched/sched.h"
 
 struct vm;
 
@@ -26,6 +25,7 @@ struct vcpu {
     u64 rip, rflags;
 
     struct vm *vm;
+    u16 vm_id; /* the VM's number: backends need no more of it */
     u8 id;
     void *backend;    /* the backend's own, for example struct svm_vcpu */
     struct hv_ctl ctl;
@@ -44,7 +44,6 @@ struct vcpu {
     u64 exits;
     u64 tsc_written; /* what the guest added to its TSC by writing it */
     const char *breaks; /* a consistency check to violate, or NULL (svm_break.c) */
-    struct sched_unit unit;
 };
 
 int vcpu_init(struct vcpu *, struct vm *, u8 id);

@@ -15,6 +15,7 @@
 #include "vmm/dev/uart.h"
 #include "vmm/guestmem.h"
 #include "vmm/mmu/npt.h"
+#include "vmm/sched/sched.h"
 #include "vmm/time/vclock.h"
 #include "vmm/time/vtimer.h"
 #include "vmm/vcpu.h"
@@ -44,6 +45,7 @@ struct vm {
     struct vclock clock;
     struct vtimer timer;
     struct vcpu vcpu;
+    struct sched_unit unit; /* the vCPU, as the scheduler knows it */
 
     /* How it ended. */
     enum vm_end_how how;

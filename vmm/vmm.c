@@ -62,9 +62,9 @@ static int start(struct vm *vm, char *why, size_t why_size)
     int err = vm_create(vm, why, why_size);
     if (err)
         return err;
-    vm->vcpu.unit = (struct sched_unit){.vm = vm->id, .weight = vm->args.weight};
+    vm->unit = (struct sched_unit){.vm = vm->id, .weight = vm->args.weight};
     vm->vcpu.state = VCPU_READY;
-    sched->add(&vm->vcpu.unit, clock_now());
+    sched->add(&vm->unit, clock_now());
     vclock_ready(&vm->clock, clock_now());
     return 0;
 }
@@ -102,7 +102,7 @@ static void bury(struct vm *vm)
     if (on_cpu == &vm->vcpu)
         on_cpu = NULL;
     vm->vcpu.loaded = false;
-    sched->remove(&vm->vcpu.unit, clock_now());
+    sched->remove(&vm->unit, clock_now());
     count_checks(vm);
     if (!vm->quiet)
         vm_show_screen(vm);
@@ -126,7 +126,7 @@ static void wake(struct vm *vm, u64 now)
 {
     vm->vcpu.state = VCPU_READY;
     vclock_ready(&vm->clock, now);
-    sched->wake(&vm->vcpu.unit, now);
+    sched->wake(&vm->unit, now);
     TRACE(sched_wake, vm->id, 0, .why = WAKE_INTERRUPT);
 }
 
@@ -178,16 +178,16 @@ static void end_run(struct vm *vm, enum vcpu_stop stop, u64 from, u64 now)
 {
     struct vcpu *v = &vm->vcpu;
 
-    sched->charge(&v->unit, now - from, now);
-    TRACE(sched_charge, vm->id, 0, .ran = now - from, .total = v->unit.ran);
+    sched->charge(&vm->unit, now - from, now);
+    TRACE(sched_charge, vm->id, 0, .ran = now - from, .total = vm->unit.ran);
     if (stop == STOP_BLOCKED) {
-        sched->block(&v->unit, now);
+        sched->block(&vm->unit, now);
     } else if (stop != STOP_ENDED) {
         vcpu_ticks(v, now);
         v->state = VCPU_READY;
         vclock_ready(&vm->clock, now);
         if (stop == STOP_YIELD)
-            sched->yield(&v->unit, now);
+            sched->yield(&vm->unit, now);
     }
 }
 

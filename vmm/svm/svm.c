@@ -7,7 +7,6 @@
 #include "kernel/mem.h"
 #include "kernel/panic.h"
 #include "vmm/svm/svm.h"
-#include "vmm/vm.h"
 
 #define CPUID_SVM      (1u << 2) /* 8000_0001 ECX */
 #define CPUID_PAGE1GB  (1u << 26)
@@ -76,7 +75,7 @@ static void svm_configure(struct vcpu *v)
 
 static int svm_vcpu_init(struct vcpu *v)
 {
-    hpa_t frames = frames_alloc(SVM_FRAMES, PAGE_SIZE, OWNER_VM_TABLE + v->vm->id);
+    hpa_t frames = frames_alloc(SVM_FRAMES, PAGE_SIZE, OWNER_VM_TABLE + v->vm_id);
 
     if (!frames.v)
         return -ENOMEM;
@@ -88,7 +87,7 @@ static int svm_vcpu_init(struct vcpu *v)
     b->intercepts2 = BASE_INTERCEPTS2;
     b->iopm_base_pa = svm_io_map().v;
     b->msrpm_base_pa = svm_msr_map().v;
-    b->guest_asid = v->vm->id;
+    b->guest_asid = v->vm_id;
     b->tlb_control = TLB_FLUSH_ALL;
     b->np_enable = 1;
     b->efer = EFER_SVME;
@@ -102,7 +101,7 @@ static int svm_vcpu_init(struct vcpu *v)
 static void svm_vcpu_fini(struct vcpu *v)
 {
     if (v->backend)
-        frames_free(ptr_hpa(svm_of(v)->vmcb), SVM_FRAMES, OWNER_VM_TABLE + v->vm->id);
+        frames_free(ptr_hpa(svm_of(v)->vmcb), SVM_FRAMES, OWNER_VM_TABLE + v->vm_id);
     v->backend = NULL;
 }
 
@@ -249,7 +248,7 @@ static void svm_seg(struct vcpu *v, enum hv_seg s, struct seg *seg, bool set)
 static void svm_flush(struct vcpu *v, enum hv_flush kind, u64 addr)
 {
     svm_of(v)->vmcb->tlb_control = TLB_FLUSH_ALL;
-    TRACE(flush, v->vm->id, v->id, .kind = kind == HV_FLUSH_ALL ? FLUSH_ALL : FLUSH_ADDRESS,
+    TRACE(flush, v->vm_id, v->id, .kind = kind == HV_FLUSH_ALL ? FLUSH_ALL : FLUSH_ADDRESS,
           .addr = addr);
 }
 
