@@ -8,8 +8,6 @@
 #include "kernel/lapic.h"
 #include "vmm/vm.h"
 
-#define TICK_LINE 0
-
 u64 vm_pit_ns(struct vm *vm, u64 now)
 {
     return vclock_ns(&vm->clock, vm->args.pit, now);
@@ -38,17 +36,24 @@ static void offer_tick(struct vcpu *v, u64 now)
         pic_set_line(&vm->pic, TICK_LINE, true);
 }
 
-static void accept(struct vcpu *v, u64 now)
+void vcpu_accept_tick(struct vcpu *v, u64 now)
 {
     struct vm *vm = v->vm;
+
+    if (!vm->timer.offered)
+        return;
+    pic_set_line(&vm->pic, TICK_LINE, false);
+    vtimer_accept(&vm->timer, vm_pit_ns(vm, now));
+}
+
+static void accept(struct vcpu *v, u64 now)
+{
     u8 line;
-    u8 vector = pic_ack(&vm->pic, &line);
+    u8 vector = pic_ack(&v->vm->pic, &line);
 
     v->inject = (struct event){.valid = true, .type = EV_INTR, .vector = vector};
-    if (line == TICK_LINE && vm->timer.offered) {
-        pic_set_line(&vm->pic, TICK_LINE, false);
-        vtimer_accept(&vm->timer, vm_pit_ns(vm, now));
-    }
+    if (line == TICK_LINE)
+        vcpu_accept_tick(v, now);
 }
 
 static void set_window(struct vcpu *v, bool open)
@@ -60,19 +65,30 @@ static void set_window(struct vcpu *v, bool open)
     TRACE(window, v->vm->id, v->id, .open = open);
 }
 
-/* Something waits for the moment at which the guest takes interrupts. */
-static bool wants_window(const struct vcpu *v)
+/* Slew: the next owed tick may be offered by now, but the guest does not take
+ * it. The window says when it does; the real timer would fire without end. */
+static bool owed_waits(const struct vtimer *t, u64 pit_now)
 {
-    const struct vm *vm = v->vm;
+    return t->policy == TICK_SLEW && t->backlog && !t->offered && !t->late &&
+           t->slew_next <= pit_now;
+}
+
+/* Something waits for the moment at which the guest takes interrupts. */
+static bool wants_window(struct vcpu *v, u64 now)
+{
+    struct vm *vm = v->vm;
 
     return pic_pending(&vm->pic) ||
-           (vm->timer.late && pic_would_deliver(&vm->pic, TICK_LINE));
+           ((vm->timer.late || owed_waits(&vm->timer, vm_pit_ns(vm, now))) &&
+            pic_would_deliver(&vm->pic, TICK_LINE));
 }
 
 u64 vcpu_next_tick(struct vcpu *v, u64 now)
 {
     struct vm *vm = v->vm;
-    u64 at = vtimer_next(&vm->timer, vm_pit_ns(vm, now));
+    u64 pit_now = vm_pit_ns(vm, now);
+    u64 at = owed_waits(&vm->timer, pit_now) ? vm->timer.next_due
+                                             : vtimer_next(&vm->timer, pit_now);
 
     return at == ~0ull ? at : vclock_host_ns(&vm->clock, vm->args.pit, at);
 }
@@ -83,7 +99,7 @@ void vcpu_events(struct vcpu *v, u64 now, u64 until)
     offer_tick(v, now);
     if (pic_pending(&v->vm->pic) && vcpu_interruptible(v))
         accept(v, now);
-    set_window(v, wants_window(v));
+    set_window(v, wants_window(v, now));
     timer_arm(min_u64(until, vcpu_next_tick(v, now)));
 }
 

@@ -6,12 +6,16 @@
 
 #include "vmm/vcpu.h"
 
+#define TICK_LINE 0 /* of the PIC */
+
 /* Bring the virtual timer up to now (host ns), put an interrupt into
  * vcpu->inject or ask for a window, arm the real timer for what comes next. */
 void vcpu_events(struct vcpu *, u64 now, u64 until);
 /* Account for the ticks due so far, as the vCPU's state was until now: before
  * that state changes (it goes off the CPU, blocks, or programs its timer). */
 void vcpu_ticks(struct vcpu *, u64 now);
+/* The tick on its line was acknowledged, by the processor or by polling. */
+void vcpu_accept_tick(struct vcpu *, u64 now);
 /* Has a blocked vCPU a reason to go on? */
 bool vcpu_wakes(struct vcpu *, u64 now);
 /* The host time at which to look at its timer next; ~0: never. */

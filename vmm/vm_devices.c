@@ -38,6 +38,15 @@ static void uart_irq(void *opaque, bool high)
     pic_set_line(&vm->pic, UART_LINE_NUMBER, high);
 }
 
+/* The guest took its tick by polling: no acknowledge will come. */
+static void polled(void *opaque, u8 line)
+{
+    struct vm *vm = opaque;
+
+    if (line == TICK_LINE)
+        vcpu_accept_tick(&vm->vcpu, clock_now());
+}
+
 static void reset(void *opaque)
 {
     vm_end(opaque, END_RESET, 0, "asked for a reset of its machine");
@@ -80,6 +89,8 @@ void vm_devices_init(struct vm *vm)
 {
     vm->bus = (struct bus){0};
     pic_init(&vm->pic, vm->id);
+    vm->pic.on_poll = polled;
+    vm->pic.opaque = vm;
     pic_attach(&vm->pic, &vm->bus);
     vtimer_init(&vm->timer, vm->id, vm->args.ticks, vm->args.pit);
     pit_init(&vm->pit, &vm->timer, pit_now, vm);
