@@ -59,7 +59,7 @@ SIZE = len(bundle.build(example()))
 SECOND = 624 + 576
 
 
-@pytest.mark.parametrize("field, raw", [
+WRONG = [
     ("size", b""),
     ("size", bundle.build(example())[:623]),
     ("size", bundle.build(example())[:-1]),
@@ -86,7 +86,11 @@ SECOND = 624 + 576
     ("guests[0].name", patched(632, b"n" * 40)),
     ("guests[1].reserved", patched(SECOND + 48 + 15, b"\1")),
     ("guests[1].args", patched(SECOND + 64, b"a" * 512)),
-])
+]
+WRONG_IDS = [f"{number}-{field}" for number, (field, _) in enumerate(WRONG)]
+
+
+@pytest.mark.parametrize("field, raw", WRONG, ids=WRONG_IDS)
 def test_each_wrong_field_is_refused_by_name(field, raw):
     with pytest.raises(BundleError) as caught:
         bundle.parse(raw)

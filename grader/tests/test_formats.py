@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from grader import args, bundle, collect, progress, run
 from grader.plan import ROOT
 from grader.tests import clib
-from grader.tests.test_bundle import example
+from grader.tests.test_bundle import WRONG, WRONG_IDS, example
 from viz import header as viz_header
 
 PAGE = (ROOT / "handouts" / "formats.md").read_text()
@@ -109,6 +109,12 @@ def fault_in_python(raw: bytes) -> str:
     except bundle.BundleError as error:
         return error.field
     return ""
+
+
+@pytest.mark.parametrize("field, raw", WRONG, ids=WRONG_IDS)
+def test_the_kernel_names_the_same_wrong_field(kernel_bundle, field, raw):
+    expected = "" if raw == bundle.build(example()) + b"\0" else field  # looks no further than size
+    assert fault_in_c(kernel_bundle, raw) == expected
 
 
 WORDS = [0, 1, 15, 16, 624, 4096, 4097, 4104, 8192, 12288, 20480, 1 << 20, 1 << 31, 0xfffff000,
@@ -268,7 +274,8 @@ WRITTEN = {word for rows in (VM_ARGUMENTS, OPTIONS) for row in rows
 EDGES = {word for rows in (VM_ARGUMENTS, OPTIONS) for row in rows if " to " in row["values"]
          for word in edges(*row["values"].split(" to "))}
 SLOTS = {f"1M,{','.join(f'4K@{n}M' for n in range(1, count))}" for count in (2, 8, 9)} | {
-    "0", "4095", "4K", "0x1000", "1M@", "1M@1", "1M,1M", "1M,4K@1020K", "1M,4K@1M", "1M,",
+    "0", "4095", "4K", "0x1000", "1M@", "1M@1", "1M,1M", "1M,4K@1020K", "1M,4K@1M", "1M@2M,2M@1M",
+    "1M@2M,1M@1M", "1M,",
     "4K@0xfffffffff000", "4K@0x1000000000000", "8K@0xfffffffff000", "walks,io", "walks,all",
     "walks,", ",", "=", "a-name-of-15-ch", "a-name-of-16-chr"}
 VALUES = sorted(WRITTEN | EDGES | SLOTS)
