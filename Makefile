@@ -90,6 +90,7 @@ VMM_SRC := \
     vmm/exit_cpuid.c \
     vmm/exit_cr.c \
     vmm/exit_io.c \
+    vmm/exit_ltr.c \
     vmm/exit_msr.c \
     vmm/exit_nested.c \
     vmm/fetch.c \
@@ -122,7 +123,7 @@ GUESTS16   := real
 # host.c and the sources of UNIT_SRC_NAME or FUZZ_SRC_NAME.
 UNIT_TESTS := insn guestmem emulate emulate_native walk walk_rules npt multiboot multiboot_bad bundle args format vmargs \
     bus pic pit uart testport cmos kbd vclock vtimer rr \
-    cr svm_exit svm_check exit fetch vcpu events
+    cr svm_exit svm_check exit fetch vcpu events vm
 FUZZERS    := insn emulate walk multiboot bundle args ports
 
 HOST_FRAMES := vmm/tests/host_frame.c
@@ -158,6 +159,7 @@ UNIT_SRC_cr       := $(CORE_SRC)
 UNIT_SRC_exit     := $(CORE_SRC)
 UNIT_SRC_fetch    := $(CORE_SRC)
 UNIT_SRC_vcpu     := $(CORE_SRC)
+UNIT_SRC_vm       := $(CORE_SRC)
 UNIT_SRC_events   := $(CORE_SRC)
 UNIT_SRC_svm_exit := vmm/svm/svm_exit.c vmm/svm/svm_check.c
 UNIT_SRC_svm_check := vmm/svm/svm_check.c vmm/svm/svm_break.c

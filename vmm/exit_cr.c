@@ -44,28 +44,12 @@ static bool write_msw(struct vcpu *v, u16 msw)
     return cr_write_0(v, (cr0 & ~0xeull) | (msw & 0xf));
 }
 
-/* LMSW from memory is done by hand: the operand is read like a MOV's. */
+/* An operand of which the read faulted is no #GP: that fault is delivered. */
 static bool lmsw(struct vcpu *v, const struct insn *insn)
 {
-    struct insn load = *insn;
-    u64 saved = v->gpr[GPR_RAX], rip = v->rip, trap = v->rflags & RFLAGS_TF;
+    u16 msw;
 
-    if (insn->src == PLACE_REG || insn->dst == PLACE_REG)
-        return write_msw(v, (u16)v->gpr[insn->rm_reg]);
-    load.op = INSN_MOV;
-    load.opsize = 2;
-    load.dst = PLACE_REG;
-    load.src = PLACE_MEM;
-    load.reg = GPR_RAX;
-    v->rflags &= ~RFLAGS_TF; /* it is half an instruction: no step yet */
-    fetch_emulate(v, &load);
-    v->rflags |= trap;
-    u16 msw = (u16)v->gpr[GPR_RAX];
-    v->gpr[GPR_RAX] = saved;
-    if (v->inject.valid || !v->vm->alive)
-        return true; /* the read faulted: that is delivered instead */
-    v->rip = rip;
-    return write_msw(v, msw);
+    return !fetch_word(v, insn, &msw) || write_msw(v, msw);
 }
 
 static bool carry_out(struct vcpu *v, const struct insn *insn)

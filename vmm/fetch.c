@@ -157,20 +157,33 @@ static void raise(struct vcpu *v, const struct emu_fault *f)
         vcpu_raise(v, f->vector, f->has_error, f->error);
 }
 
+static struct emu_ctx context(struct vcpu *v)
+{
+    return (struct emu_ctx){.opaque = v,
+                            .gpr = v->gpr,
+                            .rflags = &v->rflags,
+                            .rip = v->rip,
+                            .mode = vcpu_mode(v),
+                            .protected_mode =
+                                hv_get(v, HV_CR0) & CR0_PE && !(v->rflags & RFLAGS_VM),
+                            .seg = emu_seg,
+                            .check = emu_check,
+                            .read = emu_read,
+                            .write = emu_write,
+                            .port_in = emu_port_in,
+                            .port_out = emu_port_out};
+}
+
+static void not_emulated(struct vcpu *v, const struct insn *insn)
+{
+    vm_end(v->vm, END_UNSUPPORTED, 0,
+           "%s at rip %#lx touches memory that is not there, and is not emulated",
+           insn_name(insn->op), v->rip);
+}
+
 void fetch_emulate(struct vcpu *v, const struct insn *insn)
 {
-    struct emu_ctx ctx = {.opaque = v,
-                          .gpr = v->gpr,
-                          .rflags = &v->rflags,
-                          .rip = v->rip,
-                          .mode = vcpu_mode(v),
-                          .protected_mode = hv_get(v, HV_CR0) & CR0_PE && !(v->rflags & RFLAGS_VM),
-                          .seg = emu_seg,
-                          .check = emu_check,
-                          .read = emu_read,
-                          .write = emu_write,
-                          .port_in = emu_port_in,
-                          .port_out = emu_port_out};
+    struct emu_ctx ctx = context(v);
     struct emu_fault fault = {0};
 
     switch (emulate_insn(&ctx, insn, &fault)) {
@@ -183,8 +196,48 @@ void fetch_emulate(struct vcpu *v, const struct insn *insn)
         raise(v, &fault);
         break;
     default:
-        vm_end(v->vm, END_UNSUPPORTED, 0,
-               "%s at rip %#lx touches memory that is not there, and is not emulated",
-               insn_name(insn->op), v->rip);
+        not_emulated(v, insn);
     }
+}
+
+/* Read like the operand of a MOV, into a register of no guest. */
+bool fetch_word(struct vcpu *v, const struct insn *insn, u16 *word)
+{
+    struct emu_ctx ctx = context(v);
+    struct emu_fault fault = {0};
+    struct insn load = *insn;
+    u64 gpr[GPR_COUNT];
+
+    *word = (u16)v->gpr[insn->rm_reg & 15];
+    if (insn->src == PLACE_REG || insn->dst == PLACE_REG)
+        return true;
+    memcpy(gpr, v->gpr, sizeof(gpr));
+    ctx.gpr = gpr;
+    load.op = INSN_MOV;
+    load.opsize = 2;
+    load.dst = PLACE_REG;
+    load.src = PLACE_MEM;
+    load.reg = GPR_RAX;
+    int err = emulate_insn(&ctx, &load, &fault);
+    if (err == -EFAULT)
+        raise(v, &fault);
+    else if (err)
+        not_emulated(v, insn);
+    *word = (u16)gpr[GPR_RAX];
+    return !err;
+}
+
+bool fetch_system(struct vcpu *v, u64 linear, void *data, u32 n, bool write)
+{
+    u32 first = (u32)min_u64(n, PAGE_SIZE - (linear & PAGE_MASK));
+    u8 access = write ? ACCESS_WRITE : 0;
+    struct emu_fault fault;
+
+    if (access_linear(v, linear, data, first, access, &fault) == 0 &&
+        (first == n || access_linear(v, linear + first, (u8 *)data + first, n - first, access,
+                                     &fault) == 0))
+        return true;
+    if (v->vm->alive)
+        raise(v, &fault);
+    return false;
 }

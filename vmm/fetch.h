@@ -16,4 +16,11 @@ int fetch_insn(struct vcpu *, struct insn *);
  * the guest going on, in a fault of its own, or in that VM's end. */
 void fetch_emulate(struct vcpu *, const struct insn *);
 
+/* The 16-bit register or memory operand of LMSW or LTR. False: reading it
+ * faulted, or ended the VM; nothing else has changed. */
+bool fetch_word(struct vcpu *, const struct insn *, u16 *);
+/* n bytes at a linear address as the processor itself reads and writes them,
+ * with supervisor rights. False: as above. */
+bool fetch_system(struct vcpu *, u64 linear, void *data, u32 n, bool write);
+
 #endif

@@ -24,7 +24,7 @@ enum insn_op {
     INSN_INVLPGA, INSN_SKINIT,
     INSN_INVLPG, /* mem */
     INSN_MOV_FROM_CR, INSN_MOV_TO_CR, INSN_MOV_FROM_DR, INSN_MOV_TO_DR, /* reg, sysreg */
-    INSN_LMSW, INSN_SMSW, /* rm */
+    INSN_LMSW, INSN_SMSW, INSN_LTR, /* rm */
     INSN_IN, INSN_OUT, /* port: imm if src (IN) or dst (OUT) is PLACE_IMM, else DX */
     INSN_INS, INSN_OUTS,
     INSN_INT, /* imm; INT3 is imm 3 and one byte long */

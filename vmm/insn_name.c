@@ -35,6 +35,7 @@ static const char *const names[] = {
     [INSN_MOV_FROM_DR] = "mov from dr",
     [INSN_MOV_TO_DR] = "mov to dr",
     [INSN_LMSW] = "lmsw",
+    [INSN_LTR] = "ltr",
     [INSN_SMSW] = "smsw",
     [INSN_IN] = "in",
     [INSN_OUT] = "out",

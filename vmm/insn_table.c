@@ -228,7 +228,10 @@ const struct opcode opcode_group[GROUP_COUNT][8] = {
                   OTHER(MODRM, OP_64),
                   OTHER(MODRM, MEM_ONLY),
                   {INSN_PUSH, FORM_RM_SRC, OP_64}},
-    [GROUP_0F00] = {[0 ... 5] = OTHER(MODRM, 0)},
+    /* SLDT, STR, LLDT, LTR, VERR, VERW */
+    [GROUP_0F00] = {[0 ... 2] = OTHER(MODRM, 0),
+                    [3] = {INSN_LTR, FORM_RM_SRC, OP_WORD},
+                    [4 ... 5] = OTHER(MODRM, 0)},
     /* Of memory; of registers: opcode_0f01_reg */
     [GROUP_0F01] = {[0 ... 3] = OTHER(MODRM, 0),
                     [4] = {INSN_SMSW, FORM_RM, OP_WORD},

@@ -91,11 +91,10 @@ static const struct {
 #define INT_N 0xcd
 #define HLT   0xf4
 
-/* CLI, POPF and IRET could make a loop endless. 0F 00 could be LTR of a null
- * selector, which QEMU 7.2 does not refuse: at the next exception it aborts. */
-static bool is_forbidden(u8 b, u8 before)
+/* CLI, POPF and IRET could make a loop endless. */
+static bool is_forbidden(u8 b)
 {
-    return b == 0xfa || b == 0x9d || b == 0xcf || (b == 0x00 && before == 0x0f);
+    return b == 0xfa || b == 0x9d || b == 0xcf;
 }
 
 static u32 invent(u8 *bytes)
@@ -111,7 +110,7 @@ static u32 invent(u8 *bytes)
     u32 more = random_below(LONGEST - n);
     for (u32 i = 0; i < more; i++) {
         u8 b = (u8)random_u64();
-        bytes[n] = is_forbidden(b, n ? bytes[n - 1] : 0) ? 0x90 : b;
+        bytes[n] = is_forbidden(b) ? 0x90 : b;
         n++;
     }
     if (!n)

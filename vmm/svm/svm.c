@@ -15,11 +15,12 @@
 #define CPUID_DECODE   (1u << 7)
 
 /* What always exits. Nothing of a guest's CR3, DRx or TSC does. CR8 writes do
- * because of QEMU 7.2, which dies of one while V_IRQ is set. */
+ * because of QEMU 7.2, which dies of one while V_IRQ is set; so does LTR, see
+ * exit_ltr.c. */
 #define BASE_INTERCEPTS1                                                                           \
     (INTERCEPT_INTR | INTERCEPT_NMI | INTERCEPT_INIT | INTERCEPT_RDPMC | INTERCEPT_CPUID |          \
      INTERCEPT_INVD | INTERCEPT_HLT | INTERCEPT_INVLPGA | INTERCEPT_IOIO | INTERCEPT_MSR |          \
-     INTERCEPT_SHUTDOWN)
+     INTERCEPT_SHUTDOWN | INTERCEPT_TR_WRITE)
 #define BASE_INTERCEPTS2                                                                           \
     (INTERCEPT_VMRUN | INTERCEPT_VMMCALL | INTERCEPT_VMLOAD | INTERCEPT_VMSAVE | INTERCEPT_STGI |   \
      INTERCEPT_CLGI | INTERCEPT_SKINIT | INTERCEPT_WBINVD | INTERCEPT_MONITOR | INTERCEPT_MWAIT |   \

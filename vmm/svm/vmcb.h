@@ -113,6 +113,7 @@ _Static_assert(sizeof(struct vmcb) == 0x1000, "VMCB");
 #define INTERCEPT_NMI      (1u << 1)
 #define INTERCEPT_INIT     (1u << 3)
 #define INTERCEPT_VINTR    (1u << 4)
+#define INTERCEPT_TR_WRITE (1u << 13)
 #define INTERCEPT_RDTSC    (1u << 14)
 #define INTERCEPT_RDPMC    (1u << 15)
 #define INTERCEPT_CPUID    (1u << 18)
