@@ -11,7 +11,7 @@
 
 #define PPM       1000000u
 #define LOOKS     10000 /* TSC readings between two looks at the counter */
-#define GAP_FLOOR 2000  /* nanoseconds: a longer gap is a hole, not an exit */
+#define GAP_FLOOR 5000  /* nanoseconds: a longer gap is a hole, not an exit or a tick */
 
 static volatile u64 ticks;
 static u32 tsc_hz, reload;
