@@ -132,7 +132,7 @@ int vm_create(struct vm *vm, char *why, size_t why_size)
 void vm_destroy(struct vm *vm)
 {
     owner_t ram = OWNER_VM_RAM + vm->id, tables = OWNER_VM_TABLE + vm->id;
-    u64 freed = guestmem_size(&vm->mem) / PAGE_SIZE + vm->npt.tables;
+    u64 free = frames_owned(OWNER_FREE);
 
     npt_fini(&vm->npt);
     if (vm->vcpu.vm)
@@ -141,8 +141,9 @@ void vm_destroy(struct vm *vm)
     for (u32 i = 0; i < vm->mem.slots; i++)
         frames_free(vm->mem.slot[i].hpa, vm->mem.slot[i].size / PAGE_SIZE, ram);
     vm->mem = (struct guestmem){0};
+    u64 freed = frames_owned(OWNER_FREE) - free;
     TRACE(vm_destroy, vm->id, 0, .freed = freed,
-          .leaked = frames_owned(ram) + frames_owned(tables), .free = frames_owned(OWNER_FREE));
+          .leaked = frames_owned(ram) + frames_owned(tables), .free = free + freed);
 }
 
 void vm_end(struct vm *vm, enum vm_end_how how, u64 code, const char *fmt, ...)
