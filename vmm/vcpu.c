@@ -87,7 +87,8 @@ struct guest_paging vcpu_paging(struct vcpu *v)
     return (struct guest_paging){.cr0 = hv_get(v, HV_CR0),
                                  .cr3 = hv_get(v, HV_CR3),
                                  .cr4 = hv_get(v, HV_CR4),
-                                 .efer = hv_get(v, HV_EFER)};
+                                 .efer = hv_get(v, HV_EFER),
+                                 .rflags = v->rflags};
 }
 
 u8 vcpu_mode(struct vcpu *v)

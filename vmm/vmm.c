@@ -11,6 +11,7 @@
 #include "kernel/mem.h"
 #include "kernel/panic.h"
 #include "vmm/bench.h"
+#include "vmm/mmu/pt_format.h"
 #include "vmm/options.h"
 #include "vmm/switch.h"
 #include "vmm/vcpu_events.h"
@@ -41,6 +42,15 @@ static int choose_backend(void)
             return hv->cpu_on();
         }
     return -ENOTSUP;
+}
+
+/* How wide physical addresses are: bits above are reserved in page tables. */
+static void learn_address_width(void)
+{
+    u32 r[4];
+
+    cpuid(0x80000008, 0, r);
+    pt_phys_bits = (u8)r[0];
 }
 
 /* --- Making VMs ------------------------------------------------------------ */
@@ -274,6 +284,7 @@ enum host_status vmm_main(const struct bundle *b)
         console_print("nestling: this processor has neither SVM with nested paging nor VMX\n");
         return STATUS_REFUSED;
     }
+    learn_address_width();
     if (options_parse(b->cmdline, &options, why, sizeof(why)) != 0) {
         console_print("nestling: options: %s\n", why);
         return STATUS_REFUSED;
