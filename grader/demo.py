@@ -43,8 +43,9 @@ def show(wanted: plan.Request) -> int:
         return code or report.NOT_MADE
     _say("\nThe pictures:")
     for path in pictures:
-        _say(f"  {path}")
-    _say(f"Open {pictures[0]} in a browser.")
+        _say(f"  {plan.short(path)}")
+    _say("Beside them: trace.bin, console.txt, run.json and the machine's memory.bin.")
+    _say(f"Open {plan.short(pictures[0])} in a browser.")
     return code
 
 

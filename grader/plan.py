@@ -7,6 +7,7 @@ and no emulator is started here; see grader/run.py.
 from __future__ import annotations
 
 import hashlib
+import os
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,7 +79,7 @@ def make(request: Request) -> Plan:
     _check_number("nonce", nonce)
     image = request.build / (platform.raw_kernel if request.raw_image else platform.kernel)
     if not image.is_file():
-        raise RunError(f"there is no kernel image {_short(image)}: run make first")
+        raise RunError(f"there is no kernel image {short(image)}: run make first")
     digest = hashlib.sha256(image.read_bytes()).hexdigest()
     images = tuple(_guest_image(guest, request.build) for guest in parsed)
     try:
@@ -129,8 +130,8 @@ def repeat_command(plan: Plan) -> str:
     if request.emulator:
         words += ["--emulator", request.emulator]
     if request.build != BUILD:
-        words += ["--build", str(request.build)]
-    return shlex.join(words + ["--out", str(request.out)])
+        words += ["--build", short(request.build)]
+    return shlex.join(words + ["--out", short(request.out)])
 
 
 def _option_text(request: Request) -> str:
@@ -147,8 +148,7 @@ def _check_number(name: str, value: int) -> None:
         raise RunError(f"{name} {value:#x} does not fit 64 bits")
 
 
-def _short(path: Path) -> str:
-    try:
-        return str(path.relative_to(ROOT))
-    except ValueError:
-        return str(path)
+def short(path: Path) -> str:
+    """The path as a user would type it: relative where it lies below the current folder."""
+    full, here = os.path.abspath(path), os.getcwd()
+    return os.path.relpath(full, here) if full.startswith(here + os.sep) else str(path)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 
 from grader import collect, run
+from grader.plan import short
 from grader.platform import CONSOLE
 
 OK, FAILED, NOT_MADE, INTERRUPTED = 0, 1, 2, 130
@@ -40,6 +41,6 @@ def _print_summary(result: run.Result) -> None:
         print(f"  VM {vm['vm']} {vm['name']:<10} {how}, created {vm['generations']} times, "
               f"checks: {vm['checks_passed']} passed, {vm['checks_failed']} failed")
     trace = said["trace"]
-    print(f"  {result.dir}: {trace['records']} records ({trace['bytes']} bytes), "
+    print(f"  {short(result.dir)}: {trace['records']} records ({trace['bytes']} bytes), "
           f"{trace['dropped']} dropped")
     print(f"  repeat: {said['repeat']}")
