@@ -89,6 +89,7 @@ VMM_SRC := \
     vmm/exit.c \
     vmm/exit_cpuid.c \
     vmm/exit_cr.c \
+    vmm/exit_dr.c \
     vmm/exit_io.c \
     vmm/exit_ltr.c \
     vmm/exit_msr.c \
@@ -124,7 +125,7 @@ GUESTS16   := real
 UNIT_TESTS := insn guestmem emulate emulate_native walk walk_rules npt multiboot multiboot_bad bundle args format vmargs \
     bus pic pit uart testport cmos kbd vclock vtimer rr \
     cr svm_exit svm_check exit fetch vcpu events vm
-FUZZERS    := insn emulate walk multiboot bundle args ports
+FUZZERS    := insn emulate walk multiboot bundle args ports exit
 
 HOST_FRAMES := vmm/tests/host_frame.c
 HOST_TRACE  := vmm/tests/host_trace.c kernel/trace.c kernel/trace_schema.c kernel/format.c \
@@ -179,6 +180,7 @@ FUZZ_SRC_walk     := $(WALK_SRC) vmm/guestmem.c
 FUZZ_SRC_multiboot := $(BOOT_SRC)
 FUZZ_SRC_bundle   := kernel/bundle.c kernel/format.c
 FUZZ_SRC_args     := $(ARGS_SRC) vmm/sched/sched.c vmm/sched/rr.c
+FUZZ_SRC_exit     := $(CORE_SRC)
 FUZZ_SRC_insn     := $(INSN_SRC)
 FUZZ_SRC_emulate  := vmm/tests/emu_guest.c $(INSN_SRC) $(EMULATE_SRC)
 

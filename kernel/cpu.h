@@ -45,6 +45,12 @@ static inline void cpuid(u32 leaf, u32 sub, u32 out[4])
                      : "a"(leaf), "c"(sub));
 }
 #endif
+static inline u64 read_cr0(void)
+{
+    u64 v;
+    __asm__ volatile("movq %%cr0, %0" : "=r"(v));
+    return v;
+}
 static inline u64 read_cr2(void)
 {
     u64 v;

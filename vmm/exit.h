@@ -14,6 +14,7 @@ void exit_cpuid(struct vcpu *, const struct exit *);
 void exit_io(struct vcpu *, const struct exit *);
 void exit_msr(struct vcpu *, const struct exit *);
 void exit_descriptor(struct vcpu *, const struct exit *);
+void exit_dr(struct vcpu *, const struct exit *);
 void exit_cr(struct vcpu *, const struct exit *);
 void exit_nested(struct vcpu *, const struct exit *);
 

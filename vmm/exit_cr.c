@@ -82,11 +82,8 @@ void exit_cr(struct vcpu *v, const struct exit *x)
     u64 rip = v->rip;
     (void)x;
 
-    if (fetch_insn(v, &insn) != 0) {
-        vm_end(v->vm, END_UNSUPPORTED, 0, "cannot decode the control register access at rip %#lx",
-               v->rip);
+    if (!fetch_needed(v, &insn))
         return;
-    }
     if (!carry_out(v, &insn))
         vcpu_raise_gp(v);
     else if (v->vm->alive && v->rip == rip && !v->inject.valid)

@@ -22,10 +22,13 @@ static void string_io(struct vcpu *v)
 {
     struct insn insn;
 
-    if (fetch_insn(v, &insn) != 0 || (insn.op != INSN_INS && insn.op != INSN_OUTS))
-        vm_end(v->vm, END_UNSUPPORTED, 0, "string I/O at rip %#lx cannot be decoded", v->rip);
-    else
+    if (!fetch_needed(v, &insn))
+        return;
+    if (insn.op == INSN_INS || insn.op == INSN_OUTS)
         fetch_emulate(v, &insn);
+    else
+        vm_end(v->vm, END_UNSUPPORTED, 0, "%s at rip %#lx exits like string I/O",
+               insn_name(insn.op), v->rip);
 }
 
 /* Devices may raise or lower lines at any access. */

@@ -75,7 +75,9 @@ void exit_descriptor(struct vcpu *v, const struct exit *x)
     u16 selector;
     (void)x;
 
-    if (fetch_insn(v, &insn) != 0 || insn.op != INSN_LTR)
+    if (!fetch_needed(v, &insn))
+        return;
+    if (insn.op != INSN_LTR)
         vm_end(v->vm, END_UNSUPPORTED, 0, "the descriptor table access at rip %#lx is not an LTR",
                v->rip);
     else if (fetch_word(v, &insn, &selector) && load(v, selector))

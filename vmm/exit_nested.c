@@ -29,10 +29,7 @@ static void no_memory(struct vcpu *v, const struct exit *x)
     else if (x->pending.valid)
         vm_end(v->vm, END_UNSUPPORTED, 0,
                "delivering vector %u touches gPA %#lx, outside its memory", x->pending.vector, at);
-    else if (fetch_insn(v, &insn) != 0)
-        vm_end(v->vm, END_UNSUPPORTED, 0, "cannot decode the access to gPA %#lx at rip %#lx", at,
-               v->rip);
-    else
+    else if (fetch_needed(v, &insn))
         fetch_emulate(v, &insn);
 }
 

@@ -149,6 +149,17 @@ int fetch_insn(struct vcpu *v, struct insn *insn)
     return err == -ERANGE ? -EFAULT : err;
 }
 
+bool fetch_needed(struct vcpu *v, struct insn *insn)
+{
+    int err = fetch_insn(v, insn);
+
+    if (err == -EINVAL)
+        vcpu_raise_ud(v);
+    else if (err)
+        vm_end(v->vm, END_UNSUPPORTED, 0, "cannot read the instruction at rip %#lx", v->rip);
+    return !err;
+}
+
 static void raise(struct vcpu *v, const struct emu_fault *f)
 {
     if (f->vector == 14)

@@ -12,6 +12,9 @@
 /* Decode the instruction at RIP. 0; -EFAULT: its bytes cannot be reached;
  * -EINVAL: no such instruction. */
 int fetch_insn(struct vcpu *, struct insn *);
+/* The same for a handler that cannot go on without it. False: the guest gets a
+ * #UD (QEMU lets a few invalid forms exit), or has come to its end. */
+bool fetch_needed(struct vcpu *, struct insn *);
 /* Execute it: what touches memory outside the slots, or string I/O. Ends in
  * the guest going on, in a fault of its own, or in that VM's end. */
 void fetch_emulate(struct vcpu *, const struct insn *);

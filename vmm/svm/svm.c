@@ -14,7 +14,7 @@
 #define CPUID_NRIPS    (1u << 3)
 #define CPUID_DECODE   (1u << 7)
 
-/* What always exits. Nothing of a guest's CR3, DRx or TSC does. CR8 writes do
+/* What always exits. Nothing of a guest's CR3, DR0-3 or TSC does. CR8 writes do
  * because of QEMU 7.2, which dies of one while V_IRQ is set; so does LTR, see
  * exit_ltr.c. */
 #define BASE_INTERCEPTS1                                                                           \
@@ -25,6 +25,7 @@
     (INTERCEPT_VMRUN | INTERCEPT_VMMCALL | INTERCEPT_VMLOAD | INTERCEPT_VMSAVE | INTERCEPT_STGI |   \
      INTERCEPT_CLGI | INTERCEPT_SKINIT | INTERCEPT_WBINVD | INTERCEPT_MONITOR | INTERCEPT_MWAIT |   \
      INTERCEPT_XSETBV)
+#define BASE_DR_WRITES 0xf0u /* DR4 to DR7: QEMU takes bits that VMRUN then refuses */
 #define BASE_CR_WRITES (1u << 0 | 1u << 4 | 1u << 8)
 
 /* A vCPU's frames: the control block, then struct svm_vcpu. */
@@ -65,6 +66,7 @@ static void svm_configure(struct vcpu *v)
     const struct hv_ctl *c = &v->ctl;
 
     b->cr_write = BASE_CR_WRITES | (c->cr3_exits ? 1u << 3 : 0);
+    b->dr_write = BASE_DR_WRITES;
     b->exceptions = c->exceptions;
     b->intercepts1 = BASE_INTERCEPTS1 | (c->intr_window ? INTERCEPT_VINTR : 0) |
                      (c->invlpg_exits ? INTERCEPT_INVLPG : 0) |
@@ -130,6 +132,11 @@ static bool remember(struct svm_vcpu *s, struct vcpu *v, struct exit *x)
     s->copy = *s->vmcb;
     s->changed = false;
     return true;
+}
+
+bool svm_holds_host_state(const struct vmcb *b)
+{
+    return b->cr3 == read_cr3() && b->cr0 == read_cr0();
 }
 
 static void svm_run(struct vcpu *v, struct exit *x)

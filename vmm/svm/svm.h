@@ -25,6 +25,9 @@ void svm_enter(u64 *gpr, hpa_t vmcb);
 /* The hardware's exit in neutral words (svm_exit.c). */
 void svm_translate(struct vcpu *, struct exit *);
 
+/* Was the save area overwritten with the host's state by a refused entry? */
+bool svm_holds_host_state(const struct vmcb *);
+
 /* Which rule does this control block break? Fills exit->fail; false: none
  * (svm_check.c). */
 bool svm_check(const struct vmcb *, struct exit *);

@@ -58,11 +58,19 @@ static void translate_npf(const struct vmcb *b, struct exit *x)
 }
 
 /* The entry was refused, or (in QEMU) a guest put reserved bits into CR3: that
- * too exits INVALID, in mid-guest. */
+ * too exits INVALID, in mid-guest. A third case is a state that the guest could
+ * bring itself into, but VMRUN refuses; then QEMU has put the host's state into
+ * the save area. */
 static void translate_invalid(struct svm_vcpu *s, struct exit *x)
 {
-    if (svm_check(&s->copy, x)) {
-        x->reason = EXIT_ENTRY_FAILED;
+    x->reason = EXIT_ENTRY_FAILED;
+    if (svm_check(&s->copy, x))
+        return;
+    if (svm_holds_host_state(s->vmcb)) {
+        x->fail.field = "the guest's state";
+        x->fail.value = 0;
+        x->fail.why = "the guest brought itself into a state that VMRUN does not enter";
+        x->fail.section = "15.5.1";
         return;
     }
     x->reason = EXIT_CR;

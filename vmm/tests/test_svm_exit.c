@@ -10,6 +10,14 @@ static struct vmcb block;
 static struct svm_vcpu own = {.vmcb = &block};
 static struct vcpu v = {.rip = 0x401000, .backend = &own};
 
+/* What svm.c finds by comparing control registers. */
+static bool host_state;
+bool svm_holds_host_state(const struct vmcb *b)
+{
+    CHECK(b == &block);
+    return host_state;
+}
+
 /* Translate what the hardware says; the rest of x is garbage before. */
 static struct exit translate(u64 code, u64 info1, u64 info2, u64 intinfo)
 {
@@ -214,6 +222,11 @@ static void test_invalid(void)
         CHECK_EQ(x.reason, EXIT_CR); /* in mid-guest: a MOV to CR3 */
         CHECK_EQ(x.cr.n, 3);
         CHECK(x.cr.write && !x.cr.known);
+        host_state = true; /* refused, for what no copy shows */
+        x = translate(codes[i], 0, 0, 0);
+        CHECK_EQ(x.reason, EXIT_ENTRY_FAILED);
+        CHECK_STR(x.fail.field, "the guest's state");
+        host_state = false;
         own.copy.dr6 = 1ull << 63 | 5;
         x = translate(codes[i], 0, 0, 0);
         CHECK_EQ(x.reason, EXIT_ENTRY_FAILED);
