@@ -116,7 +116,7 @@ static void test_outside(void)
     begin("an access by code that is not there", RIG_FLAT32);
     v->rip = 0x200000;
     nested(HOLE, 0, false);
-    CHECK(strstr(rig_why(&vm), "cannot decode") != NULL);
+    CHECK(strstr(rig_why(&vm), "cannot read the instruction") != NULL);
     rig_end(&vm);
     begin("an instruction that is not emulated", RIG_FLAT32);
     RIG_CODE_AT(&vm, 0x0f, 0xae, 0x05, 0, 0, 0xe0, 0xfe); /* FXSAVE [HOLE] */
