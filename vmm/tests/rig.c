@@ -131,13 +131,19 @@ void rig_out(struct vm *vm, u16 port, u8 size, u32 value)
 
 const char *rig_why(const struct vm *vm)
 {
+    static char text[256];
     const struct trace_record *r = NULL, *end = NULL;
+    const u32 fields = sizeof(struct trace_vm_end) / 8;
 
-    if (vm->alive)
-        return "";
+    text[0] = 0;
     while ((r = host_trace_find(EVENT_vm_end, r)))
         end = r;
-    return end ? (const char *)(end->payload + sizeof(struct trace_vm_end) / 8) : "";
+    if (vm->alive || !end)
+        return text;
+    size_t n = min_u64((host_record_words(end) - fields) * 8, sizeof(text) - 1);
+    memcpy(text, end->payload + fields, n);
+    text[n] = 0;
+    return text;
 }
 
 bool rig_raised(const struct vm *vm, u8 vector, s64 error)

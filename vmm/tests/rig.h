@@ -44,7 +44,7 @@ void rig_exit(struct vm *, enum exit_reason, struct exit x);
 u32 rig_in(struct vm *, u16 port, u8 size);
 void rig_out(struct vm *, u16 port, u8 size, u32 value);
 
-/* What the VM's last end said; "" if it is alive. */
+/* What the VM's last end said, until the next call; "" if it is alive. */
 const char *rig_why(const struct vm *);
 /* Is that exception waiting to be delivered, and nothing else done? */
 bool rig_raised(const struct vm *, u8 vector, s64 error /* -1: none */);
