@@ -30,6 +30,8 @@ static void ltr(const char *what, u16 selector, u64 low, u64 high)
     rig_mode(&vm, RIG_LONG);
     hv_set_seg(v, SEG_GDTR, &gdt);
     hv_set_seg(v, SEG_TR, &(struct seg){.selector = 0x77});
+    gdt_entry(0)[0] = FREE_TSS; /* must not matter */
+    gdt_entry(0)[1] = 0;
     gdt_entry(0x28)[0] = low;
     gdt_entry(0x28)[1] = high;
     v->gpr[GPR_RAX] = selector;
