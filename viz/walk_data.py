@@ -16,7 +16,7 @@ P, W, U, A, D, PS, NX = 1, 1 << 1, 1 << 2, 1 << 5, 1 << 6, 1 << 7, 1 << 63
 FINAL, IN_WALK = 1 << 32, 1 << 33       # bits of a nested fault's error code
 REF_NUMBERS = ("n", "level", "table", "index", "before", "after", "size", "serves", "addr")
 BEGIN_WORDS = ("mode", "kind", "cause")
-BEGIN_NUMBERS = ("gva", "access", "groot", "nroot")
+BEGIN_NUMBERS = ("gva", "access", "groot", "nroot", "cr0", "cr4", "efer", "rflags")
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,10 @@ class Walk:
     mode: str
     kind: str
     cause: str
+    cr0: int = 0                # the guest's settings; cr0 is 0 where a trace lacks them
+    cr4: int = 0
+    efer: int = 0
+    rflags: int = 0
     refs: List[WalkRef] = field(default_factory=list)
     complete: bool = False
     gpa: int = 0

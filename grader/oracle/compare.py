@@ -16,6 +16,8 @@ from grader.oracle.memory import Memory
 from grader.oracle.paging import AD
 from viz.walk_data import Walk, WalkRef
 
+CR0_WP, CR4_PSE, CR4_SMEP, CR4_SMAP = 1 << 16, 1 << 4, 1 << 20, 1 << 21
+EFER_NXE, RFLAGS_AC = 1 << 11, 1 << 18
 LOW_ERROR = 0x1F            # P W U RSVD I; bits 32 and 33 are SVM's and not every vendor's
 
 
@@ -23,9 +25,18 @@ class NotCovered(Exception):
     """This oracle cannot judge such a walk; the message says why."""
 
 
-def expected(walk: Walk, memory: Memory,
-             settings: oracle.Settings = oracle.Settings()) -> oracle.Result:
+def settings_of(walk: Walk) -> oracle.Settings:
+    """How the guest's paging was set; the usual way where the trace does not say."""
+    if not walk.cr0:
+        return oracle.Settings()
+    return oracle.Settings(wp=bool(walk.cr0 & CR0_WP), nxe=bool(walk.efer & EFER_NXE),
+                           pse=bool(walk.cr4 & CR4_PSE), smep=bool(walk.cr4 & CR4_SMEP),
+                           smap=bool(walk.cr4 & CR4_SMAP and not walk.rflags & RFLAGS_AC))
+
+
+def expected(walk: Walk, memory: Memory) -> oracle.Result:
     """The walk that a processor would make for the same question."""
+    settings = settings_of(walk)
     if walk.kind == "SHADOW":
         return oracle.walk_shadow(memory, walk.gva, walk.nroot, walk.access, settings)
     if walk.kind == "SEGMENT":
@@ -38,12 +49,11 @@ def expected(walk: Walk, memory: Memory,
     return oracle.walk(memory, walk.gva, walk.access, walk.mode, walk.groot, nroot, settings)
 
 
-def compare(walk: Walk, memory: Memory,
-            settings: oracle.Settings = oracle.Settings()) -> List[str]:
+def compare(walk: Walk, memory: Memory) -> List[str]:
     """Every difference between the traced walk and the oracle's, in words."""
     if not walk.complete:
         return ["the trace does not hold the end of this walk"]
-    right = expected(walk, memory, settings)
+    right = expected(walk, memory)
     found: List[str] = []
     for ours, theirs in zip(right.refs, walk.refs):
         found += compare_ref(ours, theirs, last=ours is right.refs[-1] and right.fault != "NONE")

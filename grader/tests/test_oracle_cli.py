@@ -16,15 +16,19 @@ from grader.tests.vtimer_sim import Sim
 from viz.tests.synth import TraceWriter
 
 
-def walk_run(path: Path, flags: int = P | U, access: int = 0, **kept: bool) -> Machine:
-    """A run folder with one walk; the walk is that of a guest with such settings."""
+PAGING, EFER = 0x80000011, 0xD00         # CR0 with WP clear; EFER with LME, LMA, NXE
+
+
+def walk_run(path: Path, flags: int = P | U, access: int = 0, cr0: int = 0,
+             **kept: bool) -> Machine:
+    """A run folder with one walk: that of a guest with such settings, which says cr0 is so."""
     machine = Machine()
     machine.guest.map(GVA & ~0xFFF, 0x2A000, flags=flags)
     memory = Memory(machine.ram.save(path / "memory.bin"))
     writer = TraceWriter(path / "trace.bin")
     result = oracle.walk(memory, GVA, access, "LONG4", machine.guest.root, machine.nested.root,
                          oracle.Settings(**kept))
-    emit(writer, machine, result, access=access)
+    emit(writer, machine, result, access=access, cr0=cr0, efer=EFER)
     writer.save()
     return machine
 
@@ -55,10 +59,11 @@ def test_a_stale_walk_may_agree_but_accuses_nobody(tmp_path: Path,
     assert "its VM was destroyed afterwards" in capsys.readouterr().err
 
 
-def test_unusual_guests_are_allowed_for(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
-    walk_run(tmp_path, access=1, wp=False)
+def test_a_walk_is_judged_by_the_guests_own_settings(tmp_path: Path) -> None:
+    walk_run(tmp_path, access=1, cr0=PAGING, wp=False)
     assert main(["walk", str(tmp_path)]) == 0
-    assert "right if the guest has CR0.WP = 0" in capsys.readouterr().out
+    walk_run(tmp_path, access=1, cr0=PAGING | 1 << 16, wp=False)
+    assert main(["walk", str(tmp_path)]) == 1
 
 
 def test_timer(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
