@@ -124,7 +124,7 @@ GUESTS16   := real
 # host.c and the sources of UNIT_SRC_NAME or FUZZ_SRC_NAME.
 UNIT_TESTS := insn guestmem emulate emulate_native walk walk_rules npt multiboot multiboot_bad bundle args format vmargs \
     bus pic pit uart testport cmos kbd vclock vtimer rr \
-    cr svm_exit svm_check exit fetch vcpu events vm system
+    cr svm_exit svm_check exit fetch vcpu events vm system vmm
 FUZZERS    := insn emulate walk multiboot bundle args ports exit
 
 HOST_FRAMES := vmm/tests/host_frame.c
@@ -181,6 +181,7 @@ FUZZ_SRC_walk     := $(WALK_SRC) vmm/guestmem.c
 FUZZ_SRC_multiboot := $(BOOT_SRC)
 FUZZ_SRC_bundle   := kernel/bundle.c kernel/format.c
 FUZZ_SRC_args     := $(ARGS_SRC) vmm/sched/sched.c vmm/sched/rr.c
+UNIT_SRC_vmm      := $(CORE_SRC) vmm/vmm.c vmm/bench.c
 FUZZ_SRC_exit     := $(CORE_SRC)
 FUZZ_SRC_insn     := $(INSN_SRC)
 FUZZ_SRC_emulate  := vmm/tests/emu_guest.c $(INSN_SRC) $(EMULATE_SRC)

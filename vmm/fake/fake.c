@@ -13,8 +13,11 @@
 #define FAKE_PATIENCE 100 /* exits without progress */
 #define FAKE_FRAMES ((sizeof(struct fake_vcpu) + PAGE_SIZE - 1) / PAGE_SIZE)
 
-/* Weak: vmm.c has its own. */
+/* Weak: vmm.c has its own. The other name is the one that vmm.c asks first. */
 __attribute__((weak)) const struct hv_ops *hv = &fake_ops;
+extern const struct hv_ops hv_svm __attribute__((weak, alias("fake_ops")));
+
+void (*fake_on_init)(struct vcpu *);
 
 /* --- The record of calls ---------------------------------------------------- */
 
@@ -222,6 +225,8 @@ static int fake_vcpu_init(struct vcpu *v)
     fake_of(v)->reg[HV_DR7] = 0x400;
     fake_of(v)->ctl = v->ctl;
     keep(record(v, FAKE_INIT));
+    if (fake_on_init)
+        fake_on_init(v);
     return 0;
 }
 

@@ -63,6 +63,9 @@ struct fake_call {
 };
 
 extern const struct hv_ops fake_ops;
+/* Called at the end of vcpu_init(): whoever does not make the VMs itself gives
+ * their guests a program here. NULL at first. */
+extern void (*fake_on_init)(struct vcpu *);
 
 static inline struct fake_vcpu *fake_of(const struct vcpu *v)
 {
