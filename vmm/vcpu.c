@@ -125,16 +125,16 @@ static void enter(struct vcpu *v, struct exit *x)
 {
     u64 tag = 0;
 
+    if (__builtin_expect(v->ctl_changed, 0)) {
+        hv->configure(v);
+        v->ctl_changed = false;
+    }
     if (__builtin_expect(v->inject.valid, 0)) {
         tag = 1u << 31 | v->inject.type << 8 | v->inject.vector;
         hv->inject(v, &v->inject);
         TRACE(inject, v->vm->id, v->id, .vector = v->inject.vector, .type = v->inject.type,
               .error = v->inject.error);
         v->inject.valid = false;
-    }
-    if (__builtin_expect(v->ctl_changed, 0)) {
-        hv->configure(v);
-        v->ctl_changed = false;
     }
     TRACE(entry, v->vm->id, v->id, .rip = v->rip, .inject = tag);
     hv->run(v, x);

@@ -13,7 +13,6 @@
 #define CPUID_NP       (1u << 0) /* 8000_000A EDX */
 #define CPUID_NRIPS    (1u << 3)
 #define CPUID_DECODE   (1u << 7)
-#define TYPE_BUSY      2u /* in the type of a TSS */
 
 /* What always exits. Nothing of a guest's CR3, DR0-3 or TSC does. CR8 writes do
  * because of QEMU 7.2, which dies of one while V_IRQ is set; so does LTR, see
@@ -129,6 +128,7 @@ static bool remember(struct svm_vcpu *s, struct vcpu *v, struct exit *x)
                            .fail = {"break=", 0, "there is no entry check of that name", "15.5.1"}};
         return false;
     }
+    s->injected |= v->breaks != NULL; /* perhaps an event */
     v->breaks = NULL;
     s->copy = *s->vmcb;
     s->changed = false;
@@ -138,6 +138,33 @@ static bool remember(struct svm_vcpu *s, struct vcpu *v, struct exit *x)
 bool svm_holds_host_state(const struct vmcb *b)
 {
     return b->cr3 == read_cr3() && b->cr0 == read_cr0();
+}
+
+/* An interrupt goes in as a virtual one (15.21.4). By EVENTINJ, QEMU 7.2 delivers
+ * it twice if its icount budget is used up before the guest's next exit or
+ * exception. But where V_IRQ asks for an interrupt window, there is no other way. */
+static void offer_interrupt(struct vmcb *b, u8 vector)
+{
+    if (b->intercepts1 & INTERCEPT_VINTR)
+        b->eventinj = vector | (u64)EV_INTR << 8 | EVENT_VALID;
+    else
+        b->v_intr |= V_IRQ | V_IGN_TPR | (u64)vector << 32;
+}
+
+/* After the exit. An interrupt that waits still (another exit came first, or
+ * broke off its delivery) goes back to the core. */
+static void withdraw_event(struct svm_vcpu *s, struct exit *x)
+{
+    struct vmcb *b = s->vmcb;
+
+    s->injected = false;
+    b->eventinj = 0;
+    if (b->intercepts1 & INTERCEPT_VINTR)
+        return;
+    if (b->v_intr & V_IRQ)
+        x->pending = (struct event){
+            .valid = true, .type = EV_INTR, .vector = (u8)(b->v_intr >> 32)};
+    b->v_intr &= ~(V_IRQ | V_IGN_TPR | V_INTR_VECTOR);
 }
 
 static void svm_run(struct vcpu *v, struct exit *x)
@@ -158,17 +185,23 @@ static void svm_run(struct vcpu *v, struct exit *x)
     v->rip = b->rip;
     v->rflags = b->rflags;
     v->shadow = b->interrupt_shadow & 1;
-    b->eventinj = 0;
     b->tlb_control = 0;
     svm_translate(v, x);
+    if (__builtin_expect(s->injected, 0))
+        withdraw_event(s, x);
 }
 
 static int svm_inject(struct vcpu *v, const struct event *e)
 {
     struct vmcb *b = svm_of(v)->vmcb;
 
-    if (b->eventinj & EVENT_VALID)
+    if (svm_of(v)->injected)
         return -EBUSY;
+    svm_of(v)->injected = true;
+    if (e->type == EV_INTR) {
+        offer_interrupt(b, e->vector);
+        return 0;
+    }
     b->eventinj = e->vector | (u64)e->type << 8 | EVENT_VALID;
     if (e->has_error)
         b->eventinj |= EVENT_ERROR_VALID | (u64)e->error << 32;
@@ -231,13 +264,6 @@ static struct vmcb_seg *seg_place(struct vmcb *b, enum hv_seg s)
     }
 }
 
-/* QEMU keeps TR without the busy bit of its type, and aborts, with all VMs, at
- * a 32-bit guest's first change of privilege level if it finds the bit set. */
-static u16 attrib_of(enum hv_seg s, u16 attr)
-{
-    return s == SEG_TR ? attr & ~TYPE_BUSY : attr;
-}
-
 /* FS, GS, LDTR and TR live in the processor while their vCPU is loaded:
  * VMSAVE and VMLOAD around. */
 static void svm_seg(struct vcpu *v, enum hv_seg s, struct seg *seg, bool set)
@@ -249,7 +275,7 @@ static void svm_seg(struct vcpu *v, enum hv_seg s, struct seg *seg, bool set)
     if (loaded && v->loaded)
         svm_save(v);
     if (set) {
-        *place = (struct vmcb_seg){seg->selector, attrib_of(s, seg->attr), seg->limit, seg->base};
+        *place = (struct vmcb_seg){seg->selector, seg->attr, seg->limit, seg->base};
         svm_of(v)->changed = true;
         if (s == SEG_SS)
             b->cpl = SEG_DPL(seg->attr);

@@ -10,6 +10,7 @@
 struct svm_vcpu {
     struct vmcb *vmcb;
     bool changed;     /* the VMM wrote the state save area since the last exit */
+    bool injected;    /* an event goes in at the next entry */
     struct vmcb copy; /* what was entered with, then: a refused entry spoils it */
 };
 

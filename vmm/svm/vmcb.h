@@ -143,6 +143,7 @@ _Static_assert(sizeof(struct vmcb) == 0x1000, "VMCB");
 #define V_IRQ          (1ull << 8)
 #define V_IGN_TPR      (1ull << 20)
 #define V_INTR_MASKING (1ull << 24)
+#define V_INTR_VECTOR  (0xffull << 32)
 
 /* eventinj, exitintinfo */
 #define EVENT_VALID       (1ull << 31)
