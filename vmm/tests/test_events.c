@@ -161,6 +161,24 @@ static void test_tick(void)
     rig_end(&vm);
 }
 
+/* A tick that fell due after a CLI is late, though a device is looked at
+ * before the events are. */
+static void test_late_at_device(void)
+{
+    begin("ticks before a device is looked at", "");
+    init_pic(0xfe);
+    init_pit();
+    v->rflags |= RFLAGS_IF;
+    events();
+    v->rflags &= ~RFLAGS_IF;
+    clock_test_ns = TICK(1);
+    rig_out(&vm, 0x43, 1, 0); /* latch the count */
+    CHECK_EQ(vm.timer.due, 1);
+    CHECK_EQ(vm.timer.late, 1);
+    CHECK(!vm.timer.offered);
+    rig_end(&vm);
+}
+
 /* The guest sets the PIC up anew, or takes the line by polling, while a tick is
  * offered: it is not lost, and not delivered twice. */
 static void test_offered_and_reset(void)
@@ -372,6 +390,7 @@ int main(void)
     test_window();
     test_second_interrupt();
     test_tick();
+    test_late_at_device();
     test_offered_and_reset();
     test_wakes();
     test_policy("ticks=discard pit=wall", 100, 0);

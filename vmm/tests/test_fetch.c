@@ -273,6 +273,17 @@ static void test_fetch_modes(void)
     CHECK_EQ(fetch_insn(v, &insn), -EINVAL);
     rig_end(&vm);
 
+    begin("64-bit code has no base, and no end at 4 GiB", RIG_LONG);
+    cs = (struct seg){8, 0xa9b, ~0u, 0x1000};
+    hv_set_seg(v, SEG_CS, &cs);
+    memcpy(guest(0x9000), "\x0f\xa2", 2);
+    v->rip = 0x9000;
+    CHECK_EQ(fetch_insn(v, &insn), 0);
+    CHECK_EQ(insn.op, INSN_CPUID);
+    v->rip = 0x100009000; /* not mapped, but would be if it wrapped */
+    CHECK_EQ(fetch_insn(v, &insn), -EFAULT);
+    rig_end(&vm);
+
     begin("the last bytes of memory", RIG_FLAT32);
     v->rip = 0xffffe;
     memcpy(guest(0xffffe), "\x0f\xa2", 2);

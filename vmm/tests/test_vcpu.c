@@ -72,6 +72,7 @@ static void test_stops(void)
     CHECK_EQ(vcpu_run(v, NEVER, NEVER), STOP_YIELD);
     CHECK_EQ(v->rip, RIG_CODE + 1);
     check_about("once");
+    push(EXIT_CPUID, 0);
     run_out();
     rig_end(&vm);
 
@@ -81,6 +82,41 @@ static void test_stops(void)
                                      .io = {.port = TESTPORT_BASE, .size = 4}});
     CHECK_EQ(vcpu_run(v, NEVER, NEVER), STOP_ENDED);
     CHECK_EQ(vm.how, END_EXITED);
+    rig_end(&vm);
+}
+
+/* What the fake backend panics for, so that the other tests would notice. */
+static void run_once(void *unused)
+{
+    struct exit x;
+    (void)unused;
+
+    hv->run(v, &x);
+}
+
+static void test_contract(void)
+{
+    begin("the contract of run()");
+    push(EXIT_CPUID, 0);
+    push(EXIT_CPUID, 0);
+    CHECK(!host_panics(run_once, NULL));
+    v->ctl.tsc_offset = 1;
+    CHECK(host_panics(run_once, NULL));
+    hv->configure(v);
+    v->loaded = false;
+    CHECK(host_panics(run_once, NULL));
+    v->loaded = true;
+    vm.alive = false;
+    CHECK(host_panics(run_once, NULL));
+    vm.alive = true;
+    CHECK_EQ(hv->inject(v, &(struct event){true, EV_INTR, 0x20, false, 0}), 0);
+    CHECK_EQ(hv->inject(v, &(struct event){true, EV_INTR, 0x21, false, 0}), -EBUSY);
+    CHECK(host_panics(run_once, NULL));
+    v->rflags |= RFLAGS_IF;
+    v->shadow = 1;
+    CHECK(host_panics(run_once, NULL));
+    v->shadow = 0;
+    CHECK(!host_panics(run_once, NULL));
     rig_end(&vm);
 }
 
@@ -318,6 +354,7 @@ static void test_mode(void)
 int main(void)
 {
     test_stops();
+    test_contract();
     test_configure();
     test_trace();
     test_pending();
