@@ -138,6 +138,7 @@ VM_ARGUMENTS: Tuple[Argument, ...] = (
     _words("checks", "count", "count", "ignore"),
     _range("weight", "256", "1", "65535", parse_number),
     Argument("break", "the name of an entry check, or empty", "", parse_check),
+    _range("watchdog", "0s", "0s", "1000s", parse_time),
 )
 
 MACHINE_OPTIONS: Tuple[Argument, ...] = (

@@ -38,6 +38,7 @@ void exit_io(struct vcpu *v, const struct exit *x)
     u32 value;
 
     v->attention = true;
+    v->vm->spoke = true;
     if (x->io.string) {
         string_io(v);
         return;

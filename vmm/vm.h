@@ -45,6 +45,8 @@ struct vm {
     struct vclock clock;
     struct vtimer timer;
     struct vcpu vcpu;
+    u64 silent; /* ns it ran since its last port I/O, in whole runs */
+    bool spoke; /* port I/O since its run began */
     struct sched_unit unit; /* the vCPU, as the scheduler knows it */
 
     /* How it ended. */

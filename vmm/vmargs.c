@@ -100,6 +100,8 @@ static const struct arg_key keys[] = {
     {"checks", FIELD(checks), .words = checks_words},
     {"weight", FIELD(weight), .unit = &arg_number, .low = 1, .high = 65535, .range = "1 to 65535"},
     {"break", .set = set_break},
+    {"watchdog", FIELD(watchdog), .unit = &arg_time, .high = 1000 * NS_PER_SEC,
+     .range = "0s to 1000s"},
 };
 
 static const struct argtable table = {"VM argument", keys, ARRAY_SIZE(keys), true};

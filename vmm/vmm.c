@@ -201,6 +201,18 @@ static void end_run(struct vm *vm, enum vcpu_stop stop, u64 from, u64 now)
     }
 }
 
+/* A VM that has run for too long without a word is ended, if it is to be. */
+static bool watchdog_ends(struct vm *vm, u64 ran)
+{
+    vm->silent = vm->spoke ? 0 : vm->silent + ran;
+    vm->spoke = false;
+    if (!vm->args.watchdog || vm->silent < vm->args.watchdog)
+        return false;
+    vm_end(vm, END_KILLED, 0, "its watchdog: no port I/O for %lu us of its run time",
+           vm->silent / 1000);
+    return true;
+}
+
 static const enum sched_why why_of[] = {[STOP_SLICE] = WHY_SLICE_END,
                                         [STOP_WAKE] = WHY_WOKEN,
                                         [STOP_BLOCKED] = WHY_BLOCKED,
@@ -252,7 +264,10 @@ static void run_vms(void)
         struct vm *vm = vm_of(c.unit);
         begin_run(vm, now);
         enum vcpu_stop stop = vcpu_run(&vm->vcpu, min_u64(c.until, options.time), next);
-        end_run(vm, stop, now, clock_now());
+        u64 after = clock_now();
+        if (stop != STOP_ENDED && watchdog_ends(vm, after - now))
+            stop = STOP_ENDED;
+        end_run(vm, stop, now, after);
         why = why_of[stop];
         if (stop == STOP_ENDED)
             bury(vm);

@@ -14,7 +14,8 @@ def test_a_guest_without_arguments_has_the_defaults():
     assert (guest.name, guest.args) == ("hello", "")
     assert guest.values == {"mem": ((0, 16 << 20),), "mmu": "nested", "boot": "auto",
                             "tsc": "wall", "pit": "wall", "ticks": "delay", "restart": 0,
-                            "checks": "count", "weight": 256, "break": ""}
+                            "checks": "count", "weight": 256, "break": "",
+                            "watchdog": 0}
 
 
 def test_the_two_command_lines_are_told_apart():
@@ -53,7 +54,7 @@ def test_memory_slots(text, value):
     "mmu=shadow", "mmu=", "mmu", "boot=linux", "tsc=Wall", "pit=real", "ticks=drop",
     "restart=-1", "restart=1000001", "restart=x", "checks=no", "weight=0", "weight=65536",
     "weight=0x", "speed=1", "=1", "slice=10ms", "weight=1 weight=2",
-    "break=a-name-much-too-long",
+    "break=a-name-much-too-long", "watchdog=1001s", "watchdog=5",
 ])
 def test_each_wrong_vm_argument_is_named(text):
     with pytest.raises(ArgError) as caught:

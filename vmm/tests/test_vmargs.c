@@ -38,6 +38,7 @@ static void test_defaults(void)
     CHECK_EQ(vm.ticks, TICK_DELAY);
     CHECK_EQ(vm.checks, CHECKS_COUNT);
     CHECK_EQ(vm.restart, 0);
+    CHECK_EQ(vm.watchdog, 0);
     CHECK_EQ(vm.weight, 256);
     CHECK_STR(vm.breaks, "");
     CHECK_STR(vm.cmdline, "");
@@ -109,7 +110,7 @@ static void test_memory(void)
 
 static void test_errors(void)
 {
-    const char *keys = "mem, mmu, boot, tsc, pit, ticks, restart, checks, weight, break";
+    const char *keys = "mem, mmu, boot, tsc, pit, ticks, restart, checks, weight, break, watchdog";
     char want[160] = "'hz=100' is no VM argument; there are: ";
 
     refuse("hz=100", strcat(want, keys));
@@ -126,6 +127,7 @@ static void test_errors(void)
     refuse("restart=-1", "'restart=-1': '-1' is not a number");
     refuse("weight=99999999999999999999",
            "'weight=99999999999999999999': '99999999999999999999' is out of range: 1 to 65535");
+    refuse("watchdog=1001s", "'watchdog=1001s': '1001s' is out of range: 0s to 1000s");
     refuse("break=sixteen-letters-",
            "'break=sixteen-letters-': 'sixteen-letters-' is no entry check");
     refuse("weight=18446744073709551617",
