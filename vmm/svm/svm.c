@@ -13,6 +13,7 @@
 #define CPUID_NP       (1u << 0) /* 8000_000A EDX */
 #define CPUID_NRIPS    (1u << 3)
 #define CPUID_DECODE   (1u << 7)
+#define TYPE_BUSY      2u /* in the type of a TSS */
 
 /* What always exits. Nothing of a guest's CR3, DR0-3 or TSC does. CR8 writes do
  * because of QEMU 7.2, which dies of one while V_IRQ is set; so does LTR, see
@@ -264,6 +265,13 @@ static struct vmcb_seg *seg_place(struct vmcb *b, enum hv_seg s)
     }
 }
 
+/* QEMU keeps TR without the busy bit of its type, and aborts, with all VMs, at
+ * a 32-bit guest's first change of privilege level if it finds the bit set. */
+static u16 attrib_of(enum hv_seg s, u16 attr)
+{
+    return s == SEG_TR ? attr & ~TYPE_BUSY : attr;
+}
+
 /* FS, GS, LDTR and TR live in the processor while their vCPU is loaded:
  * VMSAVE and VMLOAD around. */
 static void svm_seg(struct vcpu *v, enum hv_seg s, struct seg *seg, bool set)
@@ -275,7 +283,7 @@ static void svm_seg(struct vcpu *v, enum hv_seg s, struct seg *seg, bool set)
     if (loaded && v->loaded)
         svm_save(v);
     if (set) {
-        *place = (struct vmcb_seg){seg->selector, seg->attr, seg->limit, seg->base};
+        *place = (struct vmcb_seg){seg->selector, attrib_of(s, seg->attr), seg->limit, seg->base};
         svm_of(v)->changed = true;
         if (s == SEG_SS)
             b->cpl = SEG_DPL(seg->attr);
