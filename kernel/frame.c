@@ -1,6 +1,6 @@
 /*
- * The frame allocator: one owner number a frame, first fit from where the
- * last search ended. Source of the map: struct bootinfo.
+ * The frame allocator: one owner number a frame, and their count for each owner;
+ * first fit from where the last search ended. Source of the map: struct bootinfo.
  */
 #include "kernel/frame.h"
 #include "kernel/bootinfo.h"
@@ -14,15 +14,23 @@
 extern u8 kernel_start[], kernel_end[];
 
 static owner_t owners[MAX_FRAMES];
-static u64 frames; /* that the machine has */
-static u64 hint;   /* where a search for a single frame starts */
+static u64 owned[OWNER_END]; /* how many frames each owner has */
+static u64 frames;           /* that the machine has */
+static u64 hint;             /* where a search for a single frame starts */
+
+static void set_owner(u64 i, owner_t owner)
+{
+    owned[owners[i]]--;
+    owned[owner]++;
+    owners[i] = owner;
+}
 
 static void claim(u64 base, u64 size, owner_t owner)
 {
     u64 first = base / PAGE_SIZE, last = align_up(base + size, PAGE_SIZE) / PAGE_SIZE;
 
     for (u64 i = first; i < last && i < frames; i++)
-        owners[i] = owner;
+        set_owner(i, owner);
 }
 
 void frame_init(const struct bootinfo *info)
@@ -31,6 +39,7 @@ void frame_init(const struct bootinfo *info)
         if (info->range[i].usable)
             frames = max_u64(frames, (info->range[i].base.v + info->range[i].size) / PAGE_SIZE);
     frames = min_u64(frames, MAX_FRAMES);
+    owned[OWNER_FREE] = frames;
     claim(0, frames * PAGE_SIZE, OWNER_ABSENT);
     for (u32 i = 0; i < info->ranges; i++)
         if (info->range[i].usable)
@@ -94,37 +103,14 @@ void frames_free(hpa_t first, u64 n, owner_t owner)
         if (i + k >= frames || owners[i + k] != owner)
             panic("frame %#lx given back by %#x, which does not own it", first.v + k * PAGE_SIZE,
                   owner);
-        owners[i + k] = OWNER_FREE;
+        set_owner(i + k, OWNER_FREE);
     }
     hint = min_u64(hint, i);
 }
 
-u64 frames_free_all(owner_t owner)
-{
-    u64 n = 0;
-
-    for (u64 i = 0; i < frames; i++)
-        if (owners[i] == owner) {
-            frames_free(hpa(i * PAGE_SIZE), 1, owner);
-            n++;
-        }
-    return n;
-}
-
 u64 frames_owned(owner_t owner)
 {
-    u64 n = 0;
-
-    for (u64 i = 0; i < frames; i++)
-        n += owners[i] == owner;
-    return n;
-}
-
-owner_t frame_owner(hpa_t a)
-{
-    u64 i = a.v / PAGE_SIZE;
-
-    return i < frames ? owners[i] : OWNER_ABSENT;
+    return owned[owner];
 }
 
 void frame_reserve(hpa_t base, u64 size, owner_t owner)
@@ -132,9 +118,4 @@ void frame_reserve(hpa_t base, u64 size, owner_t owner)
     if (free_run(base.v / PAGE_SIZE, size / PAGE_SIZE) != size / PAGE_SIZE)
         panic("%#lx bytes at %#lx are not free memory of this machine", size, base.v);
     claim(base.v, size, owner);
-}
-
-u64 frame_memory_end(void)
-{
-    return frames * PAGE_SIZE;
 }

@@ -19,6 +19,7 @@ enum {
     OWNER_BUNDLE = 4,
     OWNER_VM_RAM = 0x100,   /* + VM number */
     OWNER_VM_TABLE = 0x200, /* + VM number */
+    OWNER_END = 0x300,
 };
 typedef u16 owner_t;
 
@@ -29,15 +30,11 @@ hpa_t frames_alloc(u64 n, u64 align, owner_t owner);
 hpa_t frame_alloc_zeroed(owner_t owner);
 /* Give back; panics when a frame is not owner's. */
 void frames_free(hpa_t first, u64 n, owner_t owner);
-/* Give back all that owner still has; returns how many. */
-u64 frames_free_all(owner_t owner);
+/* How many the owner has: counted as they change hands, so asking is cheap. */
 u64 frames_owned(owner_t owner);
-owner_t frame_owner(hpa_t a);
 
 /* Take a fixed range out of the free memory; panics if it is not free. */
 void frame_reserve(hpa_t base, u64 size, owner_t owner);
-/* The end of the machine's memory. */
-u64 frame_memory_end(void);
 
 struct bootinfo;
 void frame_init(const struct bootinfo *info);

@@ -92,18 +92,6 @@ void frames_free(hpa_t first, u64 n, owner_t owner)
     }
 }
 
-u64 frames_free_all(owner_t owner)
-{
-    u64 n = 0;
-
-    for (u64 i = 0; i < FRAMES; i++)
-        if (owners[i] == owner) {
-            frame_release(i);
-            n++;
-        }
-    return n;
-}
-
 u64 frames_owned(owner_t owner)
 {
     u64 n = 0;
@@ -111,13 +99,6 @@ u64 frames_owned(owner_t owner)
     for (u64 i = 0; i < FRAMES; i++)
         n += owners[i] == owner;
     return n;
-}
-
-owner_t frame_owner(hpa_t a)
-{
-    u64 off = a.v - (uintptr_t)pool;
-
-    return off < sizeof(pool) ? owners[off / PAGE_SIZE] : OWNER_ABSENT;
 }
 
 u64 host_frames_free(void)
