@@ -15,8 +15,10 @@
 #include "vmm/hv.h"
 #include "vmm/insn.h"
 
-/* Iterations of a REP that one call carries out at most. */
-#define EMU_CHUNK 256
+/* Iterations of a REP that one call carries out at most. The shortest slice is
+ * 100 us and an iteration may cost 4 us (a walk asked of the test port): what
+ * runs over is taken from the other VMs. */
+#define EMU_CHUNK 8
 
 /* What the guest is to be told. */
 struct emu_fault {

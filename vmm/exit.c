@@ -20,12 +20,14 @@ u8 exit_insn_len(struct vcpu *v, const struct exit *x, u8 implied)
 static void exit_hlt(struct vcpu *v, const struct exit *x)
 {
     vcpu_advance(v, exit_insn_len(v, x, 1));
+    if (v->inject.valid)
+        return; /* single-stepped: the debug exception wakes it at once */
     if (!(v->rflags & RFLAGS_IF)) {
         vm_end(v->vm, END_HALTED, 0, "halted with interrupts off: nothing can wake it");
         return;
     }
     v->attention = true;
-    if (!pic_pending(&v->vm->pic) && !v->inject.valid) {
+    if (!pic_pending(&v->vm->pic)) {
         v->state = VCPU_BLOCKED;
         TRACE(sched_block, v->vm->id, v->id, .why = BLOCK_HLT);
     }

@@ -42,6 +42,7 @@ struct vm {
     struct cmos cmos;
     struct kbd kbd;
     struct testport port;
+    u64 printed; /* bytes on the console, over all generations */
     struct vclock clock;
     struct vtimer timer;
     struct vcpu vcpu;

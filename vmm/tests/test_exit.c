@@ -327,6 +327,15 @@ static void test_hlt(void)
     CHECK_EQ(host_trace_count(EVENT_sched_block), 1);
     rig_end(&vm);
 
+    begin("HLT with IF=0 that is single-stepped", RIG_FLAT32);
+    v->rflags |= RFLAGS_TF;
+    rig_exit(&vm, EXIT_HLT, (struct exit){0});
+    CHECK(vm.alive);
+    CHECK_EQ(v->state, VCPU_RUNNING);
+    CHECK(v->inject.valid);
+    CHECK_EQ(v->inject.vector, 1);
+    rig_end(&vm);
+
     begin("HLT with an interrupt waiting", RIG_FLAT32);
     v->rflags |= RFLAGS_IF;
     rig_out(&vm, 0x21, 1, 0xef); /* the UART's line 4 */

@@ -307,17 +307,17 @@ static void string_exit(bool in, bool rep)
 static void test_outs(void)
 {
     begin("REP OUTSB to the console", RIG_FLAT32);
-    memcpy(guest(0x9000), "well met\n", 9);
+    memcpy(guest(0x9000), "welcome\n", 8);
     v->gpr[GPR_RSI] = 0x9000;
-    v->gpr[GPR_RCX] = 9;
+    v->gpr[GPR_RCX] = 8;
     v->gpr[GPR_RDX] = 0xe9;
     RIG_CODE_AT(&vm, 0xf3, 0x6e);
     string_exit(false, true);
     CHECK_EQ(v->rip, RIG_CODE + 2);
     CHECK_EQ(v->gpr[GPR_RCX], 0);
-    CHECK_EQ(v->gpr[GPR_RSI], 0x9009);
-    CHECK_STR(host_console(), "[1 rig] well met\n");
-    CHECK_EQ(host_trace_count(EVENT_io), 9);
+    CHECK_EQ(v->gpr[GPR_RSI], 0x9008);
+    CHECK_STR(host_console(), "[1 rig] welcome\n");
+    CHECK_EQ(host_trace_count(EVENT_io), 8);
     rig_end(&vm);
 }
 

@@ -107,6 +107,15 @@ static void test_devices(void)
     rig_out(&vm, 0xe9, 1, 'i');
     rig_out(&vm, 0x3f8, 1, '\n');
     CHECK_STR(host_console(), "[1 rig] hi\n");
+    check_about("a guest that prints without end is heard no more");
+    host_console_clear();
+    vm.printed = (256 << 10) - 2 * 17;
+    for (u32 i = 0; i < 4; i++) {
+        rig_out(&vm, 0x3f8, 1, (u8)('a' + i));
+        rig_out(&vm, 0x3f8, 1, '\n');
+    }
+    CHECK_STR(host_console(), "[1 rig] a\n[1 rig] has printed 256 KiB: no more of it is shown\n");
+    vm.printed = 0;
     check_about("an unfinished line is shown at the end");
     host_console_clear();
     rig_out(&vm, 0x3f8, 1, '!');
