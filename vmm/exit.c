@@ -27,7 +27,7 @@ static void exit_hlt(struct vcpu *v, const struct exit *x)
         return;
     }
     v->attention = true;
-    if (!pic_pending(&v->vm->pic)) {
+    if (!pic_pending(&v->vm->pic) && !v->interrupt.valid) {
         v->state = VCPU_BLOCKED;
         TRACE(sched_block, v->vm->id, v->id, .why = BLOCK_HLT);
     }

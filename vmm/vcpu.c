@@ -117,8 +117,31 @@ static void take_pending(struct vcpu *v, const struct event *e)
 {
     if (e->type == EV_SOFT_INT || (e->type == EV_EXCEPTION && (e->vector == 3 || e->vector == 4)))
         return;
-    v->inject = *e;
+    if (e->type == EV_INTR)
+        v->interrupt = *e;
+    else
+        v->inject = *e;
+    v->attention = true; /* it may have to wait for a window */
     TRACE(reinject, v->vm->id, v->id, .vector = e->vector, .type = e->type, .error = e->error);
+}
+
+/* What goes in at this entry, exceptions first; NULL: nothing. */
+static struct event *next_event(struct vcpu *v)
+{
+    if (v->inject.valid)
+        return &v->inject;
+    if (v->interrupt.valid && vcpu_can_take(v))
+        return &v->interrupt;
+    return NULL;
+}
+
+/* The tag of the entry record. */
+static u64 deliver(struct vcpu *v, struct event *e)
+{
+    hv->inject(v, e);
+    TRACE(inject, v->vm->id, v->id, .vector = e->vector, .type = e->type, .error = e->error);
+    e->valid = false;
+    return 1u << 31 | e->type << 8 | e->vector;
 }
 
 static void enter(struct vcpu *v, struct exit *x)
@@ -129,12 +152,9 @@ static void enter(struct vcpu *v, struct exit *x)
         hv->configure(v);
         v->ctl_changed = false;
     }
-    if (__builtin_expect(v->inject.valid, 0)) {
-        tag = 1u << 31 | v->inject.type << 8 | v->inject.vector;
-        hv->inject(v, &v->inject);
-        TRACE(inject, v->vm->id, v->id, .vector = v->inject.vector, .type = v->inject.type,
-              .error = v->inject.error);
-        v->inject.valid = false;
+    if (__builtin_expect(v->inject.valid || v->interrupt.valid, 0)) {
+        struct event *e = next_event(v);
+        tag = e ? deliver(v, e) : 0;
     }
     TRACE(entry, v->vm->id, v->id, .rip = v->rip, .inject = tag);
     hv->run(v, x);

@@ -35,7 +35,8 @@ struct vcpu {
     u64 cr2, dr[4];
     struct fpu_state fpu;
 
-    struct event inject; /* to be delivered at the next entry */
+    struct event inject;    /* an exception to be delivered at the next entry */
+    struct event interrupt; /* accepted from the PIC, to be delivered when it can be */
     u8 shadow;           /* an STI or MOV SS just before: no interrupt yet */
     bool attention;      /* interrupts or timers want to be looked at */
     enum vcpu_state state;
@@ -75,9 +76,14 @@ u8 vcpu_cpl(struct vcpu *);
 /* Could the guest take an interrupt now? */
 #define RFLAGS_IF (1ull << 9)
 #define RFLAGS_TF (1ull << 8)
-static inline bool vcpu_interruptible(const struct vcpu *v)
+static inline bool vcpu_can_take(const struct vcpu *v)
 {
     return v->rflags & RFLAGS_IF && !v->inject.valid && !v->shadow;
+}
+/* and is there none on its way already? */
+static inline bool vcpu_interruptible(const struct vcpu *v)
+{
+    return vcpu_can_take(v) && !v->interrupt.valid;
 }
 
 #endif

@@ -51,7 +51,7 @@ static void accept(struct vcpu *v, u64 now)
     u8 line;
     u8 vector = pic_ack(&v->vm->pic, &line);
 
-    v->inject = (struct event){.valid = true, .type = EV_INTR, .vector = vector};
+    v->interrupt = (struct event){.valid = true, .type = EV_INTR, .vector = vector};
     if (line == TICK_LINE)
         vcpu_accept_tick(v, now);
 }
@@ -78,7 +78,7 @@ static bool wants_window(struct vcpu *v, u64 now)
 {
     struct vm *vm = v->vm;
 
-    return pic_pending(&vm->pic) ||
+    return pic_pending(&vm->pic) || (v->interrupt.valid && !vcpu_can_take(v)) ||
            ((vm->timer.late || owed_waits(&vm->timer, vm_pit_ns(vm, now))) &&
             pic_would_deliver(&vm->pic, TICK_LINE));
 }

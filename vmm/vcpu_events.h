@@ -9,7 +9,7 @@
 #define TICK_LINE 0 /* of the PIC */
 
 /* Bring the virtual timer up to now (host ns), put an interrupt into
- * vcpu->inject or ask for a window, arm the real timer for what comes next. */
+ * vcpu->interrupt or ask for a window, arm the real timer for what comes next. */
 void vcpu_events(struct vcpu *, u64 now, u64 until);
 /* Account for the ticks due so far, as the vCPU's state was until now: before
  * that state changes (it goes off the CPU, blocks, or programs its timer). */

@@ -57,9 +57,9 @@ static void events(void)
 /* The entry takes what is to be injected. */
 static bool injected(u8 vector)
 {
-    bool is = v->inject.valid && v->inject.type == EV_INTR && v->inject.vector == vector;
+    bool is = v->interrupt.valid && v->interrupt.type == EV_INTR && v->interrupt.vector == vector;
 
-    v->inject.valid = false;
+    v->interrupt.valid = false;
     return is;
 }
 
@@ -75,7 +75,7 @@ static void test_window(void)
     pic_set_line(&vm.pic, UART_LINE_NUMBER, true);
     events();
     CHECK(v->ctl.intr_window && v->ctl_changed);
-    CHECK(!v->inject.valid);
+    CHECK(!v->interrupt.valid);
     CHECK_EQ(host_trace_count(EVENT_window), 1);
     events();
     CHECK_EQ(host_trace_count(EVENT_window), 1); /* it stays open, said once */
@@ -83,7 +83,7 @@ static void test_window(void)
     v->rflags |= RFLAGS_IF;
     v->shadow = 1;
     events();
-    CHECK(!v->inject.valid && v->ctl.intr_window);
+    CHECK(!v->interrupt.valid && v->ctl.intr_window);
     check_about("taken: the window closes");
     v->shadow = 0;
     events();
@@ -113,7 +113,7 @@ static void test_second_interrupt(void)
     pic_set_line(&vm.pic, UART_LINE_NUMBER, true);
     pic_set_line(&vm.pic, 5, true);
     events();
-    CHECK(!v->inject.valid && !v->ctl.intr_window);
+    CHECK(!v->interrupt.valid && !v->ctl.intr_window);
     rig_out(&vm, 0x20, 1, 0x0b);
     CHECK_EQ(rig_in(&vm, 0x20, 1) & 0xff, 1 << UART_LINE_NUMBER);
     v->attention = false;
@@ -140,10 +140,10 @@ static void test_tick(void)
     v->rflags |= RFLAGS_IF;
     events();
     CHECK_EQ(host_timer_at, TICK(1));
-    CHECK(!v->inject.valid);
+    CHECK(!v->interrupt.valid);
     clock_test_ns = TICK(1) - 1;
     events();
-    CHECK(!v->inject.valid);
+    CHECK(!v->interrupt.valid);
     clock_test_ns++;
     events();
     CHECK_EQ(vm.timer.delivered, 1);
@@ -152,7 +152,7 @@ static void test_tick(void)
     check_about("the next while it is in service waits for the EOI");
     clock_test_ns = TICK(2);
     events();
-    CHECK(!v->inject.valid && !v->ctl.intr_window);
+    CHECK(!v->interrupt.valid && !v->ctl.intr_window);
     CHECK_EQ(vm.timer.backlog, 1);
     rig_out(&vm, 0x20, 1, 0x20);
     events();
@@ -216,7 +216,7 @@ static void test_offered_and_reset(void)
     rig_out(&vm, 0x20, 1, 0x20);
     v->rflags |= RFLAGS_IF;
     events();
-    CHECK(!v->inject.valid);
+    CHECK(!v->interrupt.valid);
     CHECK_EQ(vm.timer.due, 1);
     rig_end(&vm);
 }

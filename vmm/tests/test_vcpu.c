@@ -241,6 +241,56 @@ static void test_pending_first(void)
     rig_end(&vm);
 }
 
+/* The guest's handler, entered through an interrupt gate. */
+static void mask(struct vcpu *vcpu, const struct event *e)
+{
+    (void)e;
+    vcpu->rflags &= ~RFLAGS_IF;
+}
+
+static void unmask(struct vcpu *vcpu)
+{
+    vcpu->rflags |= RFLAGS_IF;
+}
+
+/* An interrupt was on its way when an instruction exited that makes a fault:
+ * the fault goes in first, and the interrupt is not lost over it. */
+static void test_fault_before_interrupt(void)
+{
+    struct event tick = {true, EV_INTR, 0x20, false, 0};
+
+    begin("#GP while an interrupt waits");
+    v->rflags |= RFLAGS_IF;
+    fake_of(v)->on_event = mask;
+    v->gpr[GPR_RCX] = 0xdead; /* no such MSR */
+    fake_push_exit(v, &(struct exit){.reason = EXIT_MSR, .pending = tick});
+    push(EXIT_CPUID, 0);
+    fake_push(v, &(struct fake_step){.act = unmask, .exit = {.reason = EXIT_INTR_WINDOW}});
+    push(EXIT_CPUID, 0);
+    run_out();
+    u8 vectors[4] = {0};
+    u32 n = 0;
+    for (u32 i = 0; fake_call_at(i); i++)
+        if (fake_call_at(i)->what == FAKE_INJECT && n < 4)
+            vectors[n++] = fake_call_at(i)->event.vector;
+    CHECK_EQ(n, 2);
+    CHECK_EQ(vectors[0], 13);
+    CHECK_EQ(vectors[1], 0x20);
+    rig_end(&vm);
+
+    begin("MOV CR8 while an interrupt waits");
+    rig_mode(&vm, RIG_LONG);
+    v->rflags |= RFLAGS_IF;
+    RIG_CODE_AT(&vm, 0x44, 0x0f, 0x22, 0xc0);
+    fake_push_exit(v, &(struct exit){.reason = EXIT_CR, .pending = tick});
+    push(EXIT_CPUID, 0);
+    run_out();
+    CHECK_EQ(fake_call_at(0)->what, FAKE_RUN);
+    CHECK(v->rip >= RIG_CODE + 4); /* it is done, not met again */
+    CHECK_EQ(fake_count(FAKE_INJECT), 1);
+    rig_end(&vm);
+}
+
 /* --- Double faults --------------------------------------------------------------------------- */
 
 /* AMD64 Manual vol. 2, 8.2.9: the first exception down, the second across. */
@@ -359,6 +409,7 @@ int main(void)
     test_trace();
     test_pending();
     test_pending_first();
+    test_fault_before_interrupt();
     test_double_fault();
     test_raise();
     test_advance();
