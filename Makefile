@@ -236,7 +236,7 @@ clean: ## remove build/
 KERNEL_CFLAGS := -std=gnu11 -O2 -g -Wall -Wextra -Werror -ffreestanding -fno-pic -fno-pie \
     -mno-red-zone -mgeneral-regs-only -mcmodel=small -fno-stack-protector \
     -fno-delete-null-pointer-checks -fno-asynchronous-unwind-tables -fno-omit-frame-pointer \
-    -fcf-protection=none -I. -MMD -MP
+    -momit-leaf-frame-pointer -mpreferred-stack-boundary=3 -fcf-protection=none -I. -MMD -MP
 KERNEL_OBJ := $(patsubst %,$(B)/obj/%.o,$(basename $(KERNEL_SRC) $(VMM_SRC)))
 
 $(B)/obj/kernel/%.o: kernel/%.c Makefile

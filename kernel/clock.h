@@ -17,12 +17,26 @@ static inline u64 clock_tsc(void)
 {
     return clock_test_ns;
 }
+static inline void clock_stamp(u64 *at)
+{
+    *at = clock_test_ns;
+}
 #else
 static inline u64 clock_tsc(void)
 {
     u32 lo, hi;
     __asm__ volatile("rdtsc" : "=a"(lo), "=d"(hi));
     return (u64)hi << 32 | lo;
+}
+/* *at = clock_tsc(), half by half: that saves putting them together. */
+static inline void clock_stamp(u64 *at)
+{
+    typedef u32 half __attribute__((may_alias));
+    half *low = (half *)at;
+    __asm__ volatile("rdtsc; movl %%eax, %0; movl %%edx, %1"
+                     : "=m"(low[0]), "=m"(low[1])
+                     :
+                     : "eax", "edx");
 }
 #endif
 

@@ -125,15 +125,14 @@ void trace_text(u32 event, u16 vm, u8 vcpu, const u64 *fields, u32 n, const char
 {
     u32 room = 255 - n, len = (u32)min_u64(strlen(text), 8 * room);
     u32 words = n + (len + 7) / 8;
+    struct trace_buffer *buf = trace_buffer();
 
-    if (!trace_wanted(event))
+    if (!trace_wanted(event) || !trace_room(buf, words))
         return;
-    struct trace_record *r = trace_reserve(words);
-    if (!r)
-        return;
+    struct trace_record *r = trace_begin(buf);
     memcpy(r->payload, fields, 8 * n);
     if (words > n)
         r->payload[words - 1] = 0;
     memcpy(&r->payload[n], text, len);
-    trace_commit(r, event, vm, vcpu, words, text[len] ? TRACE_CUT : 0);
+    trace_commit(buf, r, event, trace_who(vm, vcpu), words, text[len] ? TRACE_CUT : 0);
 }

@@ -51,34 +51,48 @@ static inline u32 trace_this_cpu(void)
 
 static inline bool trace_wanted(u32 event)
 {
-    return trace_mask[event / 64] >> (event % 64) & 1;
+    return __builtin_expect(trace_mask[event / 64] >> (event % 64) & 1, 1);
 }
 
-/* Room for a record of so many words, or NULL. */
-static inline struct trace_record *trace_reserve(u32 words)
+/* Where its records say whose they are: the tag's bits of VM, vCPU and CPU. */
+static inline u64 trace_who(u16 vm, u8 vcpu)
 {
-    struct trace_cpu *cpu = &trace_cpu[trace_this_cpu()];
-    struct trace_buffer *buf = cpu->buf;
-    u64 used = buf->used;
+    return (u64)trace_this_cpu() << 40 | (u64)vcpu << 32 | (u64)vm << 16;
+}
 
-    if (__builtin_expect(used + sizeof(struct trace_record) + 8 * words > cpu->limit, 0)) {
-        buf->dropped++;
-        return NULL;
-    }
-    struct trace_record *r = (struct trace_record *)(cpu->base + used);
-    r->tsc = clock_tsc();
+/* This CPU's buffer. */
+static inline struct trace_buffer *trace_buffer(void)
+{
+    return trace_cpu[trace_this_cpu()].buf;
+}
+
+/* Is there room for a record of so many words? It is counted if not. */
+static inline bool trace_room(struct trace_buffer *buf, u32 words)
+{
+    u64 size = sizeof(struct trace_record) + 8 * words;
+
+    if (__builtin_expect(buf->used + size <= trace_cpu[trace_this_cpu()].limit, 1))
+        return true;
+    buf->dropped++;
+    return false;
+}
+
+/* The next record, stamped; only after trace_room(). */
+static inline struct trace_record *trace_begin(const struct trace_buffer *buf)
+{
+    u8 *base = trace_cpu[trace_this_cpu()].base;
+    struct trace_record *r = (struct trace_record *)(base + buf->used);
+
+    clock_stamp(&r->tsc);
     return r;
 }
 
 /* The record is whole: the tag makes it visible, then the buffer grows. */
-static inline void trace_commit(struct trace_record *r, u32 event, u16 vm, u8 vcpu, u32 words,
-                                u32 flags)
+static inline void trace_commit(struct trace_buffer *buf, struct trace_record *r, u32 event,
+                                u64 who, u32 words, u32 flags)
 {
-    struct trace_buffer *buf = trace_cpu[trace_this_cpu()].buf;
-
     __asm__ volatile("" ::: "memory");
-    r->tag = (u64)flags << 56 | (u64)words << 48 | (u64)trace_this_cpu() << 40 | (u64)vcpu << 32 |
-             (u64)vm << 16 | event;
+    r->tag = (u64)flags << 56 | (u64)words << 48 | who | event;
     __asm__ volatile("" ::: "memory");
     buf->used += sizeof(*r) + 8 * words;
 }
@@ -99,14 +113,17 @@ void trace_text(u32 event, u16 vm, u8 vcpu, const u64 *fields, u32 n, const char
 #undef F
 #undef ENUM
 
-#define TRACE(name, vm, vcpu, ...)                                                                 \
+#define TRACE(name, vm, vcpu, ...) TRACE_BY(name, trace_who(vm, vcpu), __VA_ARGS__)
+
+/* The same with trace_who()'s answer, where it is kept: the way of an exit. */
+#define TRACE_BY(name, who, ...)                                                                   \
     do {                                                                                           \
-        if (trace_wanted(EVENT_##name)) {                                                          \
-            struct trace_record *r_ = trace_reserve(sizeof(struct trace_##name) / 8);              \
-            if (r_) {                                                                              \
-                *(struct trace_##name *)r_->payload = (struct trace_##name){__VA_ARGS__};          \
-                trace_commit(r_, EVENT_##name, vm, vcpu, sizeof(struct trace_##name) / 8, 0);      \
-            }                                                                                      \
+        const u32 words_ = sizeof(struct trace_##name) / 8;                                        \
+        struct trace_buffer *buf_ = trace_buffer();                                                \
+        if (trace_wanted(EVENT_##name) && trace_room(buf_, words_)) {                              \
+            struct trace_record *r_ = trace_begin(buf_);                                           \
+            *(struct trace_##name *)r_->payload = (struct trace_##name){__VA_ARGS__};              \
+            trace_commit(buf_, r_, EVENT_##name, who, words_, 0);                                  \
         }                                                                                          \
     } while (0)
 

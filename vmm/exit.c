@@ -92,7 +92,7 @@ static void exit_unknown(struct vcpu *v, const struct exit *x)
     vm_end(v->vm, END_UNSUPPORTED, x->code, "exit with code %#lx, which nobody handles", x->code);
 }
 
-static void (*const handlers[])(struct vcpu *, const struct exit *) = {
+exit_handler *const exit_handlers[] = {
     [EXIT_NONE] = exit_unknown,
     [EXIT_HLT] = exit_hlt,
     [EXIT_CPUID] = exit_cpuid,
@@ -124,8 +124,3 @@ static void (*const handlers[])(struct vcpu *, const struct exit *) = {
     [EXIT_STEP] = exit_unknown,
     [EXIT_NMI_WINDOW] = exit_window,
 };
-
-void exit_handle(struct vcpu *v, const struct exit *x)
-{
-    handlers[x->reason](v, x);
-}

@@ -6,8 +6,14 @@
 
 #include "vmm/vcpu.h"
 
+typedef void exit_handler(struct vcpu *, const struct exit *);
+extern exit_handler *const exit_handlers[]; /* by enum exit_reason */
+
 /* Handle it: the guest can go on, or vm->alive is false. */
-void exit_handle(struct vcpu *, const struct exit *);
+static inline void exit_handle(struct vcpu *v, const struct exit *x)
+{
+    exit_handlers[x->reason](v, x);
+}
 
 /* The handlers that have files of their own. */
 void exit_cpuid(struct vcpu *, const struct exit *);

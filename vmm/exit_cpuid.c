@@ -61,21 +61,24 @@ static struct answer hypervisor(void)
     return (struct answer){0x40000000, 0x7473654e, 0x676e696c, 0x2e4d4d56};
 }
 
-static struct answer leaf_answer(u32 leaf)
+static struct answer basic(u32 leaf)
+{
+    struct answer r;
+
+    if (leaf == 1)
+        return features();
+    r = host(0);
+    r.a = MAX_BASIC;
+    return r;
+}
+
+static struct answer extended(u32 leaf)
 {
     struct answer r;
 
     switch (leaf) {
-    case 0:
-        r = host(0);
-        r.a = MAX_BASIC;
-        return r;
-    case 1:
-        return features();
-    case 0x40000000:
-        return hypervisor();
     case 0x80000000:
-        r = host(0x80000000);
+        r = host(leaf);
         r.a = MAX_EXTENDED;
         return r;
     case 0x80000001:
@@ -89,6 +92,17 @@ static struct answer leaf_answer(u32 leaf)
     default:
         return (struct answer){0};
     }
+}
+
+static struct answer leaf_answer(u32 leaf)
+{
+    if (leaf <= MAX_BASIC)
+        return basic(leaf);
+    if (leaf >= 0x80000000)
+        return extended(leaf);
+    if (leaf == 0x40000000)
+        return hypervisor();
+    return (struct answer){0};
 }
 
 void exit_cpuid(struct vcpu *v, const struct exit *x)

@@ -6,19 +6,17 @@
 #include "vmm/fetch.h"
 #include "vmm/vm.h"
 
-static void advance_behind(struct vcpu *v, const struct exit *x)
+static inline void advance_behind(struct vcpu *v, const struct exit *x)
 {
-    vcpu_advance(v, x->next_rip ? x->next_rip - x->rip : exit_insn_len(v, x, 1));
+    vcpu_advance(v, x->next_rip ? x->next_rip - v->rip : exit_insn_len(v, x, 1));
 }
 
-static void merge_rax(struct vcpu *v, u32 value, u8 size)
+static u32 mask_of(u8 size)
 {
-    u64 mask = size == 4 ? ~0ull : (1ull << 8 * size) - 1;
-
-    v->gpr[GPR_RAX] = (v->gpr[GPR_RAX] & ~mask) | (value & mask);
+    return ~0u >> (32 - 8 * size);
 }
 
-static void string_io(struct vcpu *v)
+static __attribute__((noinline)) void string_io(struct vcpu *v)
 {
     struct insn insn;
 
@@ -31,28 +29,36 @@ static void string_io(struct vcpu *v)
                insn_name(insn.op), v->rip);
 }
 
-/* Devices may raise or lower lines at any access. */
+/* A 32-bit IN clears the upper half of RAX, a shorter one keeps the rest. */
+static __attribute__((noinline)) void port_in(struct vcpu *v, const struct exit *x)
+{
+    u64 mask = x->io.size == 4 ? ~0ull : mask_of(x->io.size);
+    u64 value = bus_in(&v->vm->bus, x->io.port, x->io.size);
+
+    v->gpr[GPR_RAX] = (v->gpr[GPR_RAX] & ~mask) | value;
+    TRACE_BY(io, v->who, .port = x->io.port, .write = false, .size = x->io.size, .value = value);
+    advance_behind(v, x);
+}
+
+/* Traced first: what the device makes of it follows. */
+static __attribute__((noinline)) void port_out(struct vcpu *v, const struct exit *x)
+{
+    u16 port = x->io.port;
+    u8 size = x->io.size;
+    u32 value = (u32)v->gpr[GPR_RAX] & mask_of(size);
+
+    TRACE_BY(io, v->who, .port = port, .write = true, .size = size, .value = value);
+    bus_out(&v->vm->bus, port, size, value);
+    advance_behind(v, x);
+}
+
 void exit_io(struct vcpu *v, const struct exit *x)
 {
-    struct bus *bus = &v->vm->bus;
-    u32 value;
-
-    v->attention = true;
     v->vm->spoke = true;
-    if (x->io.string) {
+    if (x->io.string)
         string_io(v);
-        return;
-    }
-    if (x->io.in) {
-        value = bus_in(bus, x->io.port, x->io.size);
-        merge_rax(v, value, x->io.size);
-    } else {
-        value = (u32)v->gpr[GPR_RAX];
-        if (x->io.size < 4)
-            value &= (1u << 8 * x->io.size) - 1;
-        bus_out(bus, x->io.port, x->io.size, value);
-    }
-    TRACE(io, v->vm->id, v->id, .port = x->io.port, .write = !x->io.in, .size = x->io.size,
-          .value = value);
-    advance_behind(v, x);
+    else if (x->io.in)
+        port_in(v, x);
+    else
+        port_out(v, x);
 }

@@ -63,7 +63,7 @@ static bool msr_write(struct vcpu *v, u32 msr, u64 value)
     case MSR_TSC:
         v->tsc_written += value - guest_tsc(v);
         v->ctl.tsc_offset += value - guest_tsc(v);
-        v->ctl_changed = true;
+        v->ctl_changed = v->attention = true;
         return true;
     case MSR_PAT:
         if (!pat_valid(value))

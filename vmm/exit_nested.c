@@ -35,7 +35,7 @@ static void no_memory(struct vcpu *v, const struct exit *x)
 
 void exit_nested(struct vcpu *v, const struct exit *x)
 {
-    TRACE(nested_fault, v->vm->id, v->id, .gpa = x->nested.gpa.v, .gva = x->nested.gva.v,
+    TRACE_BY(nested_fault, v->who, .gpa = x->nested.gpa.v, .gva = x->nested.gva.v,
           .access = x->nested.access, .in_walk = x->nested.in_walk);
     if (guestmem_has(&v->vm->mem, x->nested.gpa))
         map_page(v, x->nested.gpa);

@@ -19,6 +19,7 @@ int vcpu_init(struct vcpu *v, struct vm *vm, u8 id)
     v->vm = vm;
     v->vm_id = vm->id;
     v->id = id;
+    v->who = trace_who(vm->id, id);
     v->rflags = RFLAGS_ONE;
     v->ctl.nested_root = vm->npt.root;
     v->attention = true;
@@ -70,12 +71,11 @@ void vcpu_raise_pf(struct vcpu *v, u64 cr2, u32 error)
     vcpu_raise(v, 14, true, error);
 }
 
-void vcpu_advance(struct vcpu *v, u64 len)
+/* Outside long mode RIP has 32 bits; a single step ends in #DB. */
+void vcpu_advance_slow(struct vcpu *v)
 {
-    v->rip += len;
     if (v->rip >> 32 && vcpu_mode(v) != 8)
         v->rip &= 0xffffffff;
-    v->shadow = 0;
     if (v->rflags & RFLAGS_TF && !v->inject.valid) {
         hv_set(v, HV_DR6, hv_get(v, HV_DR6) | 1u << 14); /* BS */
         vcpu_raise(v, 1, false, 0);
@@ -156,11 +156,33 @@ static void enter(struct vcpu *v, struct exit *x)
         struct event *e = next_event(v);
         tag = e ? deliver(v, e) : 0;
     }
-    TRACE(entry, v->vm->id, v->id, .rip = v->rip, .inject = tag);
+    TRACE_BY(entry, v->who, .rip = v->rip, .inject = tag);
     hv->run(v, x);
-    TRACE(exit, v->vm->id, v->id, .reason = x->reason, .rip = x->rip, .code = x->code,
-          .info1 = x->info1, .info2 = x->info2);
+    TRACE_BY(exit, v->who, .reason = x->reason, .rip = x->rip, .code = x->code,
+             .info1 = x->info1, .info2 = x->info2);
     v->exits++;
+}
+
+/* Handle what wanted attention; why to leave the CPU, or STOP_NONE. */
+static enum vcpu_stop attend(struct vcpu *v, u64 until, u64 wake)
+{
+    u64 now = clock_now();
+
+    if (!v->vm->alive)
+        return STOP_ENDED;
+    if (v->state == VCPU_BLOCKED)
+        return STOP_BLOCKED;
+    if (v->yield)
+        return STOP_YIELD;
+    if (now >= until)
+        return STOP_SLICE;
+    if (now >= wake)
+        return STOP_WAKE;
+    vcpu_events(v, now, min_u64(until, wake));
+    if (v->ctl_changed)
+        hv->configure(v);
+    v->ctl_changed = v->attention = false;
+    return STOP_NONE;
 }
 
 enum vcpu_stop vcpu_run(struct vcpu *v, u64 until, u64 wake)
@@ -170,24 +192,14 @@ enum vcpu_stop vcpu_run(struct vcpu *v, u64 until, u64 wake)
     v->attention = true;
     v->yield = false;
     for (;;) {
-        if (v->attention) {
-            u64 now = clock_now();
-            if (now >= until)
-                return STOP_SLICE;
-            if (now >= wake)
-                return STOP_WAKE;
-            v->attention = false;
-            vcpu_events(v, now, min_u64(until, wake));
+        if (__builtin_expect(v->attention, 0)) {
+            enum vcpu_stop stop = attend(v, until, wake);
+            if (stop != STOP_NONE)
+                return stop;
         }
         enter(v, &x);
         if (__builtin_expect(x.pending.valid, 0))
             take_pending(v, &x.pending);
         exit_handle(v, &x);
-        if (!v->vm->alive)
-            return STOP_ENDED;
-        if (v->state == VCPU_BLOCKED)
-            return STOP_BLOCKED;
-        if (v->yield)
-            return STOP_YIELD;
     }
 }

@@ -10,10 +10,13 @@
 struct vm;
 
 /* Why vcpu_run() returned. */
-enum vcpu_stop { STOP_SLICE, STOP_WAKE, STOP_BLOCKED, STOP_YIELD, STOP_ENDED };
+enum vcpu_stop { STOP_NONE, STOP_SLICE, STOP_WAKE, STOP_BLOCKED, STOP_YIELD, STOP_ENDED };
 
 /* READY: it could run, but another vCPU does. */
 enum vcpu_state { VCPU_READY, VCPU_RUNNING, VCPU_BLOCKED };
+
+#define RFLAGS_TF (1ull << 8)
+#define RFLAGS_IF (1ull << 9)
 
 struct fpu_state {
     u8 fxsave[512];
@@ -27,9 +30,10 @@ struct vcpu {
     struct vm *vm;
     u16 vm_id; /* the VM's number: backends need no more of it */
     u8 id;
+    u64 who;   /* trace_who() of it */
     void *backend;    /* the backend's own, for example struct svm_vcpu */
     struct hv_ctl ctl;
-    bool ctl_changed; /* configure() before the next entry */
+    bool ctl_changed; /* configure() before the next entry; with attention */
 
     /* Registers that only a change of vCPU saves and loads. */
     u64 cr2, dr[4];
@@ -38,7 +42,8 @@ struct vcpu {
     struct event inject;    /* an exception to be delivered at the next entry */
     struct event interrupt; /* accepted from the PIC, to be delivered when it can be */
     u8 shadow;           /* an STI or MOV SS just before: no interrupt yet */
-    bool attention;      /* interrupts or timers want to be looked at */
+    /* Before the next entry, look: interrupts, timers, a yield, or the end. */
+    bool attention;
     enum vcpu_state state;
     bool yield;
     bool loaded;         /* its state is the processor's: between load and save */
@@ -66,7 +71,14 @@ static inline void vcpu_raise_gp(struct vcpu *v)
 void vcpu_raise_pf(struct vcpu *, u64 cr2, u32 error);
 /* The instruction is done: go on behind it, single-step and shadow as the
  * processor would. */
-void vcpu_advance(struct vcpu *, u64 len);
+void vcpu_advance_slow(struct vcpu *);
+static inline void vcpu_advance(struct vcpu *v, u64 len)
+{
+    v->rip += len;
+    v->shadow = 0;
+    if (__builtin_expect(v->rip >> 32 || v->rflags & RFLAGS_TF, 0))
+        vcpu_advance_slow(v);
+}
 
 /* How the guest's paging is set now, for walks. */
 struct guest_paging vcpu_paging(struct vcpu *);
@@ -74,8 +86,6 @@ u8 vcpu_mode(struct vcpu *); /* 2, 4 or 8: the default of the running code */
 u8 vcpu_cpl(struct vcpu *);
 
 /* Could the guest take an interrupt now? */
-#define RFLAGS_IF (1ull << 9)
-#define RFLAGS_TF (1ull << 8)
 static inline bool vcpu_can_take(const struct vcpu *v)
 {
     return v->rflags & RFLAGS_IF && !v->inject.valid && !v->shadow;

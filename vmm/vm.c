@@ -111,6 +111,7 @@ static u64 memory_asked(const struct vm_args *args)
 int vm_create(struct vm *vm, char *why, size_t why_size)
 {
     vm->mem = (struct guestmem){0};
+    vm->bus = (struct bus){0}; /* now: it is large, and the VM's clock starts soon */
     vm->how = END_EXITED;
     vm->code = 0;
     vm->silent = 0;
@@ -160,6 +161,7 @@ void vm_end(struct vm *vm, enum vm_end_how how, u64 code, const char *fmt, ...)
     va_end(args);
     uart_flush(&vm->uart);
     vm->alive = false;
+    vm->vcpu.attention = true;
     vm->how = how;
     vm->code = code;
     TRACE_TEXT(vm_end, vm->id, 0, why, .how = how, .code = code, .rip = vm->vcpu.rip);

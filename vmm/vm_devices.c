@@ -21,6 +21,7 @@ static u64 pit_now(void *opaque)
     u64 now = clock_now();
 
     vcpu_ticks(&vm->vcpu, now);
+    vm->vcpu.attention = true; /* a tick may be due, or the rate be changed now */
     return vm_pit_ns(vm, now);
 }
 
@@ -41,6 +42,14 @@ static void print_line(void *opaque, const char *text, u32 n)
     console_print("[%u %s] ", vm->id, vm->name);
     console_write(text, n);
     console_write("\n", 1);
+}
+
+/* The PIC may have an interrupt for the vCPU now, or have one no more. */
+static void pic_changed(void *opaque)
+{
+    struct vm *vm = opaque;
+
+    vm->vcpu.attention = true;
 }
 
 static void uart_irq(void *opaque, bool high)
@@ -73,7 +82,7 @@ static void port_yield(void *opaque)
 {
     struct vm *vm = opaque;
 
-    vm->vcpu.yield = true;
+    vm->vcpu.yield = vm->vcpu.attention = true;
 }
 
 /* A walk as the processor would make it, on the guest's request. */
@@ -99,9 +108,9 @@ static u64 first_slot_end(const struct vm *vm)
 
 void vm_devices_init(struct vm *vm)
 {
-    vm->bus = (struct bus){0};
     pic_init(&vm->pic, vm->id);
     vm->pic.on_poll = polled;
+    vm->pic.on_change = pic_changed;
     vm->pic.opaque = vm;
     pic_attach(&vm->pic, &vm->bus);
     vtimer_init(&vm->timer, vm->id, vm->args.ticks, vm->args.pit);

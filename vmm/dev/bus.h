@@ -12,6 +12,7 @@
 #include "kernel/types.h"
 
 #define BUS_MAX_DEVICES 24
+#define BUS_PORTS       0x10000
 
 struct bus_device {
     const char *name;
@@ -24,7 +25,8 @@ struct bus_device {
 
 struct bus {
     u32 count;
-    struct bus_device dev[BUS_MAX_DEVICES]; /* ascending by port */
+    struct bus_device dev[1 + BUS_MAX_DEVICES]; /* 0 is nobody */
+    u8 owner[BUS_PORTS];                        /* which of dev has the port */
 };
 
 /* An empty bus is all zeros. -EINVAL: overlaps another; -ENOSPC. */

@@ -65,6 +65,14 @@ static void follow_slave(struct pic *p)
         master->irr &= (u8)~CASCADE;
 }
 
+/* After whatever may change which interrupt is asked for. */
+static void changed(struct pic *p)
+{
+    follow_slave(p);
+    if (p->on_change)
+        p->on_change(p->opaque);
+}
+
 void pic_set_line(struct pic *p, u8 line, bool high)
 {
     ASSERT(line < 16);
@@ -78,14 +86,14 @@ void pic_set_line(struct pic *p, u8 line, bool high)
     c->lines = high ? c->lines | bit : c->lines & (u8)~bit;
     if (requests(c) & ~before)
         TRACE(irq_raise, p->vm, 0, .line = line);
-    follow_slave(p);
+    changed(p);
 }
 
 void pic_cancel(struct pic *p, u8 line)
 {
     ASSERT(line < 16);
     p->chip[line / 8].irr &= (u8) ~(1u << (line & 7));
-    follow_slave(p);
+    changed(p);
 }
 
 bool pic_pending(const struct pic *p)
@@ -161,7 +169,7 @@ u8 pic_ack(struct pic *p, u8 *line)
     u8 vector = acknowledged(p, cascaded ? SLAVE : MASTER, cascaded ? slave : master, line);
     end_if_auto(p, SLAVE, slave);
     end_if_auto(p, MASTER, master);
-    follow_slave(p);
+    changed(p);
     return vector;
 }
 
@@ -178,7 +186,7 @@ static u8 poll(struct pic *p, int n)
     if (p->on_poll)
         p->on_poll(p->opaque, line);
     end_if_auto(p, n, input);
-    follow_slave(p);
+    changed(p);
     return (u8)(0x80 | input);
 }
 
@@ -258,7 +266,7 @@ static void pic_out(void *device, u16 port, u8 size, u32 value)
         ocw3(&p->chip[n], (u8)value);
     else
         ocw2(p, n, (u8)value);
-    follow_slave(p);
+    changed(p);
 }
 
 static u32 pic_in(void *device, u16 port, u8 size)
@@ -283,7 +291,7 @@ static void elcr_out(void *device, u16 port, u8 size, u32 value)
     (void)size;
 
     p->chip[n].elcr = (u8)value & may_be_level[n];
-    follow_slave(p);
+    changed(p);
 }
 
 static u32 elcr_in(void *device, u16 port, u8 size)

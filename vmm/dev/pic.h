@@ -23,11 +23,13 @@ struct pic_chip {
 struct pic {
     u16 vm;
     struct pic_chip chip[2]; /* master, slave */
-    /* Either may be NULL. on_eoi: an interrupt ended, by EOI or by itself
+    /* Each may be NULL. on_eoi: an interrupt ended, by EOI or by itself
      * (automatic EOI). on_poll: the guest took the line by polling, so no
-     * pic_ack() will come. */
+     * pic_ack() will come. on_change: pic_pending() and pic_would_deliver()
+     * may answer otherwise than before. */
     void (*on_eoi)(void *opaque, u8 line);
     void (*on_poll)(void *opaque, u8 line);
+    void (*on_change)(void *opaque);
     void *opaque;
 };
 

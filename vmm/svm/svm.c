@@ -121,8 +121,10 @@ static void svm_save(struct vcpu *v)
 
 /* The VMM wrote guest state: remember what is entered with, since a refused
  * entry leaves the host's state in the save area. */
-static bool remember(struct svm_vcpu *s, struct vcpu *v, struct exit *x)
+static __attribute__((noinline)) bool remember(struct vcpu *v, struct exit *x)
 {
+    struct svm_vcpu *s = svm_of(v);
+
     if (v->breaks && !svm_break(s->vmcb, v->breaks)) {
         *x = (struct exit){.reason = EXIT_ENTRY_FAILED,
                            .rip = v->rip,
@@ -170,15 +172,14 @@ static void withdraw_event(struct svm_vcpu *s, struct exit *x)
 
 static void svm_run(struct vcpu *v, struct exit *x)
 {
-    struct svm_vcpu *s = svm_of(v);
-    struct vmcb *b = s->vmcb;
+    struct vmcb *b = svm_of(v)->vmcb;
 
     b->rax = v->gpr[GPR_RAX];
     b->rsp = v->gpr[GPR_RSP];
     b->rip = v->rip;
     b->rflags = v->rflags;
     b->interrupt_shadow = v->shadow;
-    if (__builtin_expect(s->changed, 0) && !remember(s, v, x))
+    if (__builtin_expect(svm_of(v)->changed, 0) && !remember(v, x))
         return;
     svm_enter(v->gpr, ptr_hpa(b));
     v->gpr[GPR_RAX] = b->rax;
@@ -187,9 +188,9 @@ static void svm_run(struct vcpu *v, struct exit *x)
     v->rflags = b->rflags;
     v->shadow = b->interrupt_shadow & 1;
     b->tlb_control = 0;
-    svm_translate(v, x);
-    if (__builtin_expect(s->injected, 0))
-        withdraw_event(s, x);
+    svm_translate(v, b, x);
+    if (__builtin_expect(svm_of(v)->injected, 0))
+        withdraw_event(svm_of(v), x);
 }
 
 static int svm_inject(struct vcpu *v, const struct event *e)

@@ -23,8 +23,32 @@ static inline struct svm_vcpu *svm_of(struct vcpu *v)
  * RSP, enters the guest, stores them. */
 void svm_enter(u64 *gpr, hpa_t vmcb);
 
-/* The hardware's exit in neutral words (svm_exit.c). */
-void svm_translate(struct vcpu *, struct exit *);
+/* The reasons that follow from the exit code alone; 0: the others (svm_exit.c). */
+extern const u8 svm_plain[256];
+void svm_translate_other(struct vcpu *, struct exit *);
+/* An event whose delivery the exit broke off, 15.7.2. */
+void svm_translate_pending(const struct vmcb *, struct exit *);
+
+/* The hardware's exit in neutral words. Inline: each exit comes this way. */
+static inline void svm_translate(struct vcpu *v, const struct vmcb *b, struct exit *x)
+{
+    u64 code = b->exitcode;
+
+    x->rip = b->rip;
+    x->next_rip = 0;
+    x->insn_len = 0;
+    x->code = code;
+    x->info1 = b->exitinfo1;
+    x->info2 = b->exitinfo2;
+    x->reason = EXIT_NONE;
+    if (__builtin_expect(code < ARRAY_SIZE(svm_plain), 1))
+        x->reason = svm_plain[code];
+    if (x->reason == EXIT_NONE)
+        svm_translate_other(v, x);
+    x->pending.valid = false;
+    if (__builtin_expect(b->exitintinfo & EVENT_VALID, 0)) /* else it is stale */
+        svm_translate_pending(b, x);
+}
 
 /* Was the save area overwritten with the host's state by a refused entry? */
 bool svm_holds_host_state(const struct vmcb *);

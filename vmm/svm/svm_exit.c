@@ -15,7 +15,7 @@
 #define NPF_EXEC    (1ull << 4)
 #define NPF_IN_WALK (1ull << 33)
 
-static const u8 plain[256] = {
+const u8 svm_plain[256] = {
     [VMEXIT_INTR] = EXIT_INTR,        [VMEXIT_NMI] = EXIT_NMI,
     [VMEXIT_VINTR] = EXIT_INTR_WINDOW, [VMEXIT_RDTSC] = EXIT_RDTSC,
     [VMEXIT_RDTSCP] = EXIT_RDTSC,     [VMEXIT_RDPMC] = EXIT_RDPMC,
@@ -26,8 +26,7 @@ static const u8 plain[256] = {
     [VMEXIT_INVD] = EXIT_WBINVD,      [VMEXIT_WBINVD] = EXIT_WBINVD,
     [VMEXIT_MONITOR] = EXIT_MONITOR,  [VMEXIT_MWAIT] = EXIT_MONITOR,
     [VMEXIT_MWAIT + 1] = EXIT_MONITOR, [VMEXIT_XSETBV] = EXIT_XSETBV,
-    [VMEXIT_INVLPGA] = EXIT_VIRT_INSN, [VMEXIT_IOIO] = EXIT_IO,
-    [VMEXIT_MSR] = EXIT_MSR,
+    [VMEXIT_INVLPGA] = EXIT_VIRT_INSN,
 };
 
 static void translate_io(const struct vmcb *b, struct exit *x)
@@ -105,42 +104,33 @@ static void translate_rest(u64 code, struct vmcb *b, struct exit *x)
     }
 }
 
-/* An event whose delivery the exit broke off, 15.7.2. Stale without bit 31. */
-static void translate_pending(const struct vmcb *b, struct exit *x)
+void svm_translate_pending(const struct vmcb *b, struct exit *x)
 {
     u64 info = b->exitintinfo;
 
-    x->pending.valid = false;
-    if (info & EVENT_VALID)
-        x->pending = (struct event){.valid = true,
-                                    .type = info >> 8 & 7,
-                                    .vector = (u8)info,
-                                    .has_error = info & EVENT_ERROR_VALID,
-                                    .error = (u32)(info >> 32)};
+    x->pending = (struct event){.valid = true,
+                                .type = info >> 8 & 7,
+                                .vector = (u8)info,
+                                .has_error = info & EVENT_ERROR_VALID,
+                                .error = (u32)(info >> 32)};
 }
 
-void svm_translate(struct vcpu *v, struct exit *x)
+void svm_translate_other(struct vcpu *v, struct exit *x)
 {
     struct svm_vcpu *s = svm_of(v);
     struct vmcb *b = s->vmcb;
-    u64 code = b->exitcode;
+    u64 code = x->code;
 
-    x->rip = v->rip;
-    x->next_rip = 0;
-    x->insn_len = 0;
-    x->code = code;
-    x->info1 = b->exitinfo1;
-    x->info2 = b->exitinfo2;
-    translate_pending(b, x);
-    if (code == VMEXIT_NPF)
-        translate_npf(b, x);
-    else if (code == VMEXIT_IOIO)
+    if (code == VMEXIT_IOIO) {
         translate_io(b, x);
-    else if ((u32)code == VMEXIT_INVALID)
-        translate_invalid(s, x);
-    else if (code < ARRAY_SIZE(plain) && plain[code]) {
-        x->reason = plain[code];
+    } else if (code == VMEXIT_NPF) {
+        translate_npf(b, x);
+    } else if (code == VMEXIT_MSR) {
+        x->reason = EXIT_MSR;
         x->msr.write = b->exitinfo1 & 1;
-    } else
+    } else if ((u32)code == VMEXIT_INVALID) {
+        translate_invalid(s, x);
+    } else {
         translate_rest(code, b, x);
+    }
 }

@@ -1,5 +1,5 @@
 /*
- * Unit test of the port bus: order, overlap, splitting, the ends of the range.
+ * Unit test of the port bus: who owns a port, overlap, splitting, the ends of the range.
  * The devices here record what reaches them.
  */
 #include "vmm/dev/bus.h"
@@ -55,9 +55,10 @@ static void test_add(void)
     struct bus bus = three();
 
     check_about("adding");
-    CHECK_STR(bus.dev[0].name, "low");
-    CHECK_STR(bus.dev[1].name, "wide");
-    CHECK_STR(bus.dev[2].name, "high");
+    CHECK_STR(bus.dev[bus.owner[0x21]].name, "low");
+    CHECK_STR(bus.dev[bus.owner[0x5e0]].name, "wide");
+    CHECK_STR(bus.dev[bus.owner[0xffff]].name, "high");
+    CHECK_EQ(bus.owner[0x22], 0);
     CHECK_EQ(add(&bus, "x", 0x1f, 0x20, 1), -EINVAL);
     CHECK_EQ(add(&bus, "x", 0x21, 0x30, 1), -EINVAL);
     CHECK_EQ(add(&bus, "x", 0x5e4, 0x5e4, 1), -EINVAL);

@@ -29,7 +29,8 @@ static struct exit translate(u64 code, u64 info1, u64 info2, u64 intinfo)
     block.exitinfo1 = info1;
     block.exitinfo2 = info2;
     block.exitintinfo = intinfo;
-    svm_translate(&v, &x);
+    block.rip = v.rip;
+    svm_translate(&v, &block, &x);
     CHECK_EQ(x.rip, 0x401000);
     CHECK_EQ(x.code, code);
     CHECK_EQ(x.info1, info1);
