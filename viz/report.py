@@ -20,7 +20,8 @@ import jinja2
 
 from viz import style
 from viz.report_facts import Run, gather
-from viz.stats import format_ns, format_text, write_text
+from viz.stats import (exit_reasons, format_ns, format_text, show, show_ns, show_share,
+                       write_text)
 from viz.trace import Trace, TraceError, announce
 
 TEMPLATES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "templates")
@@ -78,7 +79,7 @@ def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True,
                                      undefined=jinja2.StrictUndefined, trim_blocks=True,
                                      lstrip_blocks=True)
-    environment.filters.update(ns=format_ns, percent=lambda share: f"{100 * share:.2f} %")
+    environment.filters.update(time=format_ns, ns=show_ns, percent=show_share, show=show)
     environment.globals.update(theme_css=style.css(), font=style.FONT_CSS, mono=style.MONO_CSS,
                                provenance=style.PROVENANCE)
     return environment
@@ -93,16 +94,8 @@ def render(run: Run) -> str:
     """The report of a run as one HTML page."""
     drawn = figures(run.trace)
     return _render("report.html.j2", {"run": run, "stats": run.stats, "figures": drawn,
-                                      "reasons": exit_reasons(run), "console": _console(run)})
-
-
-def exit_reasons(run: Run) -> List[str]:
-    """All exit reasons of the run, the most frequent first."""
-    totals: Dict[str, int] = {}
-    for vm in run.stats.vms:
-        for reason, count in vm.exits.items():
-            totals[reason] = totals.get(reason, 0) + count
-    return sorted(totals, key=lambda reason: (-totals[reason], reason))
+                                      "reasons": exit_reasons(run.stats),
+                                      "console": _console(run)})
 
 
 def _console(run: Run) -> List[str]:

@@ -12,6 +12,7 @@ import os
 from dataclasses import dataclass, field
 from typing import Any, Dict, List, Optional, Tuple
 
+from viz import recorded
 from viz.stats import Stats, compute
 from viz.trace import Trace, TraceError, load
 
@@ -59,6 +60,11 @@ class Run:
                     ("nonce", self.stats.nonce)]
         return rows + [("machine's options", self.stats.cmdline),
                        ("build", self.stats.build_id)]
+
+    @property
+    def remark(self) -> Optional[str]:
+        """What the run did not record by choice, in a sentence."""
+        return recorded.remark(self.trace)
 
     @property
     def panics(self) -> List[str]:
@@ -136,18 +142,20 @@ def _complete(run: Run) -> Check:
     name = "The trace is complete"
     if count:
         return Check(name, False, f"{count} remarks about missing or damaged parts, see above")
-    return Check(name, True, f"{len(run.trace)} records, none dropped")
+    rest = "" if run.remark is None else ", of the groups that it was to record (see above)"
+    return Check(name, True, f"{len(run.trace)} records, none dropped{rest}")
 
 
 def _ticks(stats: Stats) -> Check:
     name = "delivered + backlog + discarded = due"
     timers = [vm for vm in stats.vms if vm.ticks]
     if not timers:
-        return Check(name, None, "no VM's timer left a record")
+        return Check(name, None, "timer ticks were not recorded" if "time" in stats.not_recorded
+                     else "no VM's timer left a record")
     wrong = sum(vm.ticks_wrong for vm in timers)
     if wrong:
         return Check(name, False, f"it does not hold at {wrong} records")
-    due = sum(vm.ticks["due"] for vm in timers)
+    due = sum((vm.ticks or {}).get("due", 0) for vm in timers)
     return Check(name, True, f"at every record of {len(timers)} timers, {due} ticks in all")
 
 
@@ -169,7 +177,8 @@ def _leaks(trace: Trace) -> Check:
     if not len(gone):
         return Check(name, None, "no VM was destroyed")
     leaked = sum(gone["leaked"].tolist())
-    text = f"{leaked} frames leaked" if leaked else f"{len(gone)} VMs, none leaked a frame"
+    lives = f"{len(gone)} lives of VMs" if len(gone) > 1 else "one VM"
+    text = f"{leaked} frames leaked" if leaked else f"{lives} ended, no frame leaked"
     return Check(name, not leaked, text)
 
 

@@ -1,8 +1,8 @@
 """Totals of a run, for each VM: time, exits, ticks, switches, self-checks.
 
 compute(trace) gives them as a Stats; the command prints a table or JSON.  All
-figures are observed: they are counted from records, nothing is estimated.
-Which event means what: handouts/formats.md, section 1.4.
+figures are observed: they are counted from records, nothing is estimated, and what
+was not recorded is None, not 0.  Stretches of time are viz/spans.py's.
 """
 
 from __future__ import annotations
@@ -10,42 +10,69 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections import Counter
 from dataclasses import asdict, dataclass, field
-from typing import Dict, List, NamedTuple, Optional
+from typing import Any, Dict, List, Optional
 
 import numpy as np
 
+from viz import recorded
+from viz.spans import (Spans, alive_spans, blocked_spans, decided_spans, guest_spans, known_end,
+                       run_spans, sum_spans)
 from viz.trace import Records, Trace, announce, load
 
 TIMER_EVENTS = ("timer_due", "timer_delivered", "timer_dropped")
 TOTALS = ("due", "delivered", "backlog", "discarded")
 
 
-class Spans(NamedTuple):
-    """Stretches of time, one item each: [start, end) in ns, whose and where."""
+NONE = "-"  # what a table shows where nothing is known
 
-    start: np.ndarray
-    end: np.ndarray
-    vm: np.ndarray
-    pcpu: np.ndarray
+# The fields of `viz stats --json`. They stay: new ones may be added.
+JSON_HELP = """\
+the fields of --json (times in ns of virtual time; null: not recorded):
+  trace, platform, cmdline, seed, nonce, build_id, scheduler   what was run
+  t0_ns, t1_ns        time of the first and the last record
+  known_to_ns         where the records end: t1_ns, or when the buffer was full
+  idle_ns             the CPU had no VM to run
+  host_ns             after a VM's end, until the next decision: the host takes it apart
+                      and may create it anew
+  records, dropped    records in the trace; records that did not fit
+  events              {event: number of its records}
+  not_recorded        groups that the option trace= left out
+  warnings            what is missing or damaged, in sentences
+  vms                 a list, one object for each VM:
+    vm, name, generations, how, code, why     generations: how often it was created;
+                      how it ended at last ("": no end in the trace), code and reason
+    ends              {how: number of its lives that ended so}
+    run_ns, share     chosen and alive, its exits' handling included; share of the time
+                      for which a decision holds
+    guest_ns          between an entry and its exit
+    ready_ns, blocked_ns, alive_ns
+    switches          how often it was chosen after another VM, or after idling
+    exits             {reason: number}
+    ticks             {due, delivered, backlog, discarded}, summed over its generations;
+                      {} if it never programmed its timer
+    ticks_wrong       records at which these four do not add up
+    policy, view      of its timer: what becomes of late ticks; wall or apparent time
+    checks_passed, checks_failed              its self-checks"""
 
 
 @dataclass
 class VmStats:
-    """One VM's totals; times in ns of virtual time."""
+    """One VM's totals; JSON_HELP says what each field is.  None: not recorded."""
 
     vm: int
     name: str
-    run_ns: int = 0
-    share: float = 0.0  # of the time in which the scheduler was at work
-    guest_ns: int = 0  # between an entry and its exit
-    ready_ns: int = 0
-    blocked_ns: int = 0
+    run_ns: Optional[int] = None
+    share: Optional[float] = None
+    guest_ns: Optional[int] = None
+    ready_ns: Optional[int] = None
+    blocked_ns: Optional[int] = None
     alive_ns: int = 0
-    switches: int = 0  # times it was chosen after another
-    exits: Dict[str, int] = field(default_factory=dict)
-    ticks: Dict[str, int] = field(default_factory=dict)
-    ticks_wrong: int = 0  # records at which the four totals do not add up
+    switches: Optional[int] = None
+    exits: Optional[Dict[str, int]] = None
+    ticks: Optional[Dict[str, int]] = None
+    ticks_wrong: int = 0
     policy: str = ""
     view: str = ""
     checks_passed: int = 0
@@ -54,11 +81,17 @@ class VmStats:
     how: str = ""
     code: int = 0
     why: str = ""
+    ends: Dict[str, int] = field(default_factory=dict)
+
+    @property
+    def ended(self) -> str:
+        """How its last life ended, in a word or two."""
+        return self.how or "no end in trace"
 
 
 @dataclass
 class Stats:
-    """A run's totals."""
+    """A run's totals; JSON_HELP says what each field is.  None: not recorded."""
 
     trace: str
     platform: str
@@ -69,68 +102,15 @@ class Stats:
     scheduler: str
     t0_ns: int
     t1_ns: int
-    idle_ns: int
+    known_to_ns: int
+    idle_ns: Optional[int]
+    host_ns: Optional[int]
     records: int
     dropped: int
     events: Dict[str, int]
     vms: List[VmStats]
+    not_recorded: List[str]
     warnings: List[str]
-
-
-def run_spans(trace: Trace) -> Spans:
-    """Who ran when: from each sched_pick to the next one on the same CPU."""
-    picks = trace.select("sched_pick")
-    start, vm, pcpu = picks.ns, picks.vm, picks.pcpu
-    end = np.full(len(picks), trace.t1, np.int64)
-    for cpu in np.unique(pcpu):
-        own = np.flatnonzero(pcpu == cpu)
-        end[own[:-1]] = start[own[1:]]
-    return Spans(start, end, vm, pcpu)
-
-
-def guest_spans(trace: Trace) -> Spans:
-    """Time inside the guest: from each entry to the exit that follows it."""
-    entry, leave = trace.select("entry"), trace.select("exit")
-    index = np.concatenate([entry.index, leave.index])
-    is_entry = np.arange(len(index)) < len(entry)
-    order = np.lexsort((index, trace.pcpu[index]))
-    index, is_entry = index[order], is_entry[order]
-    pcpu, vm = trace.pcpu[index], trace.vm[index]
-    pair = np.flatnonzero(is_entry[:-1] & ~is_entry[1:] & (pcpu[:-1] == pcpu[1:])
-                          & (vm[:-1] == vm[1:]))
-    return Spans(trace.ns[index[pair]], trace.ns[index[pair + 1]], vm[pair], pcpu[pair])
-
-
-def blocked_spans(trace: Trace) -> Spans:
-    """Time blocked: from sched_block to sched_wake (or the VM's end, or the trace's)."""
-    return _between(trace, ("sched_block",), ("sched_wake", "vm_end"))
-
-
-def alive_spans(trace: Trace) -> Spans:
-    """From vm_create to vm_end (or the trace's end), each generation by itself."""
-    return _between(trace, ("vm_create",), ("vm_end",))
-
-
-def _between(trace: Trace, opens: tuple, closes: tuple) -> Spans:
-    parts = [trace.select(name) for name in opens + closes]
-    index = np.concatenate([part.index for part in parts])
-    opening = np.concatenate([np.full(len(part), name in opens)
-                              for part, name in zip(parts, opens + closes)])
-    order = np.lexsort((index, trace.vcpu[index], trace.vm[index]))
-    index, opening = index[order], opening[order].astype(bool)
-    owner = trace.vm[index].astype(np.int64) * 256 + trace.vcpu[index]
-    end = np.full(len(index), trace.t1, np.int64)
-    follows = owner[:-1] == owner[1:]
-    end[:-1][follows] = trace.ns[index[1:]][follows]
-    keep = np.flatnonzero(opening)
-    return Spans(trace.ns[index[keep]], end[keep], trace.vm[index[keep]],
-                 trace.pcpu[index[keep]])
-
-
-def sum_spans(spans: Spans, vm: int) -> int:
-    """Total length of a VM's spans in ns."""
-    own = spans.vm == vm
-    return int((spans.end[own] - spans.start[own]).sum())
 
 
 def tick_totals(trace: Trace) -> Dict[int, Dict[str, int]]:
@@ -169,51 +149,68 @@ def count_exits(trace: Trace) -> Dict[int, Dict[str, int]]:
 
 def compute(trace: Trace) -> Stats:
     """All totals of a trace."""
-    runs, blocked, alive = run_spans(trace), blocked_spans(trace), alive_spans(trace)
-    inside, exits, ticks = guest_spans(trace), count_exits(trace), tick_totals(trace)
-    whole = int((runs.end - runs.start).sum())
-    vms = []
-    for vm, name in trace.vms().items():
-        one = VmStats(vm, name, run_ns=sum_spans(runs, vm), guest_ns=sum_spans(inside, vm),
-                      blocked_ns=sum_spans(blocked, vm), alive_ns=sum_spans(alive, vm),
-                      exits=exits.get(vm, {}), ticks=dict(ticks.get(vm, {})))
-        one.share = one.run_ns / whole if whole else 0.0
-        one.ready_ns = max(0, one.alive_ns - one.run_ns - one.blocked_ns)
-        one.ticks_wrong = one.ticks.pop("wrong", 0)
+    missing, alive = recorded.left_out(trace), alive_spans(trace)
+    exits, ticks, inside = count_exits(trace), tick_totals(trace), guest_spans(trace)
+    vms = [VmStats(vm, name, alive_ns=sum_spans(alive, vm)) for vm, name in trace.vms().items()]
+    for one in vms:
+        if "exits" not in missing:
+            one.exits, one.guest_ns = exits.get(one.vm, {}), sum_spans(inside, one.vm)
+        if "time" not in missing:
+            one.ticks = dict(ticks.get(one.vm, {}))
+            one.ticks_wrong = one.ticks.pop("wrong", 0)
         _fill_life(trace, one)
-        vms.append(one)
-    if not len(runs.start) and len(trace):
+    stats = _assemble(trace, vms, missing)
+    runs = run_spans(trace)
+    if len(runs.start):
+        _fill_times(trace, stats, runs)
+    elif len(trace) and "sched" not in missing:
         trace.warn("no scheduling decision is recorded: run times and shares are unknown")
-    return _assemble(trace, vms, sum_spans(runs, 0))
+    stats.warnings = list(trace.warnings)
+    return stats
+
+
+def _fill_times(trace: Trace, stats: Stats, runs: Spans) -> None:
+    """What the scheduler's decisions say: who ran how long, and who waited."""
+    decided, blocked = decided_spans(trace), blocked_spans(trace)
+    whole = int((decided.end - decided.start).sum())
+    picks = trace.select("sched_pick")
+    prev = picks["prev"]
+    stats.idle_ns = sum_spans(runs, 0)
+    stats.host_ns = whole - int((runs.end - runs.start).sum())
+    for one in stats.vms:
+        one.run_ns, one.blocked_ns = sum_spans(runs, one.vm), sum_spans(blocked, one.vm)
+        one.ready_ns = max(0, one.alive_ns - one.run_ns - one.blocked_ns)
+        one.share = one.run_ns / whole if whole else None
+        one.switches = int(((picks.vm == one.vm) & (prev != one.vm)).sum())
 
 
 def _fill_life(trace: Trace, one: VmStats) -> None:
-    """What single records say about the VM: switches, end, timer, checks."""
+    """What single records say about the VM: its lives, timer, checks."""
     def own(name: str) -> Records:
         records = trace.select(name)
         return records.where(records.vm == one.vm)
 
-    picks = own("sched_pick")
-    one.switches = int((picks["prev"] != one.vm).sum())
     one.generations = len(own("vm_create"))
     programs, ends, checks = own("timer_program"), own("vm_end"), own("check")
     if len(programs):
         one.policy, one.view = programs.word("policy")[-1], programs.word("view")[-1]
     if len(ends):
-        one.how, one.code = ends.word("how")[-1], int(ends["code"][-1])
+        words = ends.word("how")
+        one.how, one.code = words[-1], int(ends["code"][-1])
         one.why = ends.text(len(ends) - 1)
+        one.ends = dict(Counter(words).most_common())
     passed = (checks["value"] == checks["expected"]) & (checks["sealed"] != 0)
     one.checks_passed, one.checks_failed = int(passed.sum()), int((~passed).sum())
 
 
-def _assemble(trace: Trace, vms: List[VmStats], idle: int) -> Stats:
+def _assemble(trace: Trace, vms: List[VmStats], missing: List[str]) -> Stats:
     header, started = trace.header, trace.select("sched_start")
     numbers, counts = np.unique(trace.event, return_counts=True)
     events = {trace.schema.event_name(n): int(c) for n, c in zip(numbers, counts)}
     return Stats(trace.path, header.platform, header.cmdline, hex(header.seed),
                  hex(header.nonce), header.build_id, started.text(0) if len(started) else "",
-                 trace.t0, trace.t1, idle, len(trace), trace.dropped, events, vms,
-                 list(trace.warnings))
+                 trace.t0, trace.t1, known_end(trace), None, None, len(trace), trace.dropped, events, vms, missing,
+                 [])
 
 
 def format_ns(ns: float) -> str:
@@ -234,42 +231,71 @@ def table(rows: List[List[str]]) -> str:
     return "\n".join(lines)
 
 
-def format_text(stats: Stats) -> str:
-    """The tables that `viz stats` prints."""
+def show_ns(ns: Optional[int]) -> str:
+    """A time, or a dash where none is known."""
+    return NONE if ns is None else format_ns(ns)
+
+
+def show_share(share: Optional[float]) -> str:
+    return NONE if share is None else f"{100 * share:.2f} %"
+
+
+def show(value: Any) -> str:
+    """A number or word, or a dash where none is known."""
+    return NONE if value is None or value == "" else str(value)
+
+
+def format_text(stats: Stats, remark: Optional[str] = None) -> str:
+    """The tables that `viz stats` prints; `remark` says what was not recorded."""
     parts = [f"{stats.trace}: {stats.records} records, {stats.dropped} dropped, "
              f"{format_ns(stats.t1_ns - stats.t0_ns)} of virtual time on {stats.platform}",
              f"scheduler {stats.scheduler or 'unknown'}; options {stats.cmdline!r}; "
              f"seed {stats.seed}; nonce {stats.nonce}"]
+    parts += [f"note: {remark}"] if remark else []
+    if stats.dropped:
+        parts.append(f"note: the buffer was full at {format_ns(stats.known_to_ns)}; "
+                     "times and counts end there")
     if stats.vms:
-        parts += ["", _time_table(stats), "", _tick_table(stats), "", _exit_table(stats)]
+        parts += ["", _time_table(stats), "", _tick_table(stats)]
+        parts += ["", _exit_table(stats)] if "exits" not in stats.not_recorded else []
     return "\n".join(parts)
 
 
 def _time_table(stats: Stats) -> str:
-    rows = [["time", "share", "run", "in guest", "ready", "blocked", "switches", "ended"]]
+    rows = [["time", "share", "run", "in guest", "ready", "blocked", "switches", "lives",
+             "ended"]]
     for vm in stats.vms:
-        rows.append([f"VM {vm.vm} {vm.name}", f"{100 * vm.share:.2f} %", format_ns(vm.run_ns),
-                     format_ns(vm.guest_ns), format_ns(vm.ready_ns), format_ns(vm.blocked_ns),
-                     str(vm.switches), vm.how or "still running"])
-    rows.append(["idle", "", format_ns(stats.idle_ns), "", "", "", "", ""])
+        rows.append([f"VM {vm.vm} {vm.name}", show_share(vm.share), show_ns(vm.run_ns),
+                     show_ns(vm.guest_ns), show_ns(vm.ready_ns), show_ns(vm.blocked_ns),
+                     show(vm.switches), str(vm.generations), vm.ended])
+    rows.append(["idle", "", show_ns(stats.idle_ns), "", "", "", "", "", ""])
+    if stats.host_ns:
+        rows.append(["host, after ends", "", show_ns(stats.host_ns), "", "", "", "", "", ""])
     return table(rows)
 
 
 def _tick_table(stats: Stats) -> str:
     rows = [["ticks", *TOTALS, "policy", "clock", "checks passed", "failed"]]
     for vm in stats.vms:
-        totals = [str(vm.ticks[name]) if vm.ticks else "-" for name in TOTALS]
-        rows.append([f"VM {vm.vm} {vm.name}", *totals, vm.policy or "-", vm.view or "-",
+        totals = [show((vm.ticks or {}).get(name)) for name in TOTALS]
+        rows.append([f"VM {vm.vm} {vm.name}", *totals, show(vm.policy), show(vm.view),
                      str(vm.checks_passed), str(vm.checks_failed)])
     return table(rows)
 
 
+def exit_reasons(stats: Stats) -> List[str]:
+    """All exit reasons of the run, the most frequent first."""
+    totals: Counter = Counter()
+    for vm in stats.vms:
+        totals.update(vm.exits or {})
+    return sorted(totals, key=lambda reason: (-totals[reason], reason))
+
+
 def _exit_table(stats: Stats) -> str:
-    reasons = list(dict.fromkeys(reason for vm in stats.vms for reason in vm.exits))
     rows = [["exits", *(f"VM {vm.vm}" for vm in stats.vms)]]
-    for reason in reasons:
-        rows.append([reason, *(str(vm.exits.get(reason, 0)) for vm in stats.vms)])
-    rows.append(["all", *(str(sum(vm.exits.values())) for vm in stats.vms)])
+    for reason in exit_reasons(stats):
+        rows.append([reason, *(str((vm.exits or {}).get(reason, 0)) for vm in stats.vms)])
+    rows.append(["all", *(str(sum((vm.exits or {}).values())) for vm in stats.vms)])
     return table(rows)
 
 
@@ -277,13 +303,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("trace", metavar="TRACE", help="trace.bin of a run")
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
     parser.add_argument("-o", "--output", metavar="FILE", help="write to FILE (default: stdout)")
+    parser.epilog = f"{parser.epilog or ''}\n\n{JSON_HELP}"
 
 
 def run(args: argparse.Namespace) -> int:
     trace = load(args.trace)
     stats = compute(trace)
     announce(trace)
-    text = json.dumps(asdict(stats), indent=1) if args.json else format_text(stats)
+    text = json.dumps(asdict(stats), indent=1) if args.json else format_text(
+        stats, recorded.remark(trace))
     write_text(args.output, text + "\n")
     return 0
 

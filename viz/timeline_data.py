@@ -2,9 +2,10 @@
 
 A lane is a list of spans without gaps: span i lasts from edge[i] to edge[i+1].
 VM lanes hold RUN, READY, BLOCKED, ABSENT or UNKNOWN, pCPU lanes the number of
-the VM.  Running follows handouts/formats.md 1.4 to the letter: from a sched_pick
-to the next one of the same pCPU.  Nothing is drawn here, and nothing is
-estimated: where records were lost the state is UNKNOWN.
+the VM.  Who runs follows viz/spans.py: from a sched_pick to the next one of the same
+pCPU, or the VM's own end; what then follows is HOST.  Nothing is drawn here, and
+nothing is estimated: where records were lost, or scheduling was not recorded, the
+state is UNKNOWN.
 """
 
 from __future__ import annotations
@@ -14,11 +15,14 @@ from typing import Dict, List, Optional, Tuple
 
 import numpy as np
 
+from viz import recorded
+from viz.spans import lost_from, next_picks, pick_stops
 from viz.trace import Records, Trace
 
 ABSENT, READY, BLOCKED, RUN, UNKNOWN = 0, 1, 2, 3, 4
 STATES = ("absent", "ready", "blocked", "run", "unknown")
-NOBODY, LOST = 0xFFFF, 0xFFFE  # a pCPU before its first decision; after lost records
+# A pCPU before its first decision; after lost records; between a VM's end and the next decision.
+NOBODY, LOST, HOST = 0xFFFF, 0xFFFE, 0xFFFD
 KEEP = 255  # a point that leaves the state below RUN as it is
 TICKS = ("due", "delivered", "dropped")
 
@@ -71,6 +75,7 @@ class Mark:
     vm: int
     kind: str
     text: str
+    how: str = ""  # of an end: in a word or two
 
 
 @dataclass
@@ -102,6 +107,7 @@ class Timeline:
     ticks: Points
     marks: List[Mark] = field(default_factory=list)
     alive: List[Tuple[int, int, bool]] = field(default_factory=list)
+    left_out: List[str] = field(default_factory=list)  # groups that the run did not record
 
 
 def extract(trace: Trace) -> Timeline:
@@ -114,24 +120,9 @@ def extract(trace: Trace) -> Timeline:
         trace, trace.t0, trace.t1, names, _weights(trace, names), _scheduler(trace),
         _vm_lanes(trace, names, picks, lost),
         {cpu: _pcpu_lane(trace, picks, cpu, lost.get(cpu)) for cpu in _pcpu_numbers(trace)},
-        picks, exits, reasons, _ticks(trace), _marks(trace))
+        picks, exits, reasons, _ticks(trace), _marks(trace), left_out=recorded.left_out(trace))
     line.alive = _alive(trace, line)
     return line
-
-
-def lost_from(trace: Trace) -> Dict[int, int]:
-    """pCPU -> first record after which its buffer was full, where it dropped any.
-
-    What comes after that record is only a panic, in the room kept for it.
-    """
-    result: Dict[int, int] = {}
-    panic = trace.schema.by_name.get("panic")
-    for buffer in trace.header.buffers:
-        if buffer.dropped:
-            normal = (trace.pcpu == buffer.cpu) & (trace.event != (panic.number if panic else 0))
-            index = np.flatnonzero(normal)
-            result[buffer.cpu] = int(index[-1]) if len(index) else 0
-    return result
 
 
 def _pcpu_numbers(trace: Trace) -> List[int]:
@@ -146,6 +137,11 @@ def _picks(trace: Trace) -> Picks:
 def _pcpu_lane(trace: Trace, picks: Picks, cpu: int, lost: Optional[int]) -> Lane:
     mine = picks.pcpu == cpu
     at, state = picks.records.index[mine], picks.vm[mine].astype(np.uint16)
+    stop = pick_stops(picks.records)[mine]
+    ended = stop[stop != next_picks(picks.records)[mine]]
+    at = np.concatenate([at, ended])
+    state = np.append(state, np.full(len(ended), HOST, np.uint16))[np.argsort(at, kind="stable")]
+    at = np.sort(at)
     if not len(at) or trace.ns[at[0]] > trace.t0:
         at, state = np.append(0, at), np.append(np.uint16(NOBODY), state)
     if lost is not None:
@@ -165,7 +161,9 @@ def _vm_lanes(trace: Trace, names: Dict[int, str], picks: Picks,
     below = [(trace.select(event), state) for event, state in
              (("vm_create", READY), ("vm_end", ABSENT), ("sched_block", BLOCKED),
               ("sched_wake", READY))]
-    stop = _next_pick(trace, picks)
+    if not len(picks.ns):  # who ran is not known, so neither is who waited
+        below = [(r, state if state == ABSENT else UNKNOWN) for r, state in below]
+    stop = pick_stops(picks.records)
     first_lost = min(lost.values()) if lost else None
     lanes = {}
     for vm in names:
@@ -176,15 +174,6 @@ def _vm_lanes(trace: Trace, names: Dict[int, str], picks: Picks,
         parts.append((ends[ends >= 0], -1, KEEP))
         lanes[vm] = _vm_lane(trace, parts, first_lost)
     return lanes
-
-
-def _next_pick(trace: Trace, picks: Picks) -> np.ndarray:
-    """For each pick the record of the next one of the same pCPU, -1 at the end."""
-    result = np.full(len(picks.ns), -1, np.int64)
-    for cpu in np.unique(picks.pcpu):
-        mine = np.flatnonzero(picks.pcpu == cpu)
-        result[mine[:-1]] = picks.records.index[mine[1:]]
-    return result
 
 
 def _vm_lane(trace: Trace, parts: List[Tuple[np.ndarray, int, int]], lost: Optional[int]) -> Lane:
@@ -246,8 +235,10 @@ def _marks(trace: Trace) -> List[Mark]:
         marks.append(Mark(ns, vm, "create", created.text(i)))
     for i, (ns, vm, how) in enumerate(zip(ended.ns.tolist(), ended.vm.tolist(),
                                           ended.word("how"))):
-        why = [how.lower().replace("_", " "), ended.text(i)]
-        marks.append(Mark(ns, vm, "end", ": ".join(word for word in why if word)))
+        short, why = how.lower().replace("_", " "), ended.text(i)
+        told = all(word in why.lower() for word in short.split() if len(word) > 3)
+        text = why if told else ": ".join(word for word in (short, why) if word)
+        marks.append(Mark(ns, vm, "end", text, short))
     for i, ns in enumerate(panics.ns.tolist()):
         marks.append(Mark(ns, 0, "panic", panics.text(i)))
     return sorted(marks, key=lambda m: m.ns)

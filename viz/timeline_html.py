@@ -56,10 +56,8 @@ def _narrow(values: np.ndarray) -> np.ndarray:
     if values.dtype.kind == "f":
         return values.astype(np.float64)
     most = int(values.max()) if len(values) else 0
-    for kind in (np.uint8, np.uint16, np.uint32):
-        if most <= np.iinfo(kind).max:
-            return values.astype(kind)
-    return values.astype(np.uint64)
+    size = next(size for size in (1, 2, 4, 8) if most < 1 << 8 * size)
+    return values.astype(f"u{size}")
 
 
 def save(line: Timeline, out_path: str, start: int, end: int, vms: Sequence[int]) -> None:
@@ -127,7 +125,7 @@ def _facts(line: Timeline, start: int, end: int, vms: Sequence[int]) -> Dict[str
     return {
         "title": f"Who ran when{scheduler}", "subtitle": words.subtitle(line),
         "caveats": words.caveats(line), "start": line.start, "end": line.end,
-        "view": [start, end], "capacity": sums.pcpu_count(line), "reasons": line.reasons,
+        "view": [start, end], "reasons": line.reasons, "leftOut": line.left_out,
         "vms": [{"vm": vm, "name": line.names[vm]} for vm in vms],
         "pcpus": list(line.pcpus), "ticks": list(TICKS),
         "marks": [vars(m) for m in line.marks if not m.vm or m.vm in vms],

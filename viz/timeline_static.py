@@ -9,8 +9,9 @@ virtual time to the right, inches down.
 from __future__ import annotations
 
 import textwrap
+from collections import Counter
 from dataclasses import dataclass, field
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import matplotlib
 
@@ -23,9 +24,10 @@ from matplotlib.ticker import FuncFormatter  # noqa: E402
 
 from viz import timeline_style as words  # noqa: E402
 from viz import timeline_totals as sums  # noqa: E402
+from viz.spans import known_end  # noqa: E402
 from viz.style import LIGHT, matplotlib_settings, vm_hatch  # noqa: E402
-from viz.timeline_data import (ABSENT, BLOCKED, LOST, NOBODY, READY, RUN, TICKS,  # noqa: E402
-                               UNKNOWN, Lane, Mark, Timeline)
+from viz.timeline_data import (BLOCKED, HOST, LOST, READY, RUN, TICKS, UNKNOWN,  # noqa: E402
+                               Lane, Mark, Timeline)
 
 WIDTH, LEFT, RIGHT = 12.0, 1.45, 2.75  # inches
 TOP, BELOW, VM_H, CPU_H = 0.85, 0.35, 1.12, 0.74
@@ -34,8 +36,8 @@ EXIT_Y, EXIT_H = 0.46, 0.24
 TICK_Y, TICK_H, TICK_STEP = 0.74, 0.085, 0.105
 CPU_Y, CPU_BAR = 0.20, 0.34
 BUCKETS = 1000
-MOST_SPANS, MOST_MARKS, MOST_LETTERS = 700, 250, 110
-WORD_ROOM, LETTER_ROOM = 0.062, 0.0062  # of the width: for a reason in full, for a letter
+MOST_SPANS, MOST_MARKS, MOST_LETTERS, MOST_LIVES = 700, 250, 110, 30
+END_ROOM, WHY_ROOM = 0.0062, 0.0056  # of the width: for a letter of an end, of a reason
 T = LIGHT
 
 
@@ -67,7 +69,7 @@ def save(line: Timeline, out_path: str, start: int, end: int, vms: Sequence[int]
         for cpu, lane in line.pcpus.items():
             _pcpu_lane(page, cpu, lane, y)
             y += CPU_H
-        _panics(page)
+        _last_moments(page)
         _title(page)
         _footer(page, height)
         _write(figure, out_path)
@@ -87,7 +89,7 @@ def _canvas(height: float, start: int, end: int) -> Tuple[plt.Axes, plt.Figure]:
     for side in ("left", "right", "top"):
         ax.spines[side].set_visible(False)
     ax.xaxis.set_major_formatter(FuncFormatter(lambda ns, _: words.show_time(ns, 6)))
-    ax.xaxis.set_major_locator(plt.MaxNLocator(7, steps=[1, 2, 2.5, 5, 10]))
+    ax.xaxis.set_major_locator(plt.MaxNLocator(7, steps=[1, 2, 2.5, 5, 10], integer=True))
     ax.xaxis.grid(True, color=T.line, linewidth=0.5)
     ax.set_axisbelow(True)
     return ax, figure
@@ -120,15 +122,15 @@ def _vm_lane(page: Page, vm: int, y: float) -> None:
     _states(page, vm, y + STATE_Y)
     _exits(page, vm, y + EXIT_Y)
     _ticks(page, vm, y + TICK_Y)
-    _lifetime(page, vm, y)
-    _vm_margin(page, vm, y)
+    ends = _lifetime(page, vm, y)
+    _vm_margin(page, vm, y, ends)
 
 
 def _states(page: Page, vm: int, y: float) -> None:
     lane, color = page.line.vms[vm], T.vm(vm)
-    styles = {RUN: dict(color=color, hatch=vm_hatch(vm), ec=T.page if vm_hatch(vm) else color),
-              READY: dict(color=color, alpha=0.22),
-              BLOCKED: dict(color=T.muted, alpha=0.5, part=0.3)}
+    styles: Dict[int, Dict[str, Any]] = {
+        RUN: dict(color=color, hatch=vm_hatch(vm), ec=T.page if vm_hatch(vm) else color),
+        READY: dict(color=color, alpha=0.22), BLOCKED: dict(color=T.muted, alpha=0.5, part=0.3)}
     _bands(page, lane, styles, y, STATE_H, f"states of VM {vm}")
     _unknown(page, lane, UNKNOWN, y, STATE_H)
 
@@ -137,7 +139,8 @@ def _bands(page: Page, lane: Lane, styles: Dict[int, dict], y: float, h: float,
            what: str) -> None:
     """Spans as rectangles, or the buckets' occupancy stacked upwards when there are many.
 
-    A style's `part` makes its rectangles lower than the band.
+    A style's `part` makes its rectangles lower than the band.  Spans too short for a
+    rectangle are lines, so that a VM that runs for moments is seen to run.
     """
     first, last = lane.within(page.start, page.end)
     if last - first > MOST_SPANS:
@@ -151,6 +154,9 @@ def _bands(page: Page, lane: Lane, styles: Dict[int, dict], y: float, h: float,
         spans = list(zip(edge[mine], np.diff(edge)[mine]))
         options = {"linewidth": 0, **style}
         part = options.pop("part", 1)
+        short = mine[np.diff(edge)[mine] < (page.end - page.start) / BUCKETS]
+        page.ax.vlines(edge[short], y + h - part * h, y + h, color=options["color"],
+                       alpha=options.get("alpha"), linewidth=0.4)
         page.ax.broken_barh(spans, (y + h - part * h, part * h), facecolor=options.pop("color"),
                             edgecolor=options.pop("ec", "none"), **options)
 
@@ -176,6 +182,9 @@ def _unknown(page: Page, lane: Lane, code: int, y: float, h: float) -> None:
 
 
 def _exits(page: Page, vm: int, y: float) -> None:
+    if "exits" in page.line.left_out:
+        _text(page, 0.06, y + EXIT_H / 2, "not recorded", va="center", color=T.muted, fontsize=6.5)
+        return
     points = page.line.exits.within(page.start, page.end, page.line.end)
     mine = points.vm == vm
     colors = words.exit_colors(T)
@@ -214,65 +223,80 @@ def _ticks(page: Page, vm: int, y: float) -> None:
                            color=color, linewidth=0.9)
 
 
-def _lifetime(page: Page, vm: int, y: float) -> None:
-    """A line through the lane where the VM was created and where it ended."""
+def _lifetime(page: Page, vm: int, y: float) -> List[Mark]:
+    """A line where the VM was created and where it ended: through its lane, or when there
+    are many short ones above it.  Returns the ends."""
     marks = [m for m in page.line.marks
              if m.vm == vm and page.start <= m.ns <= page.end and m.kind in ("create", "end")]
+    ends = [m for m in marks if m.kind == "end"]
+    low = VM_H - 0.06 if len(ends) <= MOST_LIVES else STATE_Y - 0.01
     for kind, color in (("create", T.muted), ("end", T.bad)):
         at = np.array([m.ns for m in marks if m.kind == kind])
         places = np.unique(((at - page.start) * BUCKETS // max(1, page.end - page.start)))
         page.ax.vlines(page.start + places * (page.end - page.start) / BUCKETS, y + 0.03,
-                       y + VM_H - 0.06, color=color, linewidth=0.8, clip_on=False)
-    _end_words(page, vm, [m for m in marks if m.kind == "end"], y)
+                       y + low, color=color, linewidth=0.8, clip_on=False)
+    if len(ends) <= MOST_LIVES:
+        _end_words(page, ends, y)
+    return ends
 
 
-def _end_words(page: Page, vm: int, ends: List[Mark], y: float) -> None:
+def _end_words(page: Page, ends: List[Mark], y: float) -> None:
     """How each end came about, where the words do not cover those before."""
-    free, span = page.start, page.end - page.start
+    free, span = float(page.start), page.end - page.start
     for mark in ends:
         text = textwrap.shorten(words.printable(mark.text), 40, placeholder="…")
-        width = span * LETTER_ROOM * len(text)
+        width = span * END_ROOM * len(text)
         late = mark.ns + width > page.end
         left = mark.ns - width if late else mark.ns
         if left < free:
             continue
         free = left + width
         page.ax.annotate(text, (mark.ns, y + 0.09), (-2 if late else 2, 0),
-                         textcoords="offset points", fontsize=5.5, color=T.bad,
+                         textcoords="offset points", fontsize=5.5, color=T.bad, zorder=4,
+                         bbox=dict(facecolor=T.page, edgecolor="none", alpha=0.85, pad=0.2),
                          ha="right" if late else "left", va="bottom")
 
 
-def _vm_margin(page: Page, vm: int, y: float) -> None:
+def _vm_margin(page: Page, vm: int, y: float, ends: List[Mark]) -> None:
     row = page.totals[vm]
     x = WIDTH - LEFT - RIGHT + 0.22
-    span = max(1, page.end - page.start)
-    _text(page, x, y + 0.08, f"{words.show_percent(row.share)} of the CPU", fontsize=9,
-          fontweight="bold", color=T.vm(vm))
-    error = words.show_percent(row.error, sign=True)
-    lines = [f"asked {words.show_percent(row.asked)}, error {error}",
-             f"ran {words.show_time(row.run)}, ready {words.show_percent(row.ready / span)}, "
-             f"blocked {words.show_percent(row.blocked / span)}"]
+    share = "share unknown" if row.share is None else f"{words.show_percent(row.share)} of the CPU"
+    _text(page, x, y + 0.08, share, fontsize=9, fontweight="bold", color=T.vm(vm))
+    lines = [] if row.share is None else _time_words(page, row)
     exits = sum(row.exits.values())
-    lines += textwrap.wrap(f"{exits:,} exits" + (": " if exits else "")
-                           + words.show_counts(row.exits), 50)[:2]
+    if "exits" not in page.line.left_out:
+        lines += textwrap.wrap(words.plural(exits, "exit") + (": " if exits else "")
+                               + words.show_counts(row.exits), 50)[:2]
     if any(row.ticks.values()):
         lines.append("ticks: " + ", ".join(f"{n:,} {kind}" for kind, n in row.ticks.items()))
     if row.picks:
-        lines.append("chosen: " + words.show_counts(row.picks))
+        lines.append("chosen: " + words.show_counts(row.picks, 2))
+    if len(ends) > 1:
+        how = Counter(mark.how for mark in ends)
+        lines.append(f"ended {len(ends):,} times: " + words.show_counts(how, 1))
     _text(page, x, y + 0.26, "\n".join(lines), fontsize=6.5, linespacing=1.35)
+
+
+def _time_words(page: Page, row: sums.Totals) -> List[str]:
+    span = max(1, page.end - page.start)
+    error = f", error {words.show_percent(row.error, sign=True)}" if row.asked else ""
+    return [f"asked {words.show_percent(row.asked)}{error}",
+            f"ran {words.show_time(row.run)}, ready {words.show_percent(row.ready / span)}, "
+            f"blocked {words.show_percent(row.blocked / span)}"]
 
 
 def _pcpu_lane(page: Page, cpu: int, lane: Lane, y: float) -> None:
     _separator(page, y)
     _text(page, -LEFT, y + 0.20, f"pCPU {cpu}", fontsize=9.5, fontweight="bold")
     _text(page, -LEFT, y + 0.38, "who runs; above: why", color=T.muted, fontsize=6.5)
-    styles = {vm: dict(color=T.vm(vm), hatch=vm_hatch(vm),
-                       ec=T.page if vm_hatch(vm) else T.vm(vm)) for vm in page.line.names}
+    styles: Dict[int, Dict[str, Any]] = {
+        vm: dict(color=T.vm(vm), hatch=vm_hatch(vm), ec=T.page if vm_hatch(vm) else T.vm(vm))
+        for vm in page.line.names}
+    styles[HOST] = dict(color=T.muted, part=0.5)
     page.ax.add_patch(Rectangle((page.start, y + CPU_Y), page.end - page.start, CPU_BAR,
                                 facecolor=T.panel, edgecolor=T.line, linewidth=0.5))
     _bands(page, lane, styles, y + CPU_Y, CPU_BAR, f"pCPU {cpu}")
     _unknown(page, lane, LOST, y + CPU_Y, CPU_BAR)
-    _unknown(page, lane, NOBODY, y + CPU_Y, 0)
     _decisions(page, cpu, y)
 
 
@@ -285,21 +309,41 @@ def _decisions(page: Page, cpu: int, y: float) -> None:
     for i in inside.tolist():
         counted[picks.why[i]] = counted.get(picks.why[i], 0) + 1
     if len(inside) <= MOST_LETTERS:
-        room = np.diff(np.append(picks.ns[inside], page.end)) / (page.end - page.start)
-        for i, wide in zip(inside.tolist(), room > WORD_ROOM):
-            why = picks.why[i].lower().replace("_", " ") if wide else picks.why[i][0]
-            page.ax.text(picks.ns[i], y + CPU_Y - 0.02, words.printable(why), fontsize=5,
-                         ha="left", va="bottom", color=T.muted)
-    idle = page.line.pcpus[cpu].time_in(0, np.array([page.start, page.end]))
-    lines = [f"idle {words.show_percent(float(np.diff(idle)[0]) / max(1, page.end - page.start))}",
-             f"{len(inside):,} decisions, by reason:"]
+        _whys(page, inside, y)
+    lines = []
+    for code, name in ((0, "idle"), (HOST, "host, after a VM's end")):
+        part = sums.pcpu_part(page.line.pcpus[cpu], code, page.start, page.end)
+        lines += [f"{name}: {words.show_percent(part)}"] if part or code == 0 and part == 0 else []
+    lines.append(words.plural(len(inside), "decision") + (", by reason:" if counted else ""))
+    if "sched" in page.line.left_out:
+        lines = ["scheduling was not recorded"]
     lines += textwrap.wrap(words.show_counts(counted, 4), 50)[:3]
     _text(page, WIDTH - LEFT - RIGHT + 0.22, y + 0.16, "\n".join(lines), fontsize=6.5,
           linespacing=1.35)
 
 
-def _panics(page: Page) -> None:
-    """Their words stand among the notes below."""
+def _whys(page: Page, inside: np.ndarray, y: float) -> None:
+    """A word above each decision, or its first letter, or nothing where there is no room."""
+    picks, span = page.line.picks, page.end - page.start
+    until = np.append(picks.ns[inside][1:], page.end)
+    free = float(page.start)
+    for i, end in zip(inside.tolist(), until.tolist()):
+        why = words.printable(picks.why[i].lower().replace("_", " "))
+        if picks.ns[i] < free:
+            continue
+        shown = why if end - picks.ns[i] > span * WHY_ROOM * (len(why) + 1) else why[:1].upper()
+        free = picks.ns[i] + span * WHY_ROOM * (len(shown) + 0.5)
+        page.ax.text(picks.ns[i], y + CPU_Y - 0.02, shown, fontsize=5, ha="left", va="bottom",
+                     color=T.muted)
+
+
+def _last_moments(page: Page) -> None:
+    """Where the trace buffer was full, and panics; their words stand among the notes below."""
+    full = known_end(page.line.trace)
+    if page.line.trace.dropped and page.start <= full <= page.end:
+        page.ax.axvline(full, color=T.bad, linewidth=1.2, linestyle=(0, (2, 1)), clip_on=False)
+        page.ax.annotate("buffer full", (full, 0), (-3, 3), textcoords="offset points",
+                         fontsize=6.5, color=T.bad, ha="right", va="bottom")
     for mark in page.line.marks:
         if mark.kind == "panic" and page.start <= mark.ns <= page.end:
             page.ax.axvline(mark.ns, color=T.bad, linewidth=1.2)
@@ -310,14 +354,17 @@ def _title(page: Page) -> None:
     scheduler = f", scheduler {line.scheduler}" if line.scheduler else ""
     _text(page, -LEFT, -0.78, f"Who ran when{scheduler}", fontsize=13, fontweight="bold")
     _text(page, -LEFT, -0.52, words.subtitle(line), color=T.muted, fontsize=7)
-    whole = page.start <= line.start and page.end >= line.end
+    part = "a part of the trace"
+    if page.start <= line.start and page.end >= line.end:
+        part = "as far as the records go" if line.trace.dropped else "the whole trace"
     _text(page, -LEFT, -0.36, f"{words.show_time(page.start, 6)} to {words.show_time(page.end, 6)}"
-          f" of virtual time ({'the whole trace' if whole else 'a part of the trace'})",
-          fontsize=7.5)
+          f" of virtual time ({part})", fontsize=7.5)
     shown = page.line.reasons[:len(words.EXIT_LIGHT) - 1]
     handles = [Patch(color=T.ink, label="run"), Patch(color=T.ink, alpha=0.22, label="ready"),
                Patch(color=T.muted, alpha=0.5, label="blocked"),
                Line2D([], [], color=T.bad, label="VM ended")]
+    if sums.host_time(line, page.start, page.end):
+        handles.append(Patch(color=T.muted, label="host, after a VM's end"))
     handles += [Patch(color=words.exit_color(i, T), label=words.printable(f"exit {reason}"))
                 for i, reason in enumerate(shown)]
     if len(page.line.reasons) > len(shown):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Dict, Iterable, List, Optional, Tuple
 
+from viz import recorded
 from viz.style import PROVENANCE, Theme
 from viz.timeline_data import Timeline
 
@@ -62,7 +63,7 @@ def show_time(ns: float, digits: int = 4) -> str:
 
 def show_percent(fraction: Optional[float], sign: bool = False) -> str:
     if fraction is None:
-        return "none asked"
+        return "unknown"
     tenths = round(1000 * fraction) / 10 + 0.0  # no "-0.0"
     return f"{tenths:{'+' if sign and tenths else ''}.1f} %"
 
@@ -80,6 +81,11 @@ def show_counts(counts: Dict[str, int], most: int = 3) -> str:
                      for word, n in items)
 
 
+def plural(count: int, what: str) -> str:
+    """plural(1, "exit") -> '1 exit', plural(1200, "exit") -> '1,200 exits'."""
+    return f"{count:,} {what}" + ("" if count == 1 else "s")
+
+
 def printable(text: str) -> str:
     """A guest's or a damaged trace's text without what SVG forbids: control characters."""
     return "".join(c if c.isprintable() or c in "\n\N{NO-BREAK SPACE}" else "?" for c in text)
@@ -89,8 +95,11 @@ def asked_rule(line: Timeline) -> str:
     """How the requested shares come about, in words."""
     if len(set(line.weights.values())) > 1:
         weights = ", ".join(f"VM {vm} {w}" for vm, w in line.weights.items())
-        return f"asked: proportional to the weights ({weights}) of the VMs that exist"
-    return "asked: an equal part for each VM that exists"
+        part = f"proportional to the weights ({weights})"
+    else:
+        part = "an equal part"
+    return (f"asked: {part} for each VM that exists, blocked or not; shares: of the time from "
+            "the scheduler's first decision on")
 
 
 def subtitle(line: Timeline) -> str:
@@ -108,8 +117,10 @@ def caveats(line: Timeline) -> List[str]:
         result.append(f"{line.trace.dropped:,} records did not fit the trace buffer: the lanes "
                       "are unknown from the moment at which it was full, and totals "
                       "count nothing there")
-    if not len(line.picks.ns):
-        result.append("no scheduling decision in this trace: run, ready and pCPU lanes are empty")
+    missing = recorded.remark(line.trace)
+    result += [missing] if missing else []
+    if not len(line.picks.ns) and "sched" not in line.left_out:
+        result.append("no scheduling decision in this trace: who ran is not known")
     return result + [w for w in line.trace.warnings if "was full" not in w]
 
 

@@ -9,24 +9,26 @@ viz/tests/test_browser_timeline.py compares the two.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Dict, List, Optional
+from typing import Dict, List, Optional, Set, Tuple
 
 import numpy as np
 
-from viz.timeline_data import BLOCKED, READY, RUN, TICKS, Points, Timeline
+from viz.timeline_data import (BLOCKED, HOST, LOST, NOBODY, READY, RUN, TICKS, Lane, Points,
+                               Timeline)
 
 
 @dataclass
 class Totals:
-    """One VM in one span; times in ns, shares as fractions of all pCPUs' time."""
+    """One VM in one span; times in ns, shares as fractions of the time for which pCPUs have
+    a decision, None where they have none."""
 
     vm: int
     name: str
     run: int
     ready: int
     blocked: int
-    share: float
-    asked: float
+    share: Optional[float]
+    asked: Optional[float]
     exits: Dict[str, int]
     ticks: Dict[str, int]
     picks: Dict[str, int]
@@ -34,7 +36,9 @@ class Totals:
     @property
     def error(self) -> Optional[float]:
         """Allocation error, (actual - requested) / requested; None if nothing was asked for."""
-        return (self.share - self.asked) / self.asked if self.asked else None
+        if self.share is None or not self.asked:
+            return None
+        return (self.share - self.asked) / self.asked
 
 
 @dataclass
@@ -49,9 +53,17 @@ class Asked:
         return float(high - low)
 
 
-def pcpu_count(line: Timeline) -> int:
-    """The pCPUs that take scheduling decisions, at least one."""
-    return max(1, len(np.unique(line.picks.pcpu)))
+def decided(line: Timeline, when: np.ndarray) -> np.ndarray:
+    """Time in ns, over all pCPUs, before each time of `when` for which a decision holds.
+
+    Not before a pCPU's first decision, and not where its records were lost.
+    """
+    total = np.zeros(len(when))
+    for lane in line.pcpus.values():
+        total += np.asarray(when) - line.start
+        for code in (NOBODY, LOST):
+            total -= lane.time_in(code, when)
+    return total
 
 
 def asked(line: Timeline) -> Asked:
@@ -60,43 +72,66 @@ def asked(line: Timeline) -> Asked:
     A VM runs on one pCPU at a time, so its request never exceeds one.  A VM
     that blocks keeps its request: its share then falls short by its own choice.
     """
-    edge, there = [line.start], set()
-    total = {vm: [0.0] for vm in line.names}
-    for ns, vm, alive in line.alive + [(line.end, 0, False)]:
-        _extend(line, edge, total, there, ns)
+    changes: List[Tuple[int, int, bool]] = line.alive + [(line.end, 0, False)]
+    for lane in line.pcpus.values():
+        changes += [(int(ns), 0, False) for ns in lane.edge[:-1][(lane.state == NOBODY)
+                                                                 | (lane.state == LOST)]]
+        changes += [(int(ns), 0, False) for ns in lane.edge[1:][lane.state == NOBODY]]
+    changes.sort(key=lambda change: change[0])
+    edge = np.array([line.start] + [ns for ns, _, _ in changes], np.float64)
+    there: Set[int] = set()
+    total = {vm: np.zeros(len(edge)) for vm in line.names}
+    for i, (length, work) in enumerate(zip(np.diff(edge), np.diff(decided(line, edge)))):
+        _grant(line, there, total, i + 1, length, work)
+        _, vm, alive = changes[i]
         (there.add if alive else there.discard)(vm)
-    return Asked(np.array(edge, np.float64), {vm: np.array(v) for vm, v in total.items()})
+    return Asked(edge, {vm: np.cumsum(parts) for vm, parts in total.items()})
 
 
-def _extend(line: Timeline, edge: List[int], total: Dict[int, List[float]], there: set,
-            ns: int) -> None:
+def _grant(line: Timeline, there: Set[int], total: Dict[int, np.ndarray], i: int,
+           length: float, work: float) -> None:
+    """Part i: `work` ns of pCPU time within `length` ns, among the VMs that are there."""
     weights = sum(line.weights[vm] for vm in there)
-    cpus = pcpu_count(line)
-    if ns == edge[-1]:
-        return
-    for vm, sums in total.items():
-        rate = min(1.0, cpus * line.weights[vm] / weights) if vm in there else 0.0
-        sums.append(sums[-1] + rate * (ns - edge[-1]))
-    edge.append(ns)
+    for vm in there & set(total):
+        total[vm][i] = min(length, work * line.weights[vm] / weights)
 
 
 def totals(line: Timeline, start: int, end: int) -> List[Totals]:
     """The totals of start <= t < end (the trace's last moment included), a row a VM."""
-    requested = asked(line)
+    requested, when = asked(line), np.array([start, end])
     exits = line.exits.within(start, end, line.end)
     ticks = line.ticks.within(start, end, line.end)
     inside = (line.picks.ns >= start) & ((line.picks.ns < end) | (
         (line.picks.ns == line.end) & (end >= line.end)))
-    capacity = max(1, end - start) * pcpu_count(line)
+    capacity = float(np.diff(decided(line, when))[0])
     rows = []
     for vm, name in line.names.items():
-        spent = [int(round(float(np.diff(line.vms[vm].time_in(state, np.array([start, end])))[0])))
-                 for state in (RUN, READY, BLOCKED)]
+        run, ready, blocked = (_spent(line.vms[vm], state, when)
+                               for state in (RUN, READY, BLOCKED))
+        share = run / capacity if capacity else None
+        wanted = requested.between(vm, start, end) / capacity if capacity else None
         rows.append(Totals(
-            vm, name, *spent, spent[0] / capacity, requested.between(vm, start, end) / capacity,
-            _by_kind(exits, vm, line.reasons), _by_kind(ticks, vm, list(TICKS), zeros=True),
+            vm, name, run, ready, blocked, share, wanted, _by_kind(exits, vm, line.reasons),
+            _by_kind(ticks, vm, list(TICKS), zeros=True),
             _count_words(line, np.flatnonzero(inside & (line.picks.vm == vm)))))
     return rows
+
+
+def _spent(lane: Lane, state: int, when: np.ndarray) -> int:
+    return int(round(float(np.diff(lane.time_in(state, when))[0])))
+
+
+def pcpu_part(lane: Lane, state: int, start: int, end: int) -> Optional[float]:
+    """The part of its decided time that a pCPU spent in `state` (a VM, 0: idle, or HOST)."""
+    when = np.array([start, end])
+    known = end - start - _spent(lane, NOBODY, when) - _spent(lane, LOST, when)
+    return _spent(lane, state, when) / known if known else None
+
+
+def host_time(line: Timeline, start: int, end: int) -> int:
+    """Time in ns that the host spent after VMs' ends, until the next decision."""
+    when = np.array([start, end])
+    return sum(_spent(lane, HOST, when) for lane in line.pcpus.values())
 
 
 def idle_time(line: Timeline, start: int, end: int) -> int:
@@ -123,7 +158,7 @@ def edges(start: int, end: int, buckets: int) -> np.ndarray:
     return np.linspace(start, end, buckets + 1)
 
 
-def occupancy(lane, states: List[int], at: np.ndarray) -> np.ndarray:
+def occupancy(lane: Lane, states: List[int], at: np.ndarray) -> np.ndarray:
     """Fraction of each bucket spent in each state: array [state, bucket]."""
     width = np.diff(at)
     return np.array([np.diff(lane.time_in(state, at)) / width for state in states])

@@ -8,7 +8,7 @@ What it does not do: draw, or check what a walk says.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Iterator, List, Sequence
+from typing import Any, Dict, Iterator, List, Sequence
 
 import numpy as np
 
@@ -16,7 +16,8 @@ P, W, U, A, D, PS, NX = 1, 1 << 1, 1 << 2, 1 << 5, 1 << 6, 1 << 7, 1 << 63
 FINAL, IN_WALK = 1 << 32, 1 << 33       # bits of a nested fault's error code
 REF_NUMBERS = ("n", "level", "table", "index", "before", "after", "size", "serves", "addr")
 BEGIN_WORDS = ("mode", "kind", "cause")
-BEGIN_NUMBERS = ("gva", "access", "groot", "nroot", "cr0", "cr4", "efer", "rflags")
+LATER = ("cr0", "cr4", "efer", "rflags")  # an older trace lacks them
+BEGIN_NUMBERS = ("gva", "access", "groot", "nroot", *LATER)
 
 
 @dataclass(frozen=True)
@@ -100,10 +101,12 @@ class Walks(Sequence[Walk]):
         if not 0 <= i < len(self):
             raise IndexError(i)
         begin = self._begin.where(np.array([i]))
+        there = dict(begin.event.fields) if begin.event else {}
+        facts: Dict[str, Any] = {name: int(begin[name][0]) for name in BEGIN_NUMBERS
+                                 if name in there or name not in LATER}
+        facts.update({name: begin.word(name)[0].upper() for name in BEGIN_WORDS})
         walk = Walk(number=int(i) + 1, record=int(begin.index[0]), ns=int(begin.ns[0]),
-                    vm=int(begin.vm[0]),
-                    **{name: int(begin[name][0]) for name in BEGIN_NUMBERS},
-                    **{name: begin.word(name)[0].upper() for name in BEGIN_WORDS})
+                    vm=int(begin.vm[0]), **facts)
         walk.refs = self._refs(i)
         if self._end_of[i] >= 0:
             _finish(walk, self._end.where(self._end_of[i:i + 1]))

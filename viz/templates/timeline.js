@@ -159,7 +159,7 @@ class Page {
     if (!vm && !event && !inView) this.list.show(null);
     else this.list.filter(low, high, i => (!vm || model.vm[i] === +vm) &&
       (!event || model.event[i] === +event));
-    byId("found").textContent = `${this.list.length.toLocaleString("en-US")} events`;
+    byId("found").textContent = counted(this.list.length, "event");
   }
 
   // The record nearest to a point of the plot, in the strip that the pointer is in.
@@ -194,10 +194,19 @@ class Page {
       if (near !== null) lines.push(`${model.eventName(near)} at ${showTime(model.ns[near], 9)}`,
         model.details(near));
       if (lane.state[i] === RUN) lines.push(this.why(where.vm, t));
-    } else if (lane.state[i] < LOST) lines.push(model.decision(lane.at[i]), until);
-    else lines.push(lane.state[i] === LOST ? "unknown: records were dropped"
-      : "no decision yet", until);
+    } else if (lane.state[i] < HOST) lines.push(model.decision(lane.at[i]), until);
+    else lines.push(this.noVm(lane, i), until);
     return lines.join("\n");
+  }
+
+  // What a pCPU does in a span in which neither a VM runs nor idling was decided.
+  noVm(lane, i) {
+    if (lane.state[i] === LOST) return "unknown: records were dropped";
+    if (lane.state[i] === NOBODY)
+      return this.model.has("sched") ? "no decision yet: the host boots and creates VMs"
+        : "unknown: this run did not record scheduling";
+    return `the host: VM ${this.model.vm[lane.at[i]]} has ended and is taken apart; ` +
+      "a new one may be created";
   }
 
   // The decision by which a VM runs at t.

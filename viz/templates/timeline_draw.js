@@ -4,7 +4,7 @@
 // No input is handled here.
 
 const LEFT = 128, RIGHT = 150, OVERVIEW = 22, AXIS = 26, VM_H = 98, CPU_H = 56;
-const STATE_Y = 8, STATE_H = 30, EXIT_Y = 43, EXIT_H = 20, TICK_Y = 67, TICK_H = 7, TICK_STEP = 9;
+const STATE_Y = 8, STATE_H = 30, EXIT_Y = 43, EXIT_H = 20, TICK_Y = 67, TICK_H = 7, TICK_STEP = 10;
 const CPU_Y = 18, CPU_BAR = 26, FEW = 3;   // FEW: pixels a mark needs to be drawn alone
 
 class Plot {
@@ -162,22 +162,31 @@ class Plot {
       [BLOCKED, this.colors.muted, 0.55, 0.3]];
     this.lane(row.lane, styles, y + STATE_Y, STATE_H, `states of VM ${row.vm}`);
     this.unknown(row.lane, UNKNOWN, y + STATE_Y, STATE_H);
-    this.exits(row, y + EXIT_Y);
+    if (this.model.has("exits")) this.exits(row, y + EXIT_Y);
+    else this.text("not recorded", LEFT + 6, y + EXIT_Y + EXIT_H / 2, this.colors.muted, 10);
     this.ticks(row, y + TICK_Y);
-    this.life(row, y);
-    if (this.right > 100) this.margin(totals, y, color);
+    const ends = this.life(row, y);
+    if (this.right > 100) this.margin(totals, ends, y, color);
   }
 
-  margin(totals, y, color) {
+  margin(totals, ends, y, color) {
     const x = LEFT + this.width + 12;
-    this.text(showPercent(totals.share) + " of the CPU", x, y + 15, color, 12, "bold");
-    this.text(`asked ${showPercent(totals.asked)}`, x, y + 32);
-    this.text(`error ${showPercent(totals.error, true)}`, x, y + 47);
+    const known = totals.share !== null;
+    this.text(known ? showPercent(totals.share) + " of the CPU" : "share unknown", x, y + 15, color,
+      12, "bold");
+    if (known) {
+      this.text(`asked ${showPercent(totals.asked)}`, x, y + 32);
+      this.text(totals.asked ? `error ${showPercent(totals.error, true)}` : "", x, y + 46);
+    }
     const exits = Object.values(totals.exits).reduce((a, b) => a + b, 0);
-    this.text(`${exits.toLocaleString("en-US")} exits`, x, y + 62, this.colors.muted);
+    const lines = this.model.has("exits") ? [counted(exits, "exit")] : [];
     const {due, delivered, dropped} = totals.ticks;
-    if (due + delivered + dropped)
-      this.text(`ticks ${due} / ${delivered} / ${dropped}`, x, y + 77, this.colors.muted);
+    if (due + delivered + dropped) {
+      lines.push(counted(due, "tick") + " due");
+      lines.push(`${counted(delivered)} delivered${dropped ? `, ${counted(dropped)} dropped` : ""}`);
+    }
+    if (ends > 1) lines.push(`ended ${counted(ends)} times`);
+    lines.slice(0, 3).forEach((line, k) => this.text(line, x, y + 61 + 14 * k, this.colors.muted, 10.5));
   }
 
   // Spans one by one, or occupancy of each column. styles: [state, color, alpha, part of h].
@@ -276,7 +285,7 @@ class Plot {
     const most = Math.max(1, ...counts.map(c => c.reduce((a, b) => Math.max(a, b), 0)));
     row.ticks.forEach((list, k) => {
       const top = y + k * TICK_STEP;
-      this.text(["due", "delivered", "dropped"][k], LEFT - 8, top + TICK_H / 2, colors[k], 8, "",
+      this.text(["due", "delivered", "dropped"][k], LEFT - 8, top + TICK_H / 2, colors[k], 9, "",
         "right");
       if (few) this.lines(list, cuts[k], colors[k], top, TICK_H);
       else counts[k].forEach((n, x) => {
@@ -285,20 +294,27 @@ class Plot {
     });
   }
 
+  // Lines where the VM was created and where it ended; short ones above when there are many.
   life(row, y) {
+    const {start, end} = this.state;
+    const marks = this.model.facts.marks.filter(({vm, ns}) =>
+      (!vm || vm === row.vm) && ns >= start && ns <= end);
+    const many = marks.length > this.width / 20;
     let last = -1;
-    for (const mark of this.model.facts.marks) {
-      if (mark.vm && mark.vm !== row.vm) continue;
-      const x = Math.round(this.x(mark.ns));
-      if (x < LEFT - 1 || x > LEFT + this.width + 1 || x === last) continue;
-      last = mark.kind === "create" ? -1 : x;
-      const color = mark.kind === "create" ? this.colors.muted : this.colors.bad;
-      this.box(x - 0.5, y + 3, mark.kind === "panic" ? 2 : 1, VM_H - 6, color);
+    for (const {ns, kind} of marks) {
+      const x = Math.round(this.x(ns));
+      if (x === last) continue;
+      last = kind === "create" ? -1 : x;
+      const color = kind === "create" ? this.colors.muted : this.colors.bad;
+      const height = many && kind !== "panic" ? STATE_Y - 3 : VM_H - 6;
+      this.box(x - 0.5, y + 3, kind === "panic" ? 2 : 1, height, color);
     }
+    return marks.filter(({kind}) => kind === "end").length;
   }
 
   vmStyles() {
-    return this.model.lanes.map(({vm}) => [vm, this.vmFill(vm), 1, 1]);
+    return [...this.model.lanes.map(({vm}) => [vm, this.vmFill(vm), 1, 1]),
+      [HOST, this.colors.muted, 1, 0.5]];
   }
 
   pcpuLane({cpu, lane}, y) {
@@ -310,19 +326,22 @@ class Plot {
     this.unknown(lane, LOST, y + CPU_Y, CPU_BAR);
     this.reasons(lane, y);
     if (this.right > 100) {
-      const idle = lane.timeIn(0, this.state.end) - lane.timeIn(0, this.state.start);
-      this.text(`idle ${showPercent(idle / (this.state.end - this.state.start))}`,
-        LEFT + this.width + 12, y + CPU_Y + CPU_BAR / 2);
+      const {start, end} = this.state, x = LEFT + this.width + 12, middle = y + CPU_Y + CPU_BAR / 2;
+      const spent = state => lane.timeIn(state, end) - lane.timeIn(state, start);
+      const known = this.model.has("sched") && end - start - spent(NOBODY) - spent(LOST);
+      if (known) this.text(`idle ${showPercent(spent(0) / known)}`, x, middle - 7);
+      if (known && spent(HOST))
+        this.text(`host ${showPercent(spent(HOST) / known)}`, x, middle + 8);
     }
   }
 
   // The word for each decision, where there is room for it; its letter where there is little.
   reasons(lane, y) {
     const first = Math.max(0, lane.find(this.state.start)), last = lane.find(this.state.end);
-    if (last - first > this.width / 10) return;
+    if (last - first > this.width / 7) return;
     for (let i = first; i <= last; i++) {
       const x = this.x(lane.edge[i]), room = this.x(lane.edge[i + 1]) - x;
-      if (x < LEFT - 1 || lane.state[i] >= LOST) continue;
+      if (x < LEFT - 1 || lane.state[i] >= HOST) continue;
       const word = this.model.word(lane.at[i], "why").toLowerCase().replace("_", " ");
       const shown = room > word.length * 5.4 + 4 ? word : room > 8 ? word[0].toUpperCase() : "";
       this.text(shown, x + 1, y + CPU_Y - 7, this.colors.muted, 9);
@@ -363,6 +382,11 @@ function grouped(items) {
     groups.set(head, [...groups.get(head) ?? [], item.slice(cut + 1)]);
   }
   return [...groups].map(([head, numbers]) => `${head} ${numbers.join(", ")}`).join("; ");
+}
+
+// counted(1, "exit") -> "1 exit"; counted(1200, "exit") -> "1,200 exits"
+function counted(n, what = "") {
+  return n.toLocaleString("en-US") + (what && ` ${what}${n === 1 ? "" : "s"}`);
 }
 
 function clip(text, most) {

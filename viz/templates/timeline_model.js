@@ -4,8 +4,9 @@
 
 const ARRAYS = {u1: Uint8Array, u2: Uint16Array, u4: Uint32Array, u8: BigUint64Array,
   f8: Float64Array};
-const ABSENT = 0, READY = 1, BLOCKED = 2, RUN = 3, UNKNOWN = 4, NOBODY = 0xffff, LOST = 0xfffe;
-const STATE_WORDS = ["absent", "ready", "blocked", "run", "unknown"];
+const ABSENT = 0, READY = 1, BLOCKED = 2, RUN = 3, UNKNOWN = 4;
+const NOBODY = 0xffff, LOST = 0xfffe, HOST = 0xfffd;   // states of a pCPU; the others are VMs
+const STATE_WORDS = ["does not exist", "ready", "blocked", "run", "unknown"];
 
 // First place in the sorted `list` whose value is not below `value`.
 function lowerBound(list, value, low = 0, high = list.length) {
@@ -217,12 +218,12 @@ class Model {
 
   totals(start, end) {
     const [low, high] = this.records(start, end);
-    const capacity = Math.max(1, end - start) * this.facts.capacity;
+    const capacity = this.decided(start, end);
     const inside = list => lowerBound(list, high) - lowerBound(list, low);
     return this.lanes.map(lane => {
       const spent = state => lane.lane.timeIn(state, end) - lane.lane.timeIn(state, start);
-      const share = spent(RUN) / capacity;
-      const asked = (this.asked(lane, end) - this.asked(lane, start)) / capacity;
+      const share = capacity ? spent(RUN) / capacity : null;
+      const asked = capacity ? (this.asked(lane, end) - this.asked(lane, start)) / capacity : null;
       return {vm: lane.vm, name: lane.name, run: spent(RUN), ready: spent(READY),
         blocked: spent(BLOCKED), share, asked, error: asked ? (share - asked) / asked : null,
         exits: Object.fromEntries(lane.exits.map((list, k) => [this.facts.reasons[k], inside(list)])
@@ -232,8 +233,21 @@ class Model {
     });
   }
 
-  idle(start, end) {
-    return this.pcpus.reduce((sum, {lane}) => sum + lane.timeIn(0, end) - lane.timeIn(0, start), 0);
+  // Time that the pCPUs spent in a state: 0 idle, HOST, NOBODY, LOST.
+  spent(state, start, end) {
+    return this.pcpus.reduce((sum, {lane}) =>
+      sum + lane.timeIn(state, end) - lane.timeIn(state, start), 0);
+  }
+
+  // Time, over all pCPUs, for which a decision of the scheduler holds.
+  decided(start, end) {
+    return (end - start) * this.pcpus.length - this.spent(NOBODY, start, end) -
+      this.spent(LOST, start, end);
+  }
+
+  // Whether the run recorded this group of events (see viz/recorded.py).
+  has(group) {
+    return !this.facts.leftOut.includes(group);
   }
 }
 
@@ -248,7 +262,7 @@ function showTime(ns, digits = 5) {
 }
 
 function showPercent(fraction, sign = false) {
-  if (fraction === null) return "none asked";
+  if (fraction === null) return "unknown";
   const tenths = Math.round(fraction * 1000) / 10 || 0;
   return (sign && tenths > 0 ? "+" : "") + tenths.toFixed(1) + " %";
 }

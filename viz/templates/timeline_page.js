@@ -105,30 +105,50 @@ const HEADS = ["VM", "ran", "share", "asked", "error", "ready", "blocked", "exit
 function fillTotals(table, model, {start, end}) {
   const head = element("tr", ...HEADS.map(word => element("th", word)));
   head.lastChild.className = "words";
-  const rows = model.totals(start, end).map(row => totalsRow(row));
-  const idle = model.idle(start, end);
-  const rest = element("tr", element("td", "idle"), cell(idle, showTime(idle)));
-  rest.appendChild(cell(idle / Math.max(1, end - start) / model.facts.capacity,
-    showPercent(idle / Math.max(1, end - start) / model.facts.capacity)));
-  rest.appendChild(element("td")).colSpan = HEADS.length - 3;
-  for (const row of [...rows, rest]) row.firstChild.scope = "row";
-  table.replaceChildren(element("thead", head), element("tbody", ...rows, rest));
+  const rows = model.totals(start, end).map(row => totalsRow(model, row));
+  if (model.has("sched")) {
+    rows.push(restRow(model, "idle", 0, start, end));
+    if (model.spent(HOST, model.start, model.end))
+      rows.push(restRow(model, "host, after a VM's end", HOST, start, end));
+  }
+  for (const row of rows) row.firstChild.scope = "row";
+  table.replaceChildren(element("thead", head), element("tbody", ...rows));
 }
 
-function totalsRow(row) {
+// What the pCPUs did when no VM ran.
+function restRow(model, name, state, start, end) {
+  const spent = model.spent(state, start, end), whole = model.decided(start, end);
+  const part = whole ? spent / whole : null;
+  const row = element("tr", element("td", name), cell(spent, showTime(spent)),
+    cell(part, showPercent(part)));
+  row.appendChild(element("td")).colSpan = HEADS.length - 3;
+  return row;
+}
+
+function totalsRow(model, row) {
   const exits = Object.values(row.exits).reduce((a, b) => a + b, 0);
   const reasons = Object.entries(row.exits).sort((a, b) => b[1] - a[1])
     .map(([reason, n]) => `${reason} ${n.toLocaleString("en-US")}`);
+  const told = (group, value, text) => model.has(group) ? cell(value, text) : missing();
   const line = element("tr", element("th", `${row.vm} ${row.name}`),
-    cell(row.run, showTime(row.run)), cell(row.share, showPercent(row.share)),
-    cell(row.asked, showPercent(row.asked)), cell(row.error, showPercent(row.error, true)),
-    cell(row.ready, showTime(row.ready)), cell(row.blocked, showTime(row.blocked)),
-    cell(exits, exits.toLocaleString("en-US")),
-    ...["due", "delivered", "dropped"].map(kind => cell(row.ticks[kind] ?? 0)),
-    cell(JSON.stringify(row.exits), reasons.join(", ")));
+    told("sched", row.run, showTime(row.run)), told("sched", row.share, showPercent(row.share)),
+    told("sched", row.asked, showPercent(row.asked)),
+    told("sched", row.error, showPercent(row.error, true)),
+    told("sched", row.ready, showTime(row.ready)),
+    told("sched", row.blocked, showTime(row.blocked)),
+    told("exits", exits, exits.toLocaleString("en-US")),
+    ...["due", "delivered", "dropped"].map(kind => told("time", row.ticks[kind] ?? 0)),
+    told("exits", JSON.stringify(row.exits), reasons.join(", ")));
   line.lastChild.className = "words";
   line.dataset.vm = row.vm;
   return line;
+}
+
+// In the place of a number that the run did not record.
+function missing() {
+  const result = element("td", "\u2013");
+  result.title = "not recorded by this run";
+  return result;
 }
 
 function cell(value, text = value.toLocaleString("en-US")) {
@@ -148,6 +168,8 @@ function fillLegend(box, model, colors) {
   box.dataset.page = colors.page;
   const items = [["run (colour of the VM)", colors.vms[0], 1], ["ready", colors.vms[0], 0.25],
     ["blocked", colors.muted, 0.55], ["VM ended", colors.bad, 1]];
+  if (model.spent(HOST, model.start, model.end))
+    items.push(["host, after a VM's end", colors.muted, 1]);
   const named = model.facts.reasons.slice(0, colors.exits.length - 1);
   items.push(...named.map((reason, k) => [`exit ${reason}`, colors.exits[k], 1]));
   if (model.facts.reasons.length > named.length)

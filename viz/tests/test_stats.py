@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter, defaultdict
 
-from viz.stats import compute, format_ns, guest_spans, run_spans
+import pytest
+
+from viz.spans import decided_spans, guest_spans, run_spans
+from viz.stats import compute, format_ns
 from viz.tests import synth
 from viz.trace import load
 
 
 def recount(trace):
-    """Run time and exits by a plain loop over records."""
+    """Run time and exits by a plain loop over records; after a VM's end the host runs."""
     ran, exits, since = defaultdict(int), Counter(), None
     for i in range(len(trace)):
         record = trace.record(i)
@@ -19,6 +23,9 @@ def recount(trace):
             if since:
                 ran[since[0]] += record["ns"] - since[1]
             since = (record["vm"], record["ns"])
+        if record["event"] == "vm_end" and since and since[0] == record["vm"]:
+            ran[since[0]] += record["ns"] - since[1]
+            since = ("host", record["ns"])
         if record["event"] == "exit":
             exits[record["vm"], record["reason"]] += 1
     if since:
@@ -28,11 +35,12 @@ def recount(trace):
 
 def test_run_times_and_exits_equal_a_plain_recount(run_trace):
     stats, (ran, exits) = compute(run_trace), recount(run_trace)
-    assert {vm.vm: vm.run_ns for vm in stats.vms} == {v: n for v, n in ran.items() if v}
-    assert stats.idle_ns == ran[0]
+    assert {vm.vm: vm.run_ns for vm in stats.vms} == {v: ran[v] for v in (1, 2, 3)}
+    assert (stats.idle_ns, stats.host_ns) == (ran[0], ran["host"])
     got = {(vm.vm, reason): n for vm in stats.vms for reason, n in vm.exits.items()}
     assert got == dict(exits) and len(got) >= 5
-    assert abs(sum(vm.share for vm in stats.vms) + stats.idle_ns / sum(ran.values()) - 1) < 1e-9
+    rest = (stats.idle_ns + stats.host_ns) / sum(ran.values())
+    assert abs(sum(vm.share for vm in stats.vms) + rest - 1) < 1e-9
 
 
 def two(tmp_path):
@@ -110,7 +118,55 @@ def test_without_scheduling_records_nothing_is_made_up(tmp_path):
     w = synth.TraceWriter(tmp_path / "t.bin")
     w.emit("vm_create", vm=1).emit("exit", vm=1, ns=9)
     stats = compute(load(str(w.save())))
-    assert stats.vms[0].share == 0 and any("unknown" in line for line in stats.warnings)
+    (vm,) = stats.vms
+    assert (vm.share, vm.run_ns, vm.ready_ns, vm.switches, stats.idle_ns) == (None,) * 5
+    assert vm.exits == {"NONE": 1} and any("unknown" in line for line in stats.warnings)
+
+
+def test_the_host_takes_an_ended_vm_apart_on_its_own_time(tmp_path):
+    w = synth.TraceWriter(tmp_path / "t.bin")
+    w.emit("vm_create", vm=1, ns=0, args="a").emit("sched_pick", vm=1, ns=100)
+    w.emit("vm_end", vm=1, ns=150, how="TRIPLE_FAULT").emit("vm_destroy", vm=1, ns=170)
+    w.emit("vm_create", vm=1, ns=200, generation=1, args="a").emit("sched_pick", vm=1, ns=250)
+    w.emit("vm_end", vm=1, ns=260, how="EXITED").emit("sched_pick", vm=0, ns=300, prev=1)
+    w.emit("vm_end", vm=1, ns=320).emit("note", ns=350)
+    trace = load(str(w.save()))
+    stats, runs, decided = compute(trace), run_spans(trace), decided_spans(trace)
+    assert runs.start.tolist() == decided.start.tolist() == [100, 250, 300]
+    assert runs.end.tolist() == [150, 260, 350] and decided.end.tolist() == [250, 300, 350]
+    (vm,) = stats.vms
+    assert (vm.run_ns, stats.host_ns, stats.idle_ns) == (60, 140, 50)
+    assert vm.share == 60 / 250 and vm.ends == {"EXITED": 2, "TRIPLE_FAULT": 1}
+
+
+def test_figures_end_where_the_buffer_was_full(tmp_path):
+    w = synth.TraceWriter(tmp_path / "t.bin")
+    w.emit("vm_create", vm=1, ns=0, args="a").emit("sched_pick", vm=1, ns=100)
+    w.emit("note", ns=150).emit("panic", ns=900, message="x")
+    w.dropped[0] = 5
+    stats = compute(load(str(w.save())))
+    assert (stats.known_to_ns, stats.vms[0].run_ns, stats.vms[0].alive_ns) == (150, 50, 150)
+    assert stats.vms[0].ended == "no end in trace"
+
+
+@pytest.mark.parametrize("option", ["trace=walks", "trace=some", "trace=sched"])
+def test_what_was_not_recorded_is_no_zero(viz, tmp_path, option):
+    w = synth.TraceWriter(tmp_path / "t.bin", cmdline=option)
+    w.emit("vm_create", vm=1, ns=0, args="a").emit("note", ns=100)
+    path = w.save()
+    table, told = viz("stats", path), json.loads(viz("stats", path, "--json").stdout)
+    (vm,) = told["vms"]
+    assert "exits" in told["not_recorded"] and vm["exits"] is None and vm["guest_ns"] is None
+    assert (vm["ticks"] is None) == (option != "trace=some")
+    assert f"note: not recorded, by the run's option {option}" in table.stdout
+    assert "0 ns" not in table.stdout.split("VM 1 a")[1].split("\n")[0]
+
+
+def test_the_help_names_every_field_of_the_json(viz, run_path):
+    help_text = viz("stats", "--help").stdout
+    told = json.loads(viz("stats", run_path, "--json").stdout)
+    names = set(re.findall(r"\w+", help_text.split("the fields of --json")[1]))
+    assert {*told, *told["vms"][0], *told["vms"][0]["ticks"]} <= names
 
 
 def test_the_command_prints_a_table_and_json(viz, run_path, run_trace, tmp_path):

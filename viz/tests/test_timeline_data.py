@@ -12,7 +12,7 @@ import pytest
 from viz import timeline_data as data
 from viz import timeline_totals as sums
 from viz.tests.synth import TraceWriter, three_vms
-from viz.timeline_data import ABSENT, BLOCKED, LOST, NOBODY, READY, RUN, UNKNOWN, Timeline
+from viz.timeline_data import ABSENT, BLOCKED, HOST, LOST, NOBODY, READY, RUN, UNKNOWN, Timeline
 from viz.trace import load
 
 
@@ -60,8 +60,9 @@ def test_totals_by_hand(tmp_path: Path) -> None:
     assert one.exits == {"IO": 1, "HLT": 1} and two.exits == {"IO": 1}
     assert one.ticks == {"due": 3, "delivered": 1, "dropped": 2}
     assert one.picks == {"FIRST": 1, "BLOCKED": 1} and two.picks == {"SLICE_END": 1}
-    assert (one.share, one.asked) == (0.6, 0.5)
-    assert one.error == pytest.approx(0.2) and two.error == pytest.approx(-0.4)
+    assert (one.share, one.asked) == (pytest.approx(600 / 900), pytest.approx(0.5))
+    assert one.error == pytest.approx(1 / 3) and two.error == pytest.approx(-1 / 3)
+    assert [row.share for row in sums.totals(line, 0, 100)] == [None, None]  # not decided yet
 
 
 def test_a_span_is_half_open_but_for_the_last_moment(tmp_path: Path) -> None:
@@ -79,7 +80,7 @@ def test_a_vm_asks_only_while_it_exists(tmp_path: Path) -> None:
     w.emit("sched_pick", vm=2, ns=1000, prev=1, why="ENDED")
     w.emit("note", ns=2000)
     one, two = sums.totals(line_of(w), 0, 2000)
-    assert one.asked == pytest.approx(500 / 2000) and two.asked == pytest.approx(1500 / 2000)
+    assert one.asked == pytest.approx(450 / 1900) and two.asked == pytest.approx(1450 / 1900)
     assert sums.totals(line_of(w), 1500, 2000)[0].error is None
 
 
@@ -119,7 +120,8 @@ def test_what_follows_dropped_records_is_unknown(tmp_path: Path) -> None:
     line = line_of(w)
     assert spans(line.vms[1])[-1] == (1000, UNKNOWN)
     assert spans(line.pcpus[0])[-1] == (1000, LOST)
-    assert sums.totals(line, 0, 5000)[0].run == 600
+    whole = sums.totals(line, 0, 5000)[0]
+    assert (whole.run, whole.share) == (600, pytest.approx(600 / 900))
     assert [(m.kind, m.ns, m.text) for m in line.marks][-1] == ("panic", 5000, "out of frames")
 
 
@@ -130,6 +132,28 @@ def test_a_vm_without_creation_is_there_from_its_first_record(tmp_path: Path) ->
     w.emit("sched_pick", vm=0, ns=30, prev=4, why="IDLE")
     w.emit("note", ns=50)
     assert spans(line_of(w).vms[4]) == [(0, ABSENT), (10, RUN), (30, READY)]
+
+
+def test_after_a_vm_s_end_the_host_runs(tmp_path: Path) -> None:
+    w = TraceWriter(tmp_path / "t")
+    w.emit("vm_create", vm=1, ns=0, args="a").emit("vm_create", vm=2, ns=0, args="b")
+    w.emit("sched_pick", vm=1, ns=10).emit("vm_end", vm=1, ns=30, how="TRIPLE_FAULT")
+    w.emit("vm_create", vm=1, ns=60, args="a", generation=1).emit("sched_pick", vm=2, ns=80)
+    w.emit("note", ns=110)
+    line = line_of(w)
+    assert spans(line.pcpus[0]) == [(0, NOBODY), (10, 1), (30, HOST), (80, 2)]
+    assert spans(line.vms[1]) == [(0, READY), (10, RUN), (30, ABSENT), (60, READY)]
+    assert sums.host_time(line, 0, 110) == 50 and sums.pcpu_part(line.pcpus[0], HOST, 0, 110) == 0.5
+    assert [row.run for row in sums.totals(line, 0, 110)] == [20, 30]
+
+
+def test_without_decisions_nobody_is_said_to_wait(tmp_path: Path) -> None:
+    w = TraceWriter(tmp_path / "t", cmdline="trace=walks")
+    w.emit("vm_create", vm=1, ns=0, args="a").emit("vm_end", vm=1, ns=50).emit("note", ns=90)
+    line = line_of(w)
+    assert spans(line.vms[1]) == [(0, UNKNOWN), (50, ABSENT)] and "sched" in line.left_out
+    (row,) = sums.totals(line, 0, 90)
+    assert (row.ready, row.share, row.asked, row.error) == (0, None, None, None)
 
 
 def brute_force(trace, start: int, end: int) -> Dict[int, Dict[str, int]]:
@@ -150,6 +174,8 @@ def brute_force(trace, start: int, end: int) -> Dict[int, Dict[str, int]]:
             base[vm] = change
         if record["event"] == "sched_pick":
             running = vm
+        if record["event"] == "vm_end" and vm == running:
+            running = 0
     return vms
 
 
