@@ -1,0 +1,109 @@
+"""What belongs to whom: nested tables seen from outside, and every frame given back.
+
+The isolation oracle reads the tables of living VMs in the RAM file. Frames: each end of
+a VM reports none leaked, and as much memory is free as after every other end.
+"""
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from grader.oracle import isolation
+from grader.oracle.memory import OutsideMemory
+from grader.oracle.paging import LONG4
+
+pytestmark = pytest.mark.machine
+
+THREE = ("walker mem=8M -- rounds=0 pages=64", "ticker mem=4M,2M@0x100000000 -- hz=500",
+         "hello32 mem=2M restart=1000", "canary mem=16M -- rounds=1000000 spin=100")
+
+
+def three(machine):
+    return machine(THREE, "slice=500us trace=memory,sched", "40ms")
+
+
+def test_no_vm_reaches_what_is_not_its_own(machine):
+    run = three(machine)
+    guests = isolation.guests(run.trace)
+    living = [guest for guest in guests if guest.alive]
+    assert {guest.vm for guest in living} >= {1, 2, 4} and len(guests) > len(living)
+    assert isolation.check(run.trace, run.memory) == []
+    reach = {guest.vm: isolation.Reach(run.memory, guest.root) for guest in living}
+    assert all(len(each.pages) > 5 for each in reach.values())
+    frames = [page.hpa for each in reach.values() for page in each.pages]
+    assert len(frames) == len(set(frames))
+
+
+class Patched:
+    """The machine's memory with one page-table entry changed."""
+
+    def __init__(self, memory, table: int, index: int, entry: int) -> None:
+        self.memory, self.size = memory, memory.size
+        self.table, self.index, self.entry = table, index, entry
+
+    def read_table(self, hpa: int) -> np.ndarray:
+        if hpa % 4096:
+            raise OutsideMemory(hpa, 4096, self.size)
+        entries = self.memory.read_table(hpa).copy()
+        if hpa == self.table:
+            entries[self.index] = self.entry
+        return entries
+
+
+def leaf(memory, root: int, gpa: int):
+    """The level-1 table and index that map a gPA."""
+    table = root & LONG4.root_mask
+    for level in LONG4.levels[:-1]:
+        table = int(memory.read_table(table)[level.index(gpa)]) & LONG4.root_mask
+    return table, LONG4.levels[-1].index(gpa)
+
+
+def test_one_entry_that_reaches_a_neighbour_is_told(machine):
+    run = three(machine)
+    one, other = [guest for guest in isolation.guests(run.trace) if guest.alive][:2]
+    theirs = isolation.Reach(run.memory, other.root).pages[0].hpa
+    page = isolation.Reach(run.memory, one.root).pages[5]
+    table, index = leaf(run.memory, one.root, page.gpa)
+    entry = int(run.memory.read_table(table)[index])
+    assert entry & LONG4.root_mask == page.hpa
+    wrong = isolation.check(run.trace, Patched(run.memory, table, index,
+                                               entry & 0xFFF | theirs))
+    assert any(f"VM {one.vm}" in words and hex(theirs) in words for words in wrong)
+
+
+REBORN = {"triple fault": "crash mem=2M restart=30 -- how=ud",
+          "no tables": "crash mem=3M restart=30 -- how=pf",
+          "two slots": "hello mem=5M,1M@0x200000000 restart=30",
+          "its own tables": "walker mem=8M restart=30 -- pages=8",
+          "refused entry": "hello32 mem=2M restart=30 break=asid",
+          "hostile": "hostile mem=2M restart=30 checks=ignore -- deaths=100"}
+
+
+@pytest.mark.parametrize("name", REBORN)
+def test_the_same_memory_is_free_after_each_end(machine, name):
+    """Beside a ticker that has touched all its pages before the second end."""
+    run = machine((REBORN[name], "ticker mem=4M -- hz=1000"), "slice=1ms trace=memory", "120ms",
+                  ok=False)
+    ended, created = run.trace.select("vm_destroy"), run.trace.select("vm_create")
+    assert len(ended) == 31 and run.trace.dropped == 0, "the time is too short"
+    assert np.count_nonzero(created.vm == 1) == 31
+    assert created["generation"][created.vm == 1].tolist() == list(range(31))
+    assert not ended["leaked"].any()
+    maps = run.trace.select("map")
+    settled = int(maps.index[maps.vm == 2].max())
+    free = ended["free"][ended.index > settled]
+    assert len(free) > 20 and len(set(free.tolist())) == 1
+    pages = run.trace.select("vm_slot")
+    pages = int(pages["size"][(pages.vm == 1) & (pages.index < ended.index[0])].sum()) // 4096
+    assert (ended["freed"] > pages).all()
+
+
+def test_a_lack_of_memory_ends_one_vm_and_gives_back_all(machine):
+    """Two that fit, and a third that is born again when one of them has gone."""
+    run = machine(("ticker mem=8M -- hz=500 ticks=20", "hello mem=200M restart=3",
+                   "ticker mem=4M -- hz=500 ticks=20"), "slice=1ms trace=memory", "1s")
+    ended = run.trace.select("vm_destroy")
+    assert len(ended) == 6 and not ended["leaked"].any()
+    assert all(vm["how"] == "EXITED" and vm["code"] == 0 for vm in run.json["vms"])
+    hello = ended.where(ended.vm == 2)
+    assert len(set(hello["freed"].tolist())) == 1 and int(hello["freed"][0]) > 200 * 256

@@ -1,0 +1,129 @@
+"""Page walks of real guests, in every paging mode, held against the machine's RAM.
+
+The VMs still run when the time is up, so the RAM file holds the tables that were
+walked. Rules: as many references as the page sizes demand, gPA and hPA known after as
+many as the handout says; every walk is the one that the oracle makes of the RAM file;
+and the oracle says so when a table in a copy of that file is wrong.
+"""
+from __future__ import annotations
+
+import shutil
+import struct
+from collections import Counter
+from pathlib import Path
+from typing import List, Tuple
+
+import pytest
+
+from grader.oracle import __main__ as judge
+from grader.oracle import compare
+from grader.oracle.memory import Memory
+from grader.tests import kernels
+from viz.walk_data import Walk, Walks
+
+pytestmark = pytest.mark.machine
+
+K4, M2, M4, G1 = 1 << 12, 1 << 21, 1 << 22, 1 << 30
+# By mode and page size of the guest, all on nested 4K: references until the gPA, and in all.
+LENGTHS = {("LONG4", K4): (20, 24), ("LONG4", M2): (15, 19), ("LONG4", G1): (10, 14),
+           ("PAE", K4): (15, 19), ("PAE", M2): (10, 14),
+           ("LEGACY32", K4): (10, 14), ("LEGACY32", M4): (5, 9)}
+CASES = {"long": ("walker -- rounds=0 pages=32 size=4k,2m,1g", "LONG4", {K4, M2, G1}),
+         "pae": ("walker-pae -- rounds=0 pages=32 size=4k,2m", "PAE", {K4, M2}),
+         "legacy": ("{legacy} mem=8M", "LEGACY32", {K4, M4})}
+
+
+@pytest.fixture(scope="session")
+def legacy(tmp_path_factory) -> Path:
+    """A kernel in two-level paging, which none of our guests uses."""
+    return kernels.build("legacy32", 0x100000, tmp_path_factory.mktemp("legacy32"))
+
+
+def walked(machine, legacy: Path, name: str, seed: int = 1):
+    """A run with one VM that asks for walks until the time is up, and its walks."""
+    guest = CASES[name][0].format(legacy=legacy)
+    run = machine((guest, "hello"), "slice=1ms trace=walks,memory", "12ms", seed)
+    assert run.json["vms"][0]["how"] == "TIME_UP" and run.trace.dropped == 0
+    return run, [walk for walk in Walks(run.trace) if walk.vm == 1]
+
+
+def page_size(walk: Walk) -> int:
+    return next((ref.size for ref in reversed(walk.refs) if ref.dim == "GUEST"), 0)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_as_many_references_as_the_page_sizes_demand(machine, legacy, name):
+    _, mode, sizes = CASES[name]
+    walks = [walk for walk in walked(machine, legacy, name)[1] if not walk.faulted]
+    assert {page_size(walk) for walk in walks} >= sizes - {M4}
+    for walk in walks:
+        assert walk.mode == mode and walk.complete
+        assert (walk.gpa_refs, walk.total) == LENGTHS[mode, page_size(walk)]
+        assert [ref.n for ref in walk.refs] == list(range(1, walk.total + 1))
+
+
+def test_the_classic_walk_has_24_references_in_the_processors_order(machine, legacy):
+    walk = next(walk for walk in walked(machine, legacy, "long")[1]
+                if not walk.faulted and page_size(walk) == K4)
+    order = [(ref.dim, ref.serves or ref.level if ref.dim == "GUEST" else ref.serves)
+             for ref in walk.refs]
+    expected: List[Tuple[str, int]] = []
+    for level in (4, 3, 2, 1):
+        expected += [("NESTED", level)] * 4 + [("GUEST", level)]
+    assert order == expected + [("NESTED", 0)] * 4
+    assert walk.gpa_refs == 20 and walk.total == 24
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_every_walk_is_the_oracles(machine, legacy, name):
+    run, walks = walked(machine, legacy, name)
+    old = compare.stale(run.trace, walks)
+    judged = [walk for walk in walks if walk.number not in old]
+    assert len(judged) > 0.6 * len(walks) > 70
+    found = {walk.number: compare.compare(walk, run.memory) for walk in judged}
+    assert not {number: words for number, words in found.items() if words}
+    ends = Counter(walk.fault for walk in judged)
+    assert ends["NONE"] > 20 and ends["WRITE"] > 5 and ends["NOT_PRESENT"] > 5
+
+
+def test_the_guest_was_told_what_the_trace_says(machine, legacy):
+    run = machine(("walker -- pages=64 size=4k,2m,1g rounds=2",
+                   "walker-pae -- pages=64 size=4k,2m rounds=2"))
+    checks = run.trace.select("check")
+    names = {checks.text(i) for i in range(len(checks))}
+    assert {"walk", "denied", "unmapped", "contents", "dirty"} <= names
+    assert all(vm["checks_failed"] == 0 for vm in run.json["vms"])
+
+
+def damaged(run, tmp_path: Path, address: int, value: int) -> Path:
+    """A copy of the run in which one u64 of the machine's memory is another."""
+    folder = tmp_path / "damaged"
+    folder.mkdir(parents=True)
+    shutil.copy(run.dir / "trace.bin", folder)
+    with open(run.dir / "memory.bin", "rb") as source, \
+            open(folder / "memory.bin", "wb") as target:
+        for at in range(0, run.memory.size, 1 << 20):       # holes stay holes
+            piece = source.read(1 << 20)
+            target.seek(at)
+            if piece.strip(b"\0"):
+                target.write(piece)
+        target.truncate(run.memory.size)
+        target.seek(address)
+        target.write(struct.pack("<Q", value))
+    return folder
+
+
+@pytest.mark.parametrize("dim,bit", (("GUEST", 12), ("NESTED", 1), ("NESTED", 13), ("GUEST", 0)))
+def test_a_wrong_table_is_told(machine, legacy, tmp_path, dim, bit):
+    run, walks = walked(machine, legacy, "long")
+    old = compare.stale(run.trace, walks)
+    walk = next(each for each in walks
+                if not each.faulted and page_size(each) == K4 and each.number not in old)
+    assert judge.main(["walk", str(run.dir)]) == 0
+    ref = [each for each in walk.refs if each.dim == dim][-1]
+    address = ref.table + 8 * ref.index
+    folder = damaged(run, tmp_path, address, run.memory.read_u64(address) ^ 1 << bit)
+    assert judge.main(["walk", str(folder)]) == 1
+    with Memory(folder / "memory.bin") as memory:
+        assert any(f"reference {ref.n} " in words or "hPA" in words
+                   for words in compare.compare(walk, memory))
