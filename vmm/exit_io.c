@@ -54,7 +54,6 @@ static __attribute__((noinline)) void port_out(struct vcpu *v, const struct exit
 
 void exit_io(struct vcpu *v, const struct exit *x)
 {
-    v->vm->spoke = true;
     if (x->io.string)
         string_io(v);
     else if (x->io.in)

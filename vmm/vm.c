@@ -115,7 +115,7 @@ int vm_create(struct vm *vm, char *why, size_t why_size)
     vm->how = END_EXITED;
     vm->code = 0;
     vm->silent = 0;
-    vm->spoke = false;
+    vm->heard = 0;
     if (npt_init(&vm->npt, vm->id) != 0) {
         format(why, why_size, "the host has no memory for its tables");
         return -ENOMEM;

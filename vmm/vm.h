@@ -46,8 +46,8 @@ struct vm {
     struct vclock clock;
     struct vtimer timer;
     struct vcpu vcpu;
-    u64 silent; /* ns it ran since its last port I/O, in whole runs */
-    bool spoke; /* port I/O since its run began */
+    u64 silent; /* ns it ran since its last access to the test port, in whole runs */
+    u64 heard;  /* accesses to the test port up to then */
     struct sched_unit unit; /* the vCPU, as the scheduler knows it */
 
     /* How it ended. */

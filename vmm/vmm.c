@@ -204,11 +204,11 @@ static void end_run(struct vm *vm, enum vcpu_stop stop, u64 from, u64 now)
 /* A VM that has run for too long without a word is ended, if it is to be. */
 static bool watchdog_ends(struct vm *vm, u64 ran)
 {
-    vm->silent = vm->spoke ? 0 : vm->silent + ran;
-    vm->spoke = false;
+    vm->silent = vm->heard != vm->port.accesses ? 0 : vm->silent + ran;
+    vm->heard = vm->port.accesses;
     if (!vm->args.watchdog || vm->silent < vm->args.watchdog)
         return false;
-    vm_end(vm, END_KILLED, 0, "its watchdog: no port I/O for %lu us of its run time",
+    vm_end(vm, END_KILLED, 0, "its watchdog: no word at the test port for %lu us of its run time",
            vm->silent / 1000);
     return true;
 }

@@ -108,8 +108,9 @@ static void carry_out(struct testport *t, u32 command)
 
 static u32 testport_in(void *device, u16 port, u8 size)
 {
-    const struct testport *t = device;
+    struct testport *t = device;
 
+    t->accesses++;
     if (size != 4)
         return ~0u;
     switch (port) {
@@ -129,6 +130,7 @@ static void testport_out(void *device, u16 port, u8 size, u32 value)
     struct testport *t = device;
     u32 word = (port - FIRST_ARG) / 4u;
 
+    t->accesses++;
     if (size != 4 || port % 4)
         return;
     if (port == TESTPORT_BASE)

@@ -37,6 +37,7 @@ struct testport {
     u64 nonce, seed; /* the run's */
     u64 arg[4], result;
     u64 passed, failed; /* self-checks */
+    u64 accesses;       /* of any kind: they feed the watchdog */
     const struct testport_ops *ops;
     void *opaque;
 };

@@ -1,0 +1,123 @@
+"""A guest that does everything no guest should, over and over, harms nobody but itself.
+
+What it did is counted from the emulator's own log: it announces each action at a port
+of its own (guests/README.md). Its neighbours are judged by their checks, which must be
+those of a run without it, and by their code in RAM. `make check` does 50,000 actions,
+`make torture` a million over 20 seeds, with at least 1,000 deaths.
+"""
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+from typing import Any, List, Tuple
+
+import numpy as np
+import pytest
+
+from grader import plan
+from grader.oracle import isolation, timer
+from grader.tests import exitlog
+
+pytestmark = pytest.mark.machine
+
+# VM 2 goes on to the end, so its memory can be looked at; 3 and 4 end with a result.
+NEIGHBOURS = ("ticker -- hz=100", "ticker -- hz=250 ticks=40 compute=400000",
+              "canary -- rounds=150")
+HOSTILE = "hostile mem=2M restart=1000000 checks=ignore watchdog=20ms -- deaths={} actions=1000000"
+OPTION = "trace=some slice=1ms tracebuf=128M"
+DEATHS = 3                       # per mille of the actions
+CHECK = (4, 12_500, "2s")        # seeds, actions of each, virtual time that suffices
+TORTURE = (20, 50_000, "6s")
+CLASSES, DEATH_MARK = 11, 15
+
+
+def results(run: Any, vm: int) -> List[Tuple[str, int, int, bool]]:
+    """What a VM's self-checks said, and its last word on its work."""
+    checks = run.trace.select("check")
+    return [(checks.text(i), int(checks["value"][i]), int(checks["expected"][i]),
+             bool(checks["sealed"][i])) for i in np.nonzero(checks.vm == vm)[0]]
+
+
+def ends(run: Any, vm: int) -> List[str]:
+    records = run.trace.select("vm_end")
+    return [word for word, who in zip(records.word("how"), records.vm) if who == vm]
+
+
+def text_of(image: Path) -> Tuple[int, bytes]:
+    """Address and bytes of .text in an ELF32 file."""
+    data = image.read_bytes()
+    table, size, count, names = struct.unpack_from("<I10xHHH", data, 0x20)
+    rows = [struct.unpack_from("<10I", data, table + i * size) for i in range(count)]
+    for name, _, _, address, offset, length, *_ in rows:
+        start = rows[names][4] + name
+        if data[start:data.index(b"\0", start)] == b".text":
+            return address, data[offset:offset + length]
+    raise AssertionError(f"{image} has no .text")
+
+
+def changed_code(run: Any, vm: int, name: str) -> int:
+    """How many bytes of a living VM's code differ from its image."""
+    address, code = text_of(plan.BUILD / "guests" / f"{name}.elf")
+    slots = run.trace.select("vm_slot")
+    base = int(slots["hpa"][slots.vm == vm][0])
+    now = np.frombuffer(run.memory.read_bytes(base + address, len(code)), np.uint8)
+    return int((now != np.frombuffer(code, np.uint8)).sum())
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "seed" in metafunc.fixturenames:
+        seeds = (TORTURE if metafunc.config.getoption("--torture") else CHECK)[0]
+        metafunc.parametrize("seed", range(1, seeds + 1))
+
+
+def attack(machine: Any, seed: int, time: str) -> Any:
+    return machine((HOSTILE.format(DEATHS), *NEIGHBOURS), OPTION, time=time, seed=seed,
+                   exit_log=True, ok=False, timeout=3600)
+
+
+def peace(machine: Any, seed: int) -> Any:
+    """The same run with nobody hostile."""
+    return machine(("hello", *NEIGHBOURS), OPTION, time="1s", seed=seed, ok=False)
+
+
+def judge(run: Any, undisturbed: Any) -> None:
+    """Everything that must hold whatever VM 1 did."""
+    assert run.json["exit_reason"] == "time", run.sentence
+    assert run.trace.dropped == 0
+    for vm in (3, 4):
+        assert ends(run, vm) == ends(undisturbed, vm) == ["EXITED"]
+        assert results(run, vm) == results(undisturbed, vm) != []
+    assert ends(run, 2) == ["TIME_UP"]
+    ticking = results(run, 2)
+    assert len(ticking) > 3 and all(value == expected and sealed
+                                    for _, value, expected, sealed in ticking)
+    assert changed_code(run, 2, "ticker") == 0
+    assert timer.check(run.trace) == []
+    assert isolation.check(run.trace, run.memory) == []
+    gone = run.trace.select("vm_destroy")
+    assert len(gone.vm) > 3 and not gone["leaked"].any()
+    last = int(gone.index[gone.vm > 1].max())
+    after = gone["free"][(gone.vm == 1) & (gone.index > last)]
+    assert len(after) > 1 and len(set(after.tolist())) == 1, "the free frames did not come back"
+
+
+def test_the_neighbours_of_a_hostile_guest(machine: Any, torture: bool, seed: int) -> None:
+    _, least, time = TORTURE if torture else CHECK
+    run = attack(machine, seed, time)
+    judge(run, peace(machine, seed))
+    counts = exitlog.marks(run.dir / "exits.log")
+    (run.dir / "exits.log").write_bytes(b"")    # it is large, and has been read
+    actions = sum(counts.get(kind, 0) for kind in range(CLASSES))
+    print(f"{actions} actions, {counts.get(DEATH_MARK, 0)} deaths on purpose, "
+          f"{run.trace.select('vm_destroy').vm.size} ends: {counts}")
+    assert actions >= least
+    assert all(counts.get(kind, 0) >= 0.02 * actions for kind in range(CLASSES)), counts
+    assert counts[DEATH_MARK] >= actions * DEATHS / 1000 / 2
+
+
+def test_code_that_was_changed_is_seen(machine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = peace(machine, 1)
+    assert changed_code(run, 2, "ticker") == 0
+    honest = run.memory.read_bytes
+    monkeypatch.setattr(run.memory, "read_bytes", lambda at, n: b"\xcc" + honest(at, n)[1:])
+    assert changed_code(run, 2, "ticker") == 1
