@@ -105,6 +105,8 @@ static void emu_port_out(void *opaque, u16 port, u8 size, u32 value)
 {
     struct vcpu *v = opaque;
 
+    if (!v->vm->alive)
+        return; /* an iteration before this one ended it */
     TRACE(io, v->vm->id, v->id, .port = port, .write = true, .size = size, .value = value);
     bus_out(&v->vm->bus, port, size, value);
 }

@@ -321,6 +321,21 @@ static void test_outs(void)
     rig_end(&vm);
 }
 
+static void test_outs_that_ends_the_vm(void)
+{
+    begin("REP OUTSB asks the keyboard controller for a reset", RIG_FLAT32);
+    memset(guest(0x9000), 0xfe, 4);
+    v->gpr[GPR_RSI] = 0x9000;
+    v->gpr[GPR_RCX] = 4;
+    v->gpr[GPR_RDX] = 0x64;
+    RIG_CODE_AT(&vm, 0xf3, 0x6e);
+    string_exit(false, true);
+    CHECK(!vm.alive);
+    CHECK_EQ(vm.how, END_RESET);
+    CHECK_EQ(host_trace_count(EVENT_io), 1);
+    rig_end(&vm);
+}
+
 /* A long one is done in parts, so that no guest keeps the host for ever. */
 static void test_ins_in_parts(void)
 {
@@ -371,6 +386,7 @@ int main(void)
     test_user_rights();
     test_fetch_modes();
     test_outs();
+    test_outs_that_ends_the_vm();
     test_ins_in_parts();
     return check_done("fetch");
 }
