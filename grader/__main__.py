@@ -1,9 +1,10 @@
-"""python3 -m grader: make runs, check the installation, show a demonstration.
+"""python3 -m grader: make runs, check the installation, show a demonstration, measure.
 
-Exit codes: 0 all went well; 1 the run was made, but a guest failed; 2 it could
-not be made, or broke off; 130 interrupted.  What went wrong is one sentence on
-stderr.  The work is done in run.py, doctor.py and demo.py; what needs numpy is
-imported only where it is used, so that doctor runs where nothing is installed.
+Exit codes: 0 all went well; 1 the run was made, but a guest failed or a budget is
+broken; 2 it could not be made, or broke off; 130 interrupted.  What went wrong is
+one sentence on stderr.  The work is done in run.py, doctor.py, demo.py and bench.py;
+what needs numpy is imported only where it is used, so that doctor runs where nothing
+is installed.
 """
 from __future__ import annotations
 
@@ -49,7 +50,12 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument("--out", type=Path, default=plan.BUILD / "demo", metavar="DIR")
     show.add_argument("--seed", type=_number, default=1)
     show.set_defaults(work=_demo)
-    for command in (examine, show):
+    measure = commands.add_parser("bench", help="measure against the budgets")
+    measure.add_argument("--out", type=Path, metavar="FILE", help="default: bench.json in --build")
+    measure.add_argument("--exact", action="store_true",
+                         help="the instruction counts only, no host times")
+    measure.set_defaults(work=_bench)
+    for command in (examine, show, measure):
         command.add_argument("--build", type=Path, default=plan.BUILD, metavar="DIR",
                              help="where the kernel and the guests were built")
     return parser
@@ -130,6 +136,12 @@ def _show_finding(finding: Finding) -> None:
 def _demo(options: argparse.Namespace) -> int:
     from grader import demo
     return demo.show(demo.request(options.out, options.seed, options.build))
+
+
+def _bench(options: argparse.Namespace) -> int:
+    from grader import bench
+    return bench.bench(options.out or options.build / "bench.json", options.build,
+                       host=not options.exact)
 
 
 if __name__ == "__main__":

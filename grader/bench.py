@@ -1,0 +1,183 @@
+"""make bench: what is promised about cost, measured and held to its budget.
+
+Instruction counts come from the guests' own checkpoints under icount: they are
+exact, so two runs must agree to the last one.  Host times depend on the machine
+and on what else it does: the best of three counts.  Leaves a list of
+{name, value, unit, budget, anchor} and fails, naming the rows, when a budget is
+broken.  It judges nothing else: what the runs do is for other tests.
+"""
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Sequence
+
+from grader import bench_host, plan, run
+from viz import trace as viz_trace
+
+OK, BROKEN = 0, 1
+FLOOR_SOURCE = "a round trip that handles nothing, by hand-written code under the same emulator"
+KVM_SOURCE = "KVM of Linux 6.1 under the same emulator"
+# Enough for 16 x 64 yields of bench and its slices; bench must end first (see _checkpoints).
+GUESTS = ("bench", "yielder -- rounds=1200")
+OPTION = "bench=record"
+NOTE = "bench: ticks for 1000 trace records"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A promise: where its value comes from, and what it may be at most."""
+
+    name: str
+    source: str  # a key of what was measured
+    unit: str
+    budget: float
+    floor: Optional[int] = None
+    kvm: Optional[int] = None
+
+    def anchor(self) -> Dict[str, Any]:
+        """What the value may be compared with; given numbers, not measured here."""
+        found: Dict[str, Any] = {}
+        if self.floor is not None:
+            found["floor"] = {"value": self.floor, "source": FLOOR_SOURCE}
+        if self.kvm is not None:
+            found["kvm"] = {"value": self.kvm, "source": KVM_SOURCE}
+        return found
+
+
+@dataclass(frozen=True)
+class Result:
+    """A row and what was measured."""
+
+    row: Row
+    value: float
+
+    @property
+    def kept(self) -> bool:
+        return self.value <= self.row.budget
+
+    def as_json(self) -> Dict[str, Any]:
+        return {"name": self.row.name, "value": self.value, "unit": self.row.unit,
+                "budget": self.row.budget, "anchor": self.row.anchor()}
+
+
+EXACT = (
+    Row("exit round trip, CPUID handled in the VMM, trace on", "cpuid", "instructions", 200,
+        86, 2993),
+    Row("OUT handled in the VMM", "out", "instructions", 250, 70, 1380),
+    Row("one trace record", "record", "instructions", 20),
+    Row("nested fault, map one 4K page", "npf", "instructions", 450, 86, 2795),
+    Row("A to B to A between two VMs through the scheduler", "yield", "instructions", 1500,
+        kvm=9645),
+)
+HOST = (
+    Row("make from clean, 2 jobs", "clean", "s", 15),
+    Row("make after a change of one file", "incremental", "s", 2),
+    Row("make run to the first guest exit", "first_exit", "s", 0.5),
+    Row("1,000,000 events drawn, time", "draw_s", "s", 5),
+    Row("1,000,000 events drawn, memory", "draw_mb", "MB", 300),
+)
+
+
+def bench(out: Path, build: Path, host: bool = True) -> int:
+    """Measure, write `out`, say how it went; the exit code."""
+    with tempfile.TemporaryDirectory(prefix="nestling-bench-") as folder:
+        measured = exact(Path(folder), build)
+        rows: Sequence[Row] = EXACT
+        if host:
+            rows = EXACT + HOST
+            measured.update(bench_host.measure(Path(folder), build, say))
+    results = [Result(row, measured[row.source]) for row in rows]
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps([each.as_json() for each in results], indent=1) + "\n")
+    print("\n".join(table(results)))
+    print(f"written to {plan.short(out)}")
+    broken = [each.row.name for each in results if not each.kept]
+    if broken:
+        print(f"grader: over budget: {'; '.join(broken)}", file=sys.stderr)
+    return BROKEN if broken else OK
+
+
+# --- Instruction counts ---------------------------------------------------------------
+
+def exact(folder: Path, build: Path) -> Dict[str, float]:
+    """The counts of two runs, which must be the same; RunError if they are not."""
+    runs = []
+    for number in (1, 2):
+        say(f"instruction counts, run {number} of 2")
+        request = plan.Request(GUESTS, folder / f"exact{number}", option=OPTION, build=build)
+        runs.append(counts(request))
+    return same(runs)
+
+
+def same(runs: List[Dict[str, float]]) -> Dict[str, float]:
+    """The counts that all runs agree on; RunError otherwise."""
+    for other in runs[1:]:
+        if other != runs[0]:
+            raise plan.RunError(f"two runs of the same counted differently: {runs[0]}, {other}")
+    return runs[0]
+
+
+def counts(request: plan.Request) -> Dict[str, float]:
+    """What one run counted, by the names of bench's checkpoints, and `record`."""
+    result = run.make(request)
+    if not result.ok or result.trace is None:
+        raise plan.RunError(f"the run of {request.guests[0]} failed: {result.sentence}")
+    trace = viz_trace.load(str(result.trace))
+    (result.dir / "memory.bin").unlink(missing_ok=True)  # large
+    return read_counts(trace)
+
+
+def read_counts(trace: viz_trace.Trace) -> Dict[str, float]:
+    """The counts that a trace holds; RunError if one is missing or worth nothing."""
+    _check_partner(trace)
+    points, notes = trace.select("checkpoint"), trace.select("note")
+    points = points.where(points.vm == 1)
+    found = {points.text(i): float(points["value"][i]) for i in range(len(points))}
+    found.update({"record": float(notes["value"][i]) / 1000
+                  for i in range(len(notes)) if notes.text(i) == NOTE})
+    missing = [row.source for row in EXACT if row.source not in found]
+    if missing:
+        raise plan.RunError(f"the run reported nothing of: {', '.join(missing)}")
+    return {row.source: found[row.source] for row in EXACT}
+
+
+def _check_partner(trace: viz_trace.Trace) -> None:
+    """Without a yielder, a yield comes back at once and its count means nothing."""
+    ends = trace.select("vm_end")
+    order = [int(vm) for vm in ends.vm]
+    if order[:1] != [1]:
+        raise plan.RunError("the yielder ended before bench did: its counts are worth nothing")
+
+
+# --- What is shown -----------------------------------------------------------------------
+
+def say(text: str) -> None:
+    """Progress: a line on stderr."""
+    print(f"bench: {text} ...", file=sys.stderr, flush=True)
+
+
+def table(results: List[Result]) -> List[str]:
+    """The results as lines of text."""
+    head = ("", "measured", "budget", "", "floor", "KVM")
+    lines = [head] + [_cells(each) for each in results]
+    width = [max(len(line[i]) for line in lines) for i in range(len(head))]
+    return ["  ".join([line[0].ljust(width[0])]
+                      + [line[i].rjust(width[i]) for i in (1, 2)]
+                      + [line[3].ljust(width[3])]
+                      + [line[i].rjust(width[i]) for i in (4, 5)]).rstrip() for line in lines]
+
+
+def _cells(each: Result) -> Sequence[str]:
+    row = each.row
+    verdict = f"{row.unit}" + ("" if each.kept else "  OVER BUDGET")
+    return (row.name, _number(each.value), _number(row.budget), verdict,
+            "" if row.floor is None else _number(row.floor),
+            "" if row.kvm is None else _number(row.kvm))
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.2f}"
