@@ -20,6 +20,7 @@ MAGIC = b"NESTTRC1"
 PAGE = 4096
 MAX_CPUS = 8
 CONSOLE_LINES = 8
+FAREWELL = "nestling: end, status "  # the kernel's last line, however it went
 
 
 @dataclass
@@ -124,6 +125,6 @@ def console_tail(path: Path, lines: int = CONSOLE_LINES) -> List[str]:
 
 
 def last_line(path: Path) -> Optional[str]:
-    """The last thing the host kernel printed, None if it printed nothing."""
-    tail = console_tail(path, 1)
-    return tail[0] if tail else None
+    """The last thing the host kernel printed before it said its status; None: nothing."""
+    tail = [line for line in console_tail(path, 2) if not line.startswith(FAREWELL)]
+    return tail[-1] if tail else None
