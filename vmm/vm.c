@@ -114,7 +114,7 @@ int vm_create(struct vm *vm, char *why, size_t why_size)
     vm->bus = (struct bus){0}; /* now: it is large, and the VM's clock starts soon */
     vm->how = END_EXITED;
     vm->code = 0;
-    vm->silent = 0;
+    vm->heard_at = 0;
     vm->heard = 0;
     if (npt_init(&vm->npt, vm->id) != 0) {
         format(why, why_size, "the host has no memory for its tables");

@@ -46,8 +46,8 @@ struct vm {
     struct vclock clock;
     struct vtimer timer;
     struct vcpu vcpu;
-    u64 silent; /* ns it ran since its last access to the test port, in whole runs */
-    u64 heard;  /* accesses to the test port up to then */
+    u64 heard;    /* accesses to the test port when the watchdog last looked, */
+    u64 heard_at; /* and the VM's own clock (apparent, ns) then */
     struct sched_unit unit; /* the vCPU, as the scheduler knows it */
 
     /* How it ended. */

@@ -31,7 +31,7 @@ struct vm_args {
     enum vm_checks checks;
     u64 restart; /* how often it is created anew after its end */
     u64 weight;
-    u64 watchdog; /* ns of its run time without a word at the test port; 0: no limit */
+    u64 watchdog; /* ns of its own time without a word at the test port; 0: no limit */
     char breaks[16];     /* an entry check to violate, for study; empty: none */
     const char *cmdline; /* the guest's own; points into the text that was parsed */
 };

@@ -201,18 +201,6 @@ static void end_run(struct vm *vm, enum vcpu_stop stop, u64 from, u64 now)
     }
 }
 
-/* A VM that has run for too long without a word is ended, if it is to be. */
-static bool watchdog_ends(struct vm *vm, u64 ran)
-{
-    vm->silent = vm->heard != vm->port.accesses ? 0 : vm->silent + ran;
-    vm->heard = vm->port.accesses;
-    if (!vm->args.watchdog || vm->silent < vm->args.watchdog)
-        return false;
-    vm_end(vm, END_KILLED, 0, "its watchdog: no word at the test port for %lu us of its run time",
-           vm->silent / 1000);
-    return true;
-}
-
 static const enum sched_why why_of[] = {[STOP_SLICE] = WHY_SLICE_END,
                                         [STOP_WAKE] = WHY_WOKEN,
                                         [STOP_BLOCKED] = WHY_BLOCKED,
@@ -225,6 +213,32 @@ static void trace_choice(const struct sched_choice *c, u16 prev, enum sched_why 
           .why = c->unit ? why : WHY_IDLE, .until = c->until, .key = (u64)c->key,
           .other = c->other ? c->other->vm : 0, .other_key = (u64)c->other_key,
           .runnable = c->runnable);
+}
+
+/* A VM whose own clock has gone on for too long without a word at the test port
+ * is ended, if it is to be: it hangs. The time at which the next one may be. */
+static u64 poll_watchdogs(u64 now)
+{
+    u64 next = ~0ull;
+
+    for (u32 i = 0; i < vm_count; i++) {
+        struct vm *vm = &vms[i];
+        if (!vm->alive || !vm->args.watchdog)
+            continue;
+        u64 own = vclock_ns(&vm->clock, CLOCK_APPARENT, now);
+        if (vm->heard != vm->port.accesses) {
+            vm->heard = vm->port.accesses;
+            vm->heard_at = own;
+        }
+        if (own - vm->heard_at < vm->args.watchdog) {
+            next = min_u64(next, now + vm->args.watchdog - (own - vm->heard_at));
+            continue;
+        }
+        vm_end(vm, END_KILLED, 0, "its watchdog: no word at the test port for %lu us",
+               (own - vm->heard_at) / 1000);
+        bury(vm);
+    }
+    return next;
 }
 
 /* Nobody can run: wait for the next tick of anybody, or for the end. */
@@ -248,11 +262,12 @@ static void run_vms(void)
     enum sched_why why = WHY_FIRST;
     u16 prev = 0;
 
-    while (somebody_alive()) {
+    for (;;) {
+        u64 next = poll_watchdogs(clock_now());
         u64 now = clock_now();
-        if (now >= options.time)
+        if (!somebody_alive() || now >= options.time)
             return;
-        u64 next = poll_blocked(now);
+        next = min_u64(next, poll_blocked(now));
         struct sched_choice c = sched->pick(now);
         trace_choice(&c, prev, why);
         prev = c.unit ? c.unit->vm : 0;
@@ -264,10 +279,7 @@ static void run_vms(void)
         struct vm *vm = vm_of(c.unit);
         begin_run(vm, now);
         enum vcpu_stop stop = vcpu_run(&vm->vcpu, min_u64(c.until, options.time), next);
-        u64 after = clock_now();
-        if (stop != STOP_ENDED && watchdog_ends(vm, after - now))
-            stop = STOP_ENDED;
-        end_run(vm, stop, now, after);
+        end_run(vm, stop, now, clock_now());
         why = why_of[stop];
         if (stop == STOP_ENDED)
             bury(vm);

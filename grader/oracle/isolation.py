@@ -113,7 +113,16 @@ def check(trace: Any, memory: Memory) -> List[str]:
     reaches = {guest.vm: Reach(memory, guest.root) for guest in living}
     for guest in living:
         found += check_guest(guest, reaches[guest.vm])
+        if not reaches[guest.vm].pages and not never_ran(trace, guest):
+            found.append(f"VM {guest.vm}: its nested root {guest.root:#x} reaches no page at all")
     return found + check_tables(living, reaches)
+
+
+def never_ran(trace: Any, guest: Guest) -> bool:
+    """Whether the trace tells of decisions, but of none for this life: made at the very end."""
+    picks = trace.select("sched_pick")
+    mine = picks.index[picks.vm == guest.vm].tolist()
+    return len(picks.index) > 0 and not any(guest.life.holds(index) for index in mine)
 
 
 def check_slots(living: List[Guest], size: int) -> List[str]:
@@ -138,8 +147,6 @@ def check_slots(living: List[Guest], size: int) -> List[str]:
 def check_guest(guest: Guest, reach: Reach) -> List[str]:
     """Every page that the root reaches is the VM's own, at its own place."""
     found = [f"VM {guest.vm}: {text}" for text in reach.problems]
-    if not reach.pages:
-        found.append(f"VM {guest.vm}: its nested root {guest.root:#x} reaches no page at all")
     for page in reach.pages:
         right = guest.place(page.gpa, page.size)
         if right is None:
