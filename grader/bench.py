@@ -89,7 +89,7 @@ def bench(out: Path, build: Path, host: bool = True) -> int:
         rows: Sequence[Row] = EXACT
         if host:
             rows = EXACT + HOST
-            measured.update(bench_host.measure(Path(folder), build, say))
+            measured.update(bench_host.measure(Path(folder), say))
     results = [Result(row, measured[row.source]) for row in rows]
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps([each.as_json() for each in results], indent=1) + "\n")

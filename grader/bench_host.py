@@ -1,6 +1,8 @@
 """Host times and memory for make bench: building, starting, drawing.
 
 Everything is done in a scratch folder: nothing of build/ is made anew or lost.
+(make must not be told B=/absolute/path/to/build: the dependency files would then
+speak of other targets than those of the next make.)
 Each is measured three times and the best is taken, so that a machine that does
 other things as well fails nobody.
 """
@@ -31,13 +33,13 @@ DRAW = ("import sys; from viz.__main__ import main; code = main(sys.argv[1:]); "
 Say = Callable[[str], None]
 
 
-def measure(folder: Path, build: Path, say: Say) -> Dict[str, float]:
+def measure(folder: Path, say: Say) -> Dict[str, float]:
     """All host rows, by the names of bench.HOST."""
     found = {"clean": _best(say, "make from clean", lambda: clean_build(folder / "build")),
              "incremental": _best(say, "make after a change",
                                   lambda: incremental_build(folder / "build")),
              "first_exit": _best(say, "make run to the first exit",
-                                 lambda: first_exit(folder / "run", build))}
+                                 lambda: first_exit(folder / "run", folder / "build"))}
     trace = folder / "million.bin"
     say("writing 1,000,000 events")
     _write_million(trace)

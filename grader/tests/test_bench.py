@@ -20,7 +20,7 @@ def run_bench(monkeypatch: pytest.MonkeyPatch, out: Path, exact: Dict[str, float
               host: Dict[str, float], *words: str) -> int:
     """The command line with measurements that are given."""
     monkeypatch.setattr(bench, "exact", lambda folder, build: dict(exact))
-    monkeypatch.setattr(bench_host, "measure", lambda folder, build, say: dict(host))
+    monkeypatch.setattr(bench_host, "measure", lambda folder, say: dict(host))
     return cli.main(["bench", "--out", str(out), *words])
 
 
