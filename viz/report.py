@@ -1,24 +1,26 @@
 """Pages about a run: `viz report`, and the start page of a demo folder.
 
 A run is a folder with trace.bin, run.json and console.txt, or a trace alone.
-Both pages need no network and no script; the report carries its figures inside.
-What the pages state is gathered in viz/report_facts.py, what they look like is
-in viz/templates/.
+Both pages need no network; the report carries its figures inside.  Their one script
+steps through the page walk, and the pages are whole without it; a content security
+policy lets no other run.  What the pages state is gathered in viz/report_facts.py,
+what they look like is in viz/templates/.
 """
 
 from __future__ import annotations
 
 import argparse
 import base64
+import hashlib
 import os
 import tempfile
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Dict, List, Optional
 from urllib.parse import quote
 
 import jinja2
 
-from viz import style
+from viz import style, timeline, walk_page
 from viz.report_facts import Run, gather
 from viz.stats import (exit_reasons, format_ns, format_text, show, show_ns, show_share,
                        write_text)
@@ -39,40 +41,19 @@ class Figure:
     problem: str = ""
 
 
-def _draw_timeline(trace: Trace, path: str) -> None:
-    from viz import timeline
-    timeline.draw(trace, path)
-
-
-def _draw_walk(trace: Trace, path: str) -> None:
-    from viz import walk
-    walk.draw(trace, path)
-
-
-def figure(trace: Trace, title: str, provenance: str, caption: str,
-           draw: Callable[[Trace, str], Any]) -> Figure:
-    """Draw into a temporary SVG and take it in; a drawing that fails says why."""
+def timeline_figure(trace: Trace) -> Figure:
+    """The timeline, drawn into the page; a drawing that fails says why."""
+    title, caption = "Timeline", ("Who ran when: one lane for each VM and each physical CPU, with "
+                                  "exits, timer ticks and the scheduler's decisions.")
     try:
         with tempfile.TemporaryDirectory() as folder:
             path = os.path.join(folder, "figure.svg")
-            draw(trace, path)
+            timeline.draw(trace, path)
             with open(path, "rb") as file:
                 data = base64.b64encode(file.read()).decode("ascii")
     except (TraceError, OSError, ImportError) as error:
-        return Figure(title, provenance, caption, None, str(error))
-    return Figure(title, provenance, caption, "data:image/svg+xml;base64," + data)
-
-
-def figures(trace: Trace) -> List[Figure]:
-    """The figures that a report shows."""
-    return [
-        figure(trace, "Timeline", "observed",
-               "Who ran when: one lane for each VM and each physical CPU, with exits, timer "
-               "ticks and the scheduler's decisions.", _draw_timeline),
-        figure(trace, "Page walk", "computed",
-               "From a guest-virtual address to a host-physical one, each memory reference "
-               "numbered in the order of the processor.", _draw_walk),
-    ]
+        return Figure(title, "observed", caption, None, str(error))
+    return Figure(title, "observed", caption, "data:image/svg+xml;base64," + data)
 
 
 def _environment() -> jinja2.Environment:
@@ -80,8 +61,12 @@ def _environment() -> jinja2.Environment:
                                      undefined=jinja2.StrictUndefined, trim_blocks=True,
                                      lstrip_blocks=True)
     environment.filters.update(time=format_ns, ns=show_ns, percent=show_share, show=show)
+    with open(os.path.join(TEMPLATES, "walk_steps.js"), encoding="utf-8") as file:
+        script = file.read()
+    digest = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
     environment.globals.update(theme_css=style.css(), font=style.FONT_CSS, mono=style.MONO_CSS,
-                               provenance=style.PROVENANCE)
+                               provenance=style.PROVENANCE, script=script,
+                               script_hash=f"sha256-{digest}")
     return environment
 
 
@@ -92,8 +77,9 @@ def _render(template: str, values: Dict[str, Any]) -> str:
 
 def render(run: Run) -> str:
     """The report of a run as one HTML page."""
-    drawn = figures(run.trace)
-    return _render("report.html.j2", {"run": run, "stats": run.stats, "figures": drawn,
+    return _render("report.html.j2", {"run": run, "stats": run.stats,
+                                      "timeline": timeline_figure(run.trace),
+                                      "walk": walk_page.figure(run.trace),
                                       "reasons": exit_reasons(run.stats),
                                       "console": _console(run)})
 
@@ -124,7 +110,7 @@ def index(run_dir: str, out: str) -> None:
         path = run.file(name)
         links[name.replace(".", "_")] = quote(os.path.relpath(path, here)) if path else None
     values = {"run": run, "stats": run.stats, "links": links, "console": _console(run),
-              "table": format_text(run.stats), "folder": os.path.relpath(run_dir)}
+              "walk": walk_page.figure(run.trace), "table": format_text(run.stats, run.remark)}
     write_text(out, _render("index.html.j2", values))
     announce(run.trace)
 

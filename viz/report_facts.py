@@ -142,6 +142,8 @@ def _complete(run: Run) -> Check:
     name = "The trace is complete"
     if count:
         return Check(name, False, f"{count} remarks about missing or damaged parts, see above")
+    if recorded.option(run.trace) == "off":
+        return Check(name, None, "this run was told to record nothing")
     rest = "" if run.remark is None else ", of the groups that it was to record (see above)"
     return Check(name, True, f"{len(run.trace)} records, none dropped{rest}")
 

@@ -209,8 +209,8 @@ def _assemble(trace: Trace, vms: List[VmStats], missing: List[str]) -> Stats:
     events = {trace.schema.event_name(n): int(c) for n, c in zip(numbers, counts)}
     return Stats(trace.path, header.platform, header.cmdline, hex(header.seed),
                  hex(header.nonce), header.build_id, started.text(0) if len(started) else "",
-                 trace.t0, trace.t1, known_end(trace), None, None, len(trace), trace.dropped, events, vms, missing,
-                 [])
+                 trace.t0, trace.t1, known_end(trace), None, None, len(trace), trace.dropped,
+                 events, vms, missing, [])
 
 
 def format_ns(ns: float) -> str:

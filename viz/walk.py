@@ -15,15 +15,15 @@ from typing import Any, List, Optional
 
 import numpy as np
 
-from viz import walk_dot
+from viz import recorded, walk_dot, walk_steps
 from viz.style import PROVENANCE
 from viz.trace import Trace, TraceError, load
 from viz.walk_data import Walk, Walks
 from viz.walk_words import fault_name
 
 FORMATS = ("svg", "png", "pdf", "dot")
-HOW_TO_ASK = ("a guest asks for one through the test port (command 6, WALK), a fault makes one; "
-              "the machine's option trace= must include walks")
+HOW_TO_ASK = ("a guest asks for one through the test port (command 6, WALK); of ours hello-pae, "
+              "ticker and walker do")
 
 
 class WalkError(TraceError):
@@ -32,13 +32,25 @@ class WalkError(TraceError):
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("trace", metavar="TRACE", help="a run's trace.bin")
-    parser.add_argument("--vm", type=int, help="only walks of this VM (from 1)")
-    parser.add_argument("--gva", type=lambda word: int(word, 0),
-                        help="the walk of this guest-virtual address")
-    parser.add_argument("--n", type=int, help="the walk with this number in --list")
+    parser.add_argument("--vm", type=int, metavar="N", help="only walks of this VM (from 1)")
+    parser.add_argument("--gva", type=_address, metavar="ADDRESS",
+                        help="the walk of this guest-virtual address, or of another in its 4K page")
+    parser.add_argument("--n", type=int, metavar="N", help="the walk with this number in --list")
     parser.add_argument("--list", action="store_true", help="list the walks of the trace")
+    parser.add_argument("--explain", action="store_true",
+                        help="say in words what each reference gives, instead of drawing")
     parser.add_argument("-o", "--output", metavar="FILE",
                         help="the figure: .svg, .png, .pdf or .dot (walk.svg)")
+
+
+def _address(word: str) -> int:
+    try:
+        value = int(word, 0)
+    except ValueError:
+        value = -1
+    if not 0 <= value < 1 << 64:
+        raise argparse.ArgumentTypeError(f"{word!r} is not an address such as 0x10e000")
+    return value
 
 
 def run(args: argparse.Namespace) -> int:
@@ -48,6 +60,10 @@ def run(args: argparse.Namespace) -> int:
         print(f"{args.trace}: {warning}", file=sys.stderr)
     if args.list:
         print("\n".join(listing(trace, args.vm, args.gva)))
+        return 0
+    if args.explain:
+        walk = choose(Walks(trace), args.vm, args.gva, args.n)
+        print(f"walk {walk.number}, VM {walk.vm}, gVA {walk.gva:#x}: {walk_steps.explain(walk)}")
         return 0
     out = args.output or "walk.svg"
     walk = draw(trace, out, args.vm, args.gva, args.n)
@@ -86,16 +102,27 @@ def choose(walks: Walks, vm: Optional[int] = None, gva: Optional[int] = None,
            n: Optional[int] = None) -> Walk:
     """The walk asked for; without a number the longest one that did not fault."""
     if len(walks) == 0:
-        raise WalkError(f"no page walk in this trace: {HOW_TO_ASK}")
+        raise WalkError(none_there(walks.trace))
     if n is not None:
         if not 1 <= n <= len(walks):
             raise WalkError(f"there is no walk {n}: the trace holds 1 to {len(walks)} (see --list)")
         return walks[n - 1]
     fits = matching(walks, vm, gva)
     if len(fits) == 0:
-        raise WalkError(f"none of the {len(walks)} walks is {_asked(vm, gva)} (see --list)")
+        owners = ", ".join(str(number) for number in np.unique(walks.vm))
+        raise WalkError(f"none of the {len(walks)} walks is {_asked(vm, gva)}; --list shows them "
+                        f"(there are walks of VM {owners})")
     faults = walks.faults()
     return walks[max(fits, key=lambda i: (faults[i] == "NONE", walks.counts[i], -i))]
+
+
+def none_there(trace: Trace) -> str:
+    """Why a trace holds no walk, and how to get one."""
+    if not recorded.has(trace, "walks"):
+        return (f"no page walk in this trace: its run had the option trace={recorded.option(trace)}"
+                ", which leaves them out; run it again with trace=walks or trace=all")
+    lost = f"; {trace.dropped} records did not fit the trace buffer" if trace.dropped else ""
+    return f"no page walk in this trace: {HOW_TO_ASK}{lost}"
 
 
 def _asked(vm: Optional[int], gva: Optional[int]) -> str:
@@ -121,7 +148,7 @@ def listing(trace: Trace, vm: Optional[int] = None, gva: Optional[int] = None) -
     """One line a walk: number, time, VM, gVA, references, how it ended."""
     walks = Walks(trace)
     if len(walks) == 0:
-        raise WalkError(f"no page walk in this trace: {HOW_TO_ASK}")
+        raise WalkError(none_there(walks.trace))
     faults = walks.faults()
     names = {"NONE": "", "?": "the trace ends before the walk does"}
     lines = [f"{'n':>6} {'seconds':>14} {'VM':>3} {'gVA':>18} {'refs':>5}  fault"]

@@ -79,6 +79,7 @@ class Walks(Sequence[Walk]):
     """All walks of a trace, in its order. Lists are cheap; an item is made when asked for."""
 
     def __init__(self, trace: Any) -> None:
+        self.trace = trace
         self._begin = trace.select("walk_begin")
         self._ref = trace.select("walk_ref")
         self._end = trace.select("walk_end")

@@ -59,11 +59,18 @@ def lines(pieces: Sequence[str], width: float, height: float, align: str = "LEFT
 
 
 class Canvas:
-    """Collects nodes and edges."""
+    """Collects nodes and edges; each gets the class step-N of the reference that it belongs
+    to, so that a page can show the walk up to that one. 0 belongs to none."""
 
     def __init__(self) -> None:
         self.items: List[str] = []
         self.count = 0
+        self.step = 0
+
+    def _text(self, attributes: Dict[str, str]) -> str:
+        if self.step:
+            attributes["class"] = f'"step-{self.step}"'
+        return ", ".join(f"{key}={value}" for key, value in attributes.items())
 
     def node(self, x: float, y: float, label: str, width: float, height: float,
              **more: str) -> str:
@@ -73,8 +80,7 @@ class Canvas:
         attributes = {"pos": f'"{x:g},{y:g}!"', "width": f"{width / 72:.4f}",
                       "height": f"{height / 72:.4f}", "fixedsize": "true", "label": label,
                       "shape": "none", "margin": "0", **more}
-        text = ", ".join(f"{key}={value}" for key, value in attributes.items())
-        self.items.append(f"  {name} [{text}];")
+        self.items.append(f"  {name} [{self._text(attributes)}];")
         return name
 
     def corner(self, x: float, y: float) -> str:
@@ -83,14 +89,13 @@ class Canvas:
 
     def edge(self, tail: str, head: str, arrow: bool = True, **more: str) -> None:
         attributes = {"arrowhead": "normal" if arrow else "none", **more}
-        text = ", ".join(f"{key}={value}" for key, value in attributes.items())
-        self.items.append(f"  {tail} -> {head} [{text}];")
+        self.items.append(f"  {tail} -> {head} [{self._text(attributes)}];")
 
     def text(self) -> str:
-        head = (f'digraph walk {{\n  graph [bgcolor="{PAPER}", splines=line, outputorder=edgesfirst,'
-                f' pad=0.25, fontname="{style.FONT}"];\n  node [fontname="{style.FONT}", '
-                f'fontsize=10, fontcolor="{INK}"];\n  edge [color="{INK}", arrowsize=0.7, '
-                f'penwidth=1.1];\n')
+        head = (f'digraph walk {{\n  graph [bgcolor="{PAPER}", splines=line, pad=0.25, '
+                f'outputorder=edgesfirst, fontname="{style.FONT}"];\n'
+                f'  node [fontname="{style.FONT}", fontsize=10, fontcolor="{INK}"];\n'
+                f'  edge [color="{INK}", arrowsize=0.7, penwidth=1.1];\n')
         return head + "\n".join(self.items) + "\n}\n"
 
 
@@ -118,9 +123,10 @@ class Picture:
         previous: Optional[str] = None
         for i, row in enumerate(self.grid.rows):
             previous = self.draw_row(i, row, previous)
+        self.draw_end(previous)
+        self.canvas.step = 0
         if self.grid.rows:
             self.draw_nested_root()
-        self.draw_end(previous)
         self.draw_footer()
         return self.canvas.text()
 
@@ -165,10 +171,10 @@ class Picture:
             title = {"sign": "sign extension" if what == "gVA" else "above the table",
                      "offset": "offset in the " + ("page" if len(fields) > 1 else "segment")}.get(
                          name, f"{name} index")
+            shown = [font(title, 9, MUTED), font(f"{value:#x}", 12, mono=True, bold=True),
+                     font(f"bits {high}–{low}", 9, MUTED)]
             cells.append(f'<TD BORDER="1" COLOR="{LINE}" BGCOLOR="{tint}" WIDTH="{each:g}" '
-                         f'HEIGHT="52">'
-                         f'{font(title, 9, MUTED)}<BR/>{font(f"{value:#x}", 12, mono=True, bold=True)}'
-                         f'<BR/>{font(f"bits {high}–{low}", 9, MUTED)}</TD>')
+                         f'HEIGHT="52">{"<BR/>".join(shown)}</TD>')
         rows = [f'<TR>{"".join(cells)}</TR>']
         self.canvas.node(self.middle(), 134, table(rows, pen=0), width, 56)
 
@@ -176,6 +182,7 @@ class Picture:
 
     def draw_row(self, i: int, row: Row, previous: Optional[str]) -> str:
         """One row; `previous` is where the row above ended. Returns where this one ends."""
+        self.canvas.step = row.cells[0].ref.n
         tail = self.draw_head(i, row)
         if previous is not None:
             self.draw_return(i, row, previous, tail)
@@ -193,7 +200,8 @@ class Picture:
         """What stands at the start of a row: which address it translates."""
         walk, first = self.walk, row.cells[0].ref
         if first.dim == "SHADOW":
-            return [("shadow root", 11, INK, False, True), (f"{walk.nroot:#x}", 10, INK, True, False)]
+            return [("shadow root", 11, INK, False, True),
+                    (f"{walk.nroot:#x}", 10, INK, True, False)]
         if not self.grid.two_dimensional and first.dim == "GUEST":
             return [("gCR3", 11, INK, False, True), (f"{walk.groot:#x}", 10, INK, True, False)]
         if row.key == DATA:
@@ -244,6 +252,7 @@ class Picture:
         """A numbered arrow and the entry that it reads."""
         x, y, ref = self.x(cell.column), self.y(i), cell.ref
         failed = 0 <= self.failing < len(self.walk.refs) and self.walk.refs[self.failing] is ref
+        self.canvas.step = ref.n
         ink = BAD if failed else DIM_INK.get(ref.dim, INK)
         circle = self.canvas.node(
             x - CELL_W / 2 - (STEP_X - CELL_W) / 2, y, f'"{ref.n}"', CIRCLE, CIRCLE,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import re
 import shutil
@@ -10,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from viz import report
 from viz.report import index, render
 from viz.report_facts import gather
 from viz.tests import synth
@@ -49,6 +52,15 @@ class Page(HTMLParser):
         self.words += data
 
 
+def assert_only_our_script(page: str) -> None:
+    """One script, ours, and a policy that names it by its hash and allows no other."""
+    (script,) = re.findall(r"<script[^>]*>(.*?)</script>", page, re.S)
+    assert script == (Path(report.TEMPLATES) / "walk_steps.js").read_text()
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert "default-src 'none'; style-src 'unsafe-inline'" in page
+    assert f"script-src 'sha256-{digest}';" in page
+
+
 @pytest.fixture()
 def folder(tmp_path, run_path) -> Path:
     shutil.copy(run_path, tmp_path / "trace.bin")
@@ -75,9 +87,9 @@ def test_the_report_is_one_sound_page_that_needs_nothing_else(page):
     assert len(parsed.ids) == len(set(parsed.ids))
     assert {link[1:] for link in parsed.links if link.startswith("#")} <= set(parsed.ids)
     assert all(link.startswith(("#", "data:")) for link in parsed.links)
-    assert len(parsed.sources) == 2
+    assert len(parsed.sources) == 1 and "svg" in parsed.tags
     assert all(s.startswith("data:image/svg+xml;base64,") for s in parsed.sources)
-    assert "script" not in parsed.tags
+    assert_only_our_script(page)
     assert re.findall(r"url\((?!data:)|@import", page) == []
 
 
@@ -161,7 +173,8 @@ def test_what_a_guest_writes_stays_text(tmp_path):
     index(str(tmp_path), str(tmp_path / "index.html"))
     for text in ((tmp_path / "index.html").read_text(), render(gather(str(tmp_path)))):
         parsed = Page(text)
-        assert not parsed.tags & {"script", "blink"} and evil in parsed.words
+        assert "blink" not in parsed.tags and evil in parsed.words
+        assert_only_our_script(text)
         assert all(s.startswith("data:") for s in parsed.sources)
 
 
@@ -175,7 +188,7 @@ def test_the_start_page_links_what_is_there(folder):
     links = {link for link in parsed.links if not link.startswith(("#", "data:"))}
     assert links == {f"../{name}" for name in ("walk.svg", "timeline.svg", "timeline.html",
                                                "trace.bin", "console.txt", "run.json")}
-    assert parsed.sources == ["../timeline.svg", "../walk.svg"]
+    assert parsed.sources == ["../timeline.svg"] and "svg" in parsed.tags
     assert "VM 3 greedy" in parsed.words and "\x1b" not in parsed.words
 
 
