@@ -63,6 +63,7 @@ void vcpu_raise(struct vcpu *v, u8 vector, bool has_error, u32 error)
         error = 0;
     }
     v->inject = (struct event){true, EV_EXCEPTION, vector, has_error, error};
+    v->attention = true;
 }
 
 void vcpu_raise_pf(struct vcpu *v, u64 cr2, u32 error)
@@ -135,27 +136,21 @@ static struct event *next_event(struct vcpu *v)
     return NULL;
 }
 
-/* The tag of the entry record. */
-static u64 deliver(struct vcpu *v, struct event *e)
+/* The tag of the entry record: what goes in, or 0. */
+static u64 deliver(struct vcpu *v)
 {
+    struct event *e = next_event(v);
+
+    if (!e)
+        return 0;
     hv->inject(v, e);
     TRACE(inject, v->vm->id, v->id, .vector = e->vector, .type = e->type, .error = e->error);
     e->valid = false;
     return 1u << 31 | e->type << 8 | e->vector;
 }
 
-static void enter(struct vcpu *v, struct exit *x)
+static void enter(struct vcpu *v, struct exit *x, u64 tag)
 {
-    u64 tag = 0;
-
-    if (__builtin_expect(v->ctl_changed, 0)) {
-        hv->configure(v);
-        v->ctl_changed = false;
-    }
-    if (__builtin_expect(v->inject.valid || v->interrupt.valid, 0)) {
-        struct event *e = next_event(v);
-        tag = e ? deliver(v, e) : 0;
-    }
     TRACE_BY(entry, v->who, .rip = v->rip, .inject = tag);
     hv->run(v, x);
     TRACE_BY(exit, v->who, .reason = x->reason, .rip = x->rip, .code = x->code,
@@ -192,12 +187,14 @@ enum vcpu_stop vcpu_run(struct vcpu *v, u64 until, u64 wake)
     v->attention = true;
     v->yield = false;
     for (;;) {
+        u64 tag = 0;
         if (__builtin_expect(v->attention, 0)) {
             enum vcpu_stop stop = attend(v, until, wake);
             if (stop != STOP_NONE)
                 return stop;
+            tag = deliver(v);
         }
-        enter(v, &x);
+        enter(v, &x, tag);
         if (__builtin_expect(x.pending.valid, 0))
             take_pending(v, &x.pending);
         exit_handle(v, &x);

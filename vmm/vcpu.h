@@ -42,7 +42,7 @@ struct vcpu {
     struct event inject;    /* an exception to be delivered at the next entry */
     struct event interrupt; /* accepted from the PIC, to be delivered when it can be */
     u8 shadow;           /* an STI or MOV SS just before: no interrupt yet */
-    /* Before the next entry, look: interrupts, timers, a yield, or the end. */
+    /* Before the next entry, look: events, timers, settings, a yield, the end. */
     bool attention;
     enum vcpu_state state;
     bool yield;

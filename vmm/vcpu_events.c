@@ -22,13 +22,16 @@ static bool can_take_tick(const struct vcpu *v)
 
 void vcpu_ticks(struct vcpu *v, u64 now)
 {
-    vtimer_advance(&v->vm->timer, vm_pit_ns(v->vm, now), can_take_tick(v));
+    if (v->vm->timer.running)
+        vtimer_advance(&v->vm->timer, vm_pit_ns(v->vm, now), can_take_tick(v));
 }
 
 static void offer_tick(struct vcpu *v, u64 now)
 {
     struct vm *vm = v->vm;
 
+    if (!vm->timer.backlog)
+        return;
     if (!vm->timer.offered && can_take_tick(v) && !v->shadow &&
         vtimer_deliver(&vm->timer, vm_pit_ns(vm, now)))
         pic_set_line(&vm->pic, TICK_LINE, true);
@@ -79,13 +82,17 @@ static bool wants_window(struct vcpu *v, u64 now)
     struct vm *vm = v->vm;
 
     return pic_pending(&vm->pic) || (v->interrupt.valid && !vcpu_can_take(v)) ||
-           ((vm->timer.late || owed_waits(&vm->timer, vm_pit_ns(vm, now))) &&
+           (vm->timer.backlog &&
+            (vm->timer.late || owed_waits(&vm->timer, vm_pit_ns(vm, now))) &&
             pic_would_deliver(&vm->pic, TICK_LINE));
 }
 
 u64 vcpu_next_tick(struct vcpu *v, u64 now)
 {
     struct vm *vm = v->vm;
+
+    if (!vm->timer.running && !vm->timer.backlog)
+        return ~0ull;
     u64 pit_now = vm_pit_ns(vm, now);
     u64 at = owed_waits(&vm->timer, pit_now) ? vm->timer.next_due
                                              : vtimer_next(&vm->timer, pit_now);

@@ -25,7 +25,7 @@ void svm_enter(u64 *gpr, hpa_t vmcb);
 
 /* The reasons that follow from the exit code alone; 0: the others (svm_exit.c). */
 extern const u8 svm_plain[256];
-void svm_translate_other(struct vcpu *, struct exit *);
+void svm_translate_other(struct vcpu *, const struct vmcb *, struct exit *);
 /* An event whose delivery the exit broke off, 15.7.2. */
 void svm_translate_pending(const struct vmcb *, struct exit *);
 
@@ -44,7 +44,7 @@ static inline void svm_translate(struct vcpu *v, const struct vmcb *b, struct ex
     if (__builtin_expect(code < ARRAY_SIZE(svm_plain), 1))
         x->reason = svm_plain[code];
     if (x->reason == EXIT_NONE)
-        svm_translate_other(v, x);
+        svm_translate_other(v, b, x);
     x->pending.valid = false;
     if (__builtin_expect(b->exitintinfo & EVENT_VALID, 0)) /* else it is stale */
         svm_translate_pending(b, x);

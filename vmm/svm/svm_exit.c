@@ -59,8 +59,8 @@ static void translate_npf(const struct vmcb *b, struct exit *x)
 /* The entry was refused, or (in QEMU) a guest put reserved bits into CR3: that
  * too exits INVALID, in mid-guest. A third case is a state that the guest could
  * bring itself into, but VMRUN refuses; then QEMU has put the host's state into
- * the save area. */
-static void translate_invalid(struct svm_vcpu *s, struct exit *x)
+ * the save area. Not inlined: its registers would be saved for all exits. */
+static __attribute__((noinline)) void translate_invalid(struct svm_vcpu *s, struct exit *x)
 {
     x->reason = EXIT_ENTRY_FAILED;
     if (svm_check(&s->copy, x))
@@ -78,7 +78,7 @@ static void translate_invalid(struct svm_vcpu *s, struct exit *x)
     x->cr.known = false;
 }
 
-static void translate_rest(u64 code, struct vmcb *b, struct exit *x)
+static void translate_rest(u64 code, const struct vmcb *b, struct exit *x)
 {
     if (code <= VMEXIT_CR15_WRITE) {
         x->reason = EXIT_CR;
@@ -115,10 +115,8 @@ void svm_translate_pending(const struct vmcb *b, struct exit *x)
                                 .error = (u32)(info >> 32)};
 }
 
-void svm_translate_other(struct vcpu *v, struct exit *x)
+void svm_translate_other(struct vcpu *v, const struct vmcb *b, struct exit *x)
 {
-    struct svm_vcpu *s = svm_of(v);
-    struct vmcb *b = s->vmcb;
     u64 code = x->code;
 
     if (code == VMEXIT_IOIO) {
@@ -129,7 +127,7 @@ void svm_translate_other(struct vcpu *v, struct exit *x)
         x->reason = EXIT_MSR;
         x->msr.write = b->exitinfo1 & 1;
     } else if ((u32)code == VMEXIT_INVALID) {
-        translate_invalid(s, x);
+        translate_invalid(svm_of(v), x);
     } else {
         translate_rest(code, b, x);
     }
