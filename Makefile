@@ -74,18 +74,6 @@ VMM_SRC := \
     vmm/emulate_memory.c \
     vmm/emulate_reg.c \
     vmm/emulate_string.c \
-    vmm/dev/bus.c \
-    vmm/dev/cmos.c \
-    vmm/dev/kbd.c \
-    vmm/dev/pic.c \
-    vmm/dev/pit.c \
-    vmm/dev/testport.c \
-    vmm/dev/uart.c \
-    vmm/time/tick_policy.c \
-    vmm/time/vclock.c \
-    vmm/time/vtimer.c \
-    vmm/sched/rr.c \
-    vmm/sched/sched.c \
     vmm/exit.c \
     vmm/exit_cpuid.c \
     vmm/exit_cr.c \
@@ -211,8 +199,11 @@ run: all ## run lab LAB's guests; results in build/run/
 
 RUN_DIR = $(B)/run/lab$(LAB)-$(PLATFORM)
 viz: ## draw the last `make run` of LAB: report, timeline
+	@test -f $(RUN_DIR)/trace.bin || { \
+	    echo "no run of lab $(LAB) on $(PLATFORM) is here: make run LAB=$(LAB)" >&2; exit 2; }
 	$(PYTHON) -m viz timeline $(RUN_DIR)/trace.bin -o $(RUN_DIR)/timeline.html
 	$(PYTHON) -m viz report $(RUN_DIR) -o $(RUN_DIR)/report.html
+	@echo "open $(RUN_DIR)/timeline.html and $(RUN_DIR)/report.html in a browser"
 
 demo: setup ## install, build, run three guests and draw them: start here
 	@$(MAKE) all
@@ -254,21 +245,21 @@ $(B)/obj/vmm/%.o: vmm/%.S Makefile
 
 # nestling64.elf is for GDB; QEMU's -kernel takes 32-bit ELF only.
 $(B)/nestling64.elf: $(KERNEL_OBJ) kernel/kernel.ld
-	$(LD) -m elf_x86_64 -z max-page-size=4096 -z noexecstack -T kernel/kernel.ld -o $@ \
-	    $(filter %.o,$^)
+	@echo "  LD $@"; $(LD) -m elf_x86_64 -z max-page-size=4096 -z noexecstack \
+	    -T kernel/kernel.ld -o $@ $(filter %.o,$^)
 $(B)/nestling.elf: $(B)/nestling64.elf
-	$(OBJCOPY) -O elf32-i386 $< $@
+	@$(OBJCOPY) -O elf32-i386 $< $@
 $(B)/nestling.bin: $(B)/nestling64.elf
-	$(OBJCOPY) -O binary $< $@
+	@$(OBJCOPY) -O binary $< $@
 
 # The raw image: the loader, then the kernel, whole tracks long (Bochs asks for that).
 $(B)/obj/kernel/boot/loader.o: kernel/boot/loader.S $(B)/nestling.bin Makefile
-	$(CC) -m32 -DKERNEL_SECTORS=$$(( ($$(stat -c %s $(B)/nestling.bin) + 511) / 512 )) -c -o $@ $<
+	@echo "  CC $<"; $(CC) -m32 -DKERNEL_SECTORS=$$(( ($$(stat -c %s $(B)/nestling.bin) + 511) / 512 )) -c -o $@ $<
 $(B)/nestling.img: $(B)/obj/kernel/boot/loader.o $(B)/nestling.bin
-	$(LD) -m elf_i386 -Ttext 0x7c00 -e loader --oformat binary -o $@.loader $<
-	cat $@.loader $(B)/nestling.bin > $@
-	truncate -s %516096 $@
-	rm $@.loader
+	@echo "  LD $@"; $(LD) -m elf_i386 -Ttext 0x7c00 -e loader --oformat binary -o $@.loader $<
+	@cat $@.loader $(B)/nestling.bin > $@
+	@truncate -s %516096 $@
+	@rm $@.loader
 -include $(KERNEL_OBJ:.o=.d)
 
 .PHONY: all kernel
@@ -322,22 +313,22 @@ guest_objects = $(patsubst %,$(GUEST_OBJ_DIR)/$(1)/lib/%.o,$(GUEST_LIB$(1))) \
 
 define guest64_rule
 $(GUEST_OBJ_DIR)/$(1).elf64: $$(call guest_objects,64,$(1)) guests/guest.ld
-	$$(LD) -m elf_x86_64 -z max-page-size=4096 -z noexecstack -T guests/guest.ld -o $$@ \
+	@echo "  LD $$@"; $$(LD) -m elf_x86_64 -z max-page-size=4096 -z noexecstack -T guests/guest.ld -o $$@ \
 	    $$(filter %.o,$$^)
 $(B)/guests/$(1).elf: $(GUEST_OBJ_DIR)/$(1).elf64
 	@mkdir -p $$(@D)
-	$$(OBJCOPY) -O elf32-i386 $$< $$@
+	@$$(OBJCOPY) -O elf32-i386 $$< $$@
 endef
 define guest32_rule
 $(B)/guests/$(1).elf: $$(call guest_objects,32,$(1)) guests/guest.ld
 	@mkdir -p $$(@D)
-	$$(LD) -m elf_i386 -z max-page-size=4096 -z noexecstack -T guests/guest.ld -o $$@ \
+	@echo "  LD $$@"; $$(LD) -m elf_i386 -z max-page-size=4096 -z noexecstack -T guests/guest.ld -o $$@ \
 	    $$(filter %.o,$$^)
 endef
 define guest16_rule
 $(B)/guests/$(1).bin: $(GUEST_OBJ_DIR)/32/$(1).o guests/real.ld
 	@mkdir -p $$(@D)
-	$$(LD) -m elf_i386 --oformat binary -T guests/real.ld -o $$@ $$<
+	@echo "  LD $$@"; $$(LD) -m elf_i386 --oformat binary -T guests/real.ld -o $$@ $$<
 endef
 $(foreach g,$(GUESTS64),$(eval $(call guest64_rule,$(g))))
 $(foreach g,$(GUESTS32),$(eval $(call guest32_rule,$(g))))
@@ -367,7 +358,7 @@ $(UNIT_OBJ)/%.o: %.c Makefile
 define host_rule
 $(UNIT_DIR)/$(1): $$(call host_objects,vmm/tests/$(1).c $(2))
 	@mkdir -p $$(@D)
-	$$(HOSTCC) $$(HOST_CFLAGS) -o $$@ $$^
+	@echo "  LD $$@"; $$(HOSTCC) $$(HOST_CFLAGS) -o $$@ $$^
 endef
 $(foreach t,$(UNIT_TESTS),$(eval $(call host_rule,test_$(t),$(UNIT_SRC_$(t)))))
 $(foreach t,$(FUZZERS),$(eval $(call host_rule,fuzz_$(t),vmm/tests/fuzz_main.c $(FUZZ_SRC_$(t)))))

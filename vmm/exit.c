@@ -80,8 +80,11 @@ static void exit_failed(struct vcpu *v, const struct exit *x)
 {
     char why[160];
 
-    format(why, sizeof(why), "entry refused: %s = %#lx: %s (AMD64 Manual vol. 2, %s)",
-           x->fail.field, x->fail.value, x->fail.why, x->fail.section);
+    if (x->fail.field)
+        format(why, sizeof(why), "entry refused: %s = %#lx: %s (AMD64 Manual vol. 2, %s)",
+               x->fail.field, x->fail.value, x->fail.why, x->fail.section);
+    else
+        format(why, sizeof(why), "entry refused: %s", x->fail.why);
     TRACE_TEXT(entry_failed, v->vm->id, v->id, why, .value = x->fail.value);
     vm_end(v->vm, END_BAD_ENTRY, 0, "%s", why);
 }

@@ -99,7 +99,7 @@ struct exit {
             bool known; /* false: decode which register and operand */
         } cr;
         struct {
-            const char *field;   /* of the control block, as the manual names it */
+            const char *field;   /* of the control block, as the manual names it; or NULL */
             u64 value;
             const char *why;     /* the rule that was broken, in words */
             const char *section; /* where the manual says so */

@@ -27,8 +27,8 @@ int raw_load(const struct guestmem *mem, const void *image, u64 size, struct boo
         return load_refuse(&l, -EINVAL, "the image is empty");
     if (has_text(&l, 0, "\177ELF"))
         return load_refuse(&l, -ENOTSUP,
-                           "the image is an ELF file without a Multiboot 1 header, "
-                           "no raw 16-bit code");
+                           "the image is an ELF file without a Multiboot 1 header in its "
+                           "first 8 KiB, and no raw 16-bit code");
     if (has_text(&l, LINUX_HEADER, "HdrS"))
         return load_refuse(&l, -ENOTSUP,
                            "the image is a Linux kernel, whose boot protocol this "

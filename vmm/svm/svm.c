@@ -128,7 +128,8 @@ static __attribute__((noinline)) bool remember(struct vcpu *v, struct exit *x)
     if (v->breaks && !svm_break(s->vmcb, v->breaks)) {
         *x = (struct exit){.reason = EXIT_ENTRY_FAILED,
                            .rip = v->rip,
-                           .fail = {"break=", 0, "there is no entry check of that name", "15.5.1"}};
+                           .fail = {.why = "break=: there is no entry check of that name "
+                                          "(handouts/formats.md, section 4, lists them)"}};
         return false;
     }
     s->injected |= v->breaks != NULL; /* perhaps an event */

@@ -448,6 +448,10 @@ static void test_ends(void)
                             "(AMD64 Manual vol. 2, 15.5.1)");
     CHECK_EQ(host_trace_count(EVENT_entry_failed), 1);
     rig_end(&vm);
+    begin("an entry that our own side refused: no field, no section", RIG_FLAT32);
+    rig_exit(&vm, EXIT_ENTRY_FAILED, (struct exit){.fail = {.why = "there is no such check"}});
+    CHECK_STR(rig_why(&vm), "entry refused: there is no such check");
+    rig_end(&vm);
 }
 
 int main(void)

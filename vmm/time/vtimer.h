@@ -2,7 +2,7 @@
  * The virtual timer: which ticks of a guest's timer are due, and what becomes
  * of those that it could not take (the four lost-tick policies).
  *
- * It knows no PIT and no PIC: pit.c programs it, vcpu.c advances it and puts
+ * It knows no PIT and no PIC: pit.c programs it, vcpu_events.c advances it and puts
  * its ticks onto line 0. Times are ns of the VM's own clock (vclock.h).
  *
  * Always: delivered + backlog + discarded = due.
