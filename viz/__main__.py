@@ -14,7 +14,7 @@ import os
 import sys
 from typing import Dict, List, NamedTuple, Optional
 
-from viz.trace import TraceError
+from viz.header import TraceError
 
 
 class Command(NamedTuple):
@@ -26,28 +26,49 @@ class Command(NamedTuple):
 
 COMMANDS: Dict[str, Command] = {
     "walk": Command("draw a page walk, every reference numbered", """\
-  viz walk trace.bin -o walk.svg            the first walk of the trace
-  viz walk trace.bin --vm 1 --gva 0x400000 -o walk.pdf
-                                            the walk of VM 1 for one guest-virtual address"""),
+  viz walk trace.bin -o walk.svg            the longest walk that did not fault
+  viz walk trace.bin --list                 which walks there are, and how each ended
+  viz walk trace.bin --n 4 -o fault.png     the fourth of them
+  viz walk trace.bin --vm 1 --gva 0x10e000 --explain
+                                            VM 1's walk of one address, in words
+
+Guest levels go down, nested levels across; the circles number the memory references in the
+processor's order. A walk is recorded when a guest asks for it through the test port: ticker,
+walker and hello-pae do.
+  python3 -m grader run --guest "walker -- size=4k,2m,1g" --time 100ms --out build/mine"""),
     "timeline": Command("draw who ran when, and why", """\
   viz timeline trace.bin -o timeline.svg    a picture to print
-  viz timeline trace.bin -o timeline.html   a page to zoom, select and measure in"""),
+  viz timeline trace.bin -o timeline.html   a page to zoom, select and measure in
+  viz timeline trace.bin --from 20ms --to 45ms --vm 1 --vm 3 -o part.png
+                                            a part of the time, and of the VMs
+
+Run, ready (pale) and blocked (low, grey) alternate in a VM's lane; below them exits and
+timer ticks. Above the pCPU's lane stands why the scheduler chose. Zoom in until single
+exits show: 1 ms of virtual time is 1,000,000 instructions in QEMU."""),
     "stats": Command("totals of each VM: run time, exits, ticks, switches", """\
   viz stats trace.bin                       a table
-  viz stats trace.bin --json -o stats.json  the same for a program"""),
+  viz stats trace.bin --json -o stats.json  the same for a program
+  viz stats trace.bin --json | jq '.vms[] | {name, share}'"""),
     "report": Command("one HTML page about a run, to read, print or hand in", """\
   viz report build/run/lab0-qemu-svm -o report.html
                                             a run's folder: its run.json is used as well
-  viz report trace.bin -o report.html       a trace alone"""),
+  viz report trace.bin -o report.html       a trace alone
+  viz report build/demo --index -o build/demo/index.html
+                                            the start page that `make demo` writes"""),
     "export": Command("convert a trace for other programs", """\
   viz export trace.bin --to perfetto -o trace.json
-                                            open the file at ui.perfetto.dev
+                                            open the file at ui.perfetto.dev: nothing is
+                                            uploaded, the page works on your machine
   viz export trace.bin --to csv -o trace.csv
   viz export trace.bin --to csv --event exit -o exits.csv
                                             one event only, a column for each of its fields"""),
     "diff": Command("where two traces part, in words", """\
   viz diff monday.bin tuesday.bin           exit status 0: the same, 1: they differ
-  viz diff a.bin b.bin --ignore nonce       what may differ"""),
+  viz diff a.bin b.bin --ignore nonce       what may differ
+
+Two runs with the same seed, guests and options are the same, byte for byte. Where they part
+tells what a change of seed, argument or code did first; --ignore time compares what happened
+and not when."""),
 }
 
 EPILOG = """\
@@ -57,7 +78,9 @@ off or damaged are read as far as they go; what is missing is said on stderr.
 examples:
   viz stats build/demo/trace.bin
   viz timeline build/demo/trace.bin -o timeline.html
-  viz COMMAND --help                        more examples, all options"""
+  viz COMMAND --help                        more examples, all options
+
+viz stands for /usr/bin/python3 -m viz, in the folder of the Makefile."""
 
 
 def build_parser(chosen: Optional[str]) -> argparse.ArgumentParser:
@@ -81,13 +104,18 @@ def main(argv: Optional[List[str]] = None) -> int:
     """Run one command; the exit status: 0 done, 1 traces differ, 2 cannot be done."""
     words = sys.argv[1:] if argv is None else argv
     chosen = next((word for word in words if word in COMMANDS), None)
-    args = build_parser(chosen).parse_args(words)
     try:
+        args = build_parser(chosen).parse_args(words)
         status = args.carry_out(args)
         sys.stdout.flush()
         return status
     except TraceError as error:
         return _refuse(str(error))
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] == "viz":
+            raise
+        return _refuse(f"{sys.executable} has no module {error.name}: use /usr/bin/python3, "
+                       "or make doctor to see what is missing")
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0

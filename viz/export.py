@@ -19,8 +19,10 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, TextIO, Tuple
 
 import numpy as np
 
+from viz import recorded
 from viz.schema import HEX_TYPES, Event, Schema
-from viz.stats import TIMER_EVENTS, TOTALS, Spans, blocked_spans, guest_spans, run_spans
+from viz.spans import Spans, blocked_spans, guest_spans, run_spans
+from viz.stats import TIMER_EVENTS, TOTALS
 from viz.trace import Trace, TraceError, announce, load
 
 CHUNK = 20_000
@@ -204,4 +206,7 @@ def run(args: argparse.Namespace) -> int:
         else:
             write_chrome(trace, out)
     announce(trace)
+    missing = recorded.remark(trace)
+    if missing:
+        print(f"{trace.path}: {missing}", file=sys.stderr)
     return 0

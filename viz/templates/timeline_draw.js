@@ -183,10 +183,12 @@ class Plot {
     const {due, delivered, dropped} = totals.ticks;
     if (due + delivered + dropped) {
       lines.push(counted(due, "tick") + " due");
-      lines.push(`${counted(delivered)} delivered${dropped ? `, ${counted(dropped)} dropped` : ""}`);
+      const lost = dropped ? `, ${counted(dropped)} dropped` : "";
+      lines.push(`${counted(delivered)} delivered${lost}`);
     }
     if (ends > 1) lines.push(`ended ${counted(ends)} times`);
-    lines.slice(0, 3).forEach((line, k) => this.text(line, x, y + 61 + 14 * k, this.colors.muted, 10.5));
+    lines.slice(0, 3).forEach((line, k) =>
+      this.text(line, x, y + 61 + 14 * k, this.colors.muted, 10.5));
   }
 
   // Spans one by one, or occupancy of each column. styles: [state, color, alpha, part of h].

@@ -28,8 +28,9 @@ class Steps {
       part.classList.toggle("later", n > number);
       part.classList.toggle("now", n === number);
     }
-    this.said.textContent = k ? `${number} of ${this.texts.length}: ${this.texts[k - 1].textContent}`
-      : `The whole walk: ${this.texts.length} references. Go through them one by one.`;
+    const count = this.texts.length;
+    this.said.textContent = k ? `${number} of ${count}: ${this.texts[k - 1].textContent}`
+      : `The whole walk: ${count} references. Go through them one by one.`;
     this.box.dataset.step = k;
   }
 }

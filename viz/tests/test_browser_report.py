@@ -159,8 +159,8 @@ def test_light_and_dark_and_narrow(page: Page) -> None:
         page.browser.execute_cdp_cmd("Emulation.setEmulatedMedia", values)
 
     def color(selector: str, name: str) -> str:
-        red, green, blue = page.js(f"getComputedStyle(document.querySelector('{selector}'))['{name}']"
-                                   r".match(/\d+/g).slice(0, 3).map(Number)")
+        found = f"getComputedStyle(document.querySelector('{selector}'))['{name}']"
+        red, green, blue = page.js(found + r".match(/\d+/g).slice(0, 3).map(Number)")
         return f"#{red:02x}{green:02x}{blue:02x}"
 
     try:
@@ -170,7 +170,8 @@ def test_light_and_dark_and_narrow(page: Page) -> None:
                                                                                   theme.ink)
             assert color("td .key, .together .key", "backgroundColor") == theme.vm(1)
             # A picture keeps the paper for which its colours were chosen.
-            assert page.js("document.querySelector('svg polygon').getAttribute('fill')") == LIGHT.page
+            paper = page.js("document.querySelector('svg polygon').getAttribute('fill')")
+            assert paper == LIGHT.page
         page.browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {
             "width": 420, "height": 800, "deviceScaleFactor": 1, "mobile": False})
         assert page.js("document.documentElement.scrollWidth") <= 420

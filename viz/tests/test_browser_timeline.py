@@ -75,7 +75,8 @@ class Page:
     def totals(self) -> List[Dict[str, Any]]:
         """The table as it stands on the page: unrounded values by VM."""
         rows = self.js("[...document.querySelectorAll('#totals tr[data-vm]')].map(r => "
-                       "[r.dataset.vm, ...[...r.querySelectorAll('td')].map(c => c.dataset.value)])")
+                       "[r.dataset.vm, "
+                       "...[...r.querySelectorAll('td')].map(c => c.dataset.value)])")
         names = ("vm", "run", "share", "asked", "error", "ready", "blocked", "exits", "due",
                  "delivered", "dropped", "reasons")
         return [dict(zip(names, row)) for row in rows]
@@ -314,6 +315,37 @@ def test_caveats_and_strange_texts_are_shown_as_text(browser: Any, tmp_path: Pat
     shown = page.text("#list")
     assert f"value={2**63 + 1}" in shown and "<i>ü</i>" in shown
     assert page.errors() == []
+
+
+def test_what_was_not_recorded_is_no_zero(browser: Any, tmp_path: Path) -> None:
+    w = TraceWriter(tmp_path / "t", cmdline="trace=memory")
+    w.emit("vm_create", vm=1, ns=0, args="ticker").emit("map", vm=1, ns=70)
+    timeline.draw(load(str(w.save())), str(tmp_path / "t.html"))
+    page = Page(browser, tmp_path / "t.html")
+    assert "option trace=memory: scheduling, exits" in page.text("header")
+    assert page.js("[...document.querySelectorAll('#totals tbody td')].map(c => c.innerText)") == \
+        ["\u2013"] * 11
+    page.mouse().move_to_element_with_offset(page.canvas, **page.at(600, 22 + 26 + 98 + 30)) \
+        .perform()
+    page.drawn()
+    assert "did not record scheduling" in page.text("#tip") and page.errors() == []
+
+
+def test_the_host_s_time_after_a_vm_s_end_is_shown(browser: Any, tmp_path: Path) -> None:
+    w = TraceWriter(tmp_path / "t")
+    w.emit("vm_create", vm=1, ns=0, args="crash").emit("sched_pick", vm=1, ns=0)
+    w.emit("vm_end", vm=1, ns=400, how="TRIPLE_FAULT").emit("sched_pick", vm=0, ns=800, prev=1)
+    w.emit("note", ns=1000)
+    timeline.draw(load(str(w.save())), str(tmp_path / "t.html"))
+    page = Page(browser, tmp_path / "t.html")
+    shown = page.js("[...document.querySelectorAll('#totals tbody tr')]"
+                    ".map(r => [...r.cells].slice(0, 3).map(c => c.innerText))")
+    assert shown == [["1 crash", "400 ns", "40.0 %"], ["idle", "200 ns", "20.0 %"],
+                     ["host, after a VM's end", "400 ns", "40.0 %"]]
+    page.mouse().move_to_element_with_offset(
+        page.canvas, **page.at(page.x(600), 22 + 26 + 98 + 38)).perform()
+    page.drawn()
+    assert "VM 1 has ended and is taken apart" in page.text("#tip") and page.errors() == []
 
 
 def test_a_million_events_open_and_zoom(browser: Any, large: Path) -> None:

@@ -88,6 +88,57 @@ def test_what_is_missing_is_said_in_the_picture(tmp_path: Path) -> None:
     assert "! " + trace.warnings[0][:40] in "\n".join(svg_texts(tmp_path / "cut.svg"))
 
 
+@pytest.mark.parametrize("option, said, unsaid", [
+    ("trace=walks", ["share unknown", "scheduling was not recorded", "not recorded"],
+     ["0 exits", "idle", "% of the CPU"]),
+    ("trace=sched", ["100.0 % of the CPU", "idle: 0.0 %", "not recorded"], ["exits:", "0 exits"]),
+])
+def test_what_was_not_recorded_is_no_zero(tmp_path: Path, option: str, said: List[str],
+                                          unsaid: List[str]) -> None:
+    w = TraceWriter(tmp_path / "t", cmdline=option)
+    w.emit("vm_create", vm=1, ns=0, args="ticker")
+    if option == "trace=sched":
+        w.emit("sched_pick", vm=1, ns=10)
+    w.emit("note", ns=100)
+    text = draw(w.save(), tmp_path / "t.svg")
+    assert f"not recorded, by the run's option {option}" in text
+    assert all(words in text for words in said) and not any(words in text for words in unsaid)
+
+
+def test_a_vm_of_many_lives_is_counted_not_painted_over(tmp_path: Path) -> None:
+    w = TraceWriter(tmp_path / "t")
+    for i in range(200):
+        w.emit("vm_create", vm=1, ns=1000 * i, args="hostile", generation=i)
+        w.emit("sched_pick", vm=1, ns=1000 * i + 100, why="CREATED")
+        w.emit("vm_end", vm=1, ns=1000 * i + 600, how="HALTED" if i % 4 else "TRIPLE_FAULT",
+               why="halted with interrupts off" if i % 4 else "triple fault")
+    few, many = draw(w.save(), tmp_path / "f.svg", end=10_000), draw(w.path, tmp_path / "m.svg")
+    assert "halted with interrupts off" in few and "halted with interrupts off" not in many
+    assert "ended 200 times: halted 75 %, triple fault 25 %" in many.replace("\u00a0", " ")
+    assert "host, after a VM's end: 49.9 %" in many and "50.1 % of the CPU" in many
+
+
+def test_the_full_buffer_is_marked(tmp_path: Path) -> None:
+    w = TraceWriter(tmp_path / "t")
+    w.emit("vm_create", vm=1, ns=0, args="x").emit("sched_pick", vm=1, ns=1).emit("note", ns=50)
+    w.dropped[0] = 1
+    text = draw(w.save(), tmp_path / "t.svg")
+    assert "buffer full" in text and "as far as the records go" in text
+    assert "the whole trace" not in text
+
+
+def test_a_vm_that_runs_for_moments_is_seen(tmp_path: Path) -> None:
+    w = TraceWriter(tmp_path / "t")
+    w.emit("vm_create", vm=1, ns=0, args="x").emit("sched_pick", vm=0, ns=0, why="IDLE")
+    w.emit("sched_pick", vm=1, ns=500_000).emit("sched_pick", vm=0, ns=500_010, prev=1)
+    w.emit("note", ns=1_000_000)
+    draw(w.save(), tmp_path / "t.svg")
+    color = timeline_static.T.vm(1)
+    lines = re.findall(rf"<path [^>]*stroke: {color}; stroke-width: 0.4", (
+        tmp_path / "t.svg").read_text())
+    assert len(lines) == 2  # in its lane and in the pCPU's
+
+
 def test_no_scheduling_decision_is_said(tmp_path: Path) -> None:
     w = TraceWriter(tmp_path / "t")
     w.emit("vm_create", vm=1, ns=0, args="hello").emit("exit", vm=1, ns=100, reason="IO")

@@ -73,7 +73,8 @@ def test_every_kind_is_drawn_by_graphviz(make: Callable, tmp_path: Path) -> None
     (kinds.legacy_4m, ["4M page", "bits 21–0", "gPA known after 5"]),
     (kinds.shadow, ["shadow root", "sL4[0x0]", "sL1 index", "hPA known after 4"]),
     (kinds.one, ["one dimension", "gCR3", "gL4[0x0]"]),
-    (kinds.segment_limit, ["Segment violation", "beyond the segment's limit", "offset in the segment"]),
+    (kinds.segment_limit, ["Segment violation", "beyond the segment's limit",
+                           "offset in the segment"]),
     (kinds.write_denied, ["write denied", "Reference 15, gL2[0x2]", "W = 0", "U = 1: as a user",
                           "the guest's own #PF"]),
     (kinds.final_fault, ["Reference 22, nL3[0x0], while translating the final gPA", "bit 32",
@@ -81,7 +82,8 @@ def test_every_kind_is_drawn_by_graphviz(make: Callable, tmp_path: Path) -> None
     (kinds.non_canonical, ["#GP", "bits 63 to 47"]),
     (kinds.no_memory, ["gL3: the table lies outside the memory"]),
     (kinds.cut_off, ["the trace ends here"]),
-    (kinds.mixed, ["entry 0x8000001234567067", "0xffff800000493abc", "2M page", "hPA known after 22"]),
+    (kinds.mixed, ["entry 0x8000001234567067", "0xffff800000493abc", "2M page",
+                   "hPA known after 22"]),
 ])
 def test_words(make: Callable, words: List[str], tmp_path: Path) -> None:
     text = text_of(one(tmp_path, make), tmp_path)
@@ -98,15 +100,16 @@ def test_only_the_failing_reference_is_red(tmp_path: Path) -> None:
     trace = one(tmp_path, kinds.write_denied)
     walk.draw(trace, tmp_path / "w.dot")
     lines = (tmp_path / "w.dot").read_text(encoding="utf-8").split("\n")
-    red = [line for line in lines if 'shape=circle' in line and f'fillcolor="{walk.walk_dot.BAD}"' in line]
+    bad = f'fillcolor="{walk.walk_dot.BAD}"'
+    red = [line for line in lines if "shape=circle" in line and bad in line]
     assert len(red) == 1 and 'label="15"' in red[0]
 
 
 def overlapping(dot: str) -> List[tuple]:
     """Pairs of nodes (lines' corners apart) that cover each other."""
     boxes = []
-    for match in re.finditer(r'(n\d+) \[pos="(-?[\d.]+),(-?[\d.]+)!", width=([\d.]+), height=([\d.]+)'
-                             r'(.*)\];', dot):
+    for match in re.finditer(r'(n\d+) \[pos="(-?[\d.]+),(-?[\d.]+)!", width=([\d.]+), '
+                             r'height=([\d.]+)(.*)\];', dot):
         name, x, y, w, h = match[1], *map(float, match.groups()[1:5])
         if "style=invis" not in match[6]:
             boxes.append((name, x - w * 36, x + w * 36, y - h * 36, y + h * 36))
@@ -171,8 +174,8 @@ def test_walks_of_two_cpus_do_not_mix(tmp_path: Path) -> None:
         records = TraceWriter(tmp_path / "one")
         nested_walk(records, gva=gva)
         for i, raw in enumerate(records.buffers[0]):
-            stamped = (writer.tsc_base + 2 * i + cpu).to_bytes(8, "little") + raw[8:13] + bytes([cpu])
-            writer.buffers[cpu].append(stamped + raw[14:])
+            stamp = (writer.tsc_base + 2 * i + cpu).to_bytes(8, "little")
+            writer.buffers[cpu].append(stamp + raw[8:13] + bytes([cpu]) + raw[14:])
     trace = load(str(writer.save()))
     for drawn, gva in zip(Walks(trace), (0x1000, 0x2000)):
         assert [ref.n for ref in drawn.refs] == list(range(1, 25)) and drawn.complete
@@ -208,7 +211,8 @@ def test_a_truncated_trace_draws_what_is_there(cut: int, tmp_path: Path) -> None
     writer = TraceWriter(tmp_path / "trace.bin")
     nested_walk(writer)
     data = writer.bytes()
-    (tmp_path / "cut.bin").write_bytes(data[:-cut] if cut < 6000 else data[:len(data) - 4096 - cut // 7])
+    kept = len(data) - cut if cut < 6000 else len(data) - 4096 - cut // 7
+    (tmp_path / "cut.bin").write_bytes(data[:kept])
     trace = load(str(tmp_path / "cut.bin"))
     if len(Walks(trace)):
         walk.draw(trace, tmp_path / "w.dot")
