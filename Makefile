@@ -103,7 +103,7 @@ VMM_SRC := \
     vmm/vmm.c
 
 # --- Guests -------------------------------------------------------------------
-GUESTS64   := hello ticker greedy probe walker crash canary hostile bench yielder
+GUESTS64   := hello ticker greedy probe walker crash canary hostile bench yielder keeper
 GUESTS32   := hello32 hello-pae walker-pae
 GUESTS16   := real
 
@@ -283,6 +283,7 @@ GUEST_OBJ_canary     := canary canary_state canary_switch
 GUEST_OBJ_hostile    := hostile/main hostile/recover hostile/enter hostile/ports hostile/registers \
     hostile/descriptors hostile/outside hostile/code hostile/testport hostile/death
 GUEST_OBJ_bench      := bench
+GUEST_OBJ_keeper     := keeper
 GUEST_OBJ_yielder    := yielder
 GUEST_OBJ_hello32    := hello hello_flat
 GUEST_OBJ_hello-pae  := hello hello_pae

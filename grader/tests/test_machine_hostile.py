@@ -16,13 +16,13 @@ import pytest
 
 from grader import plan
 from grader.oracle import isolation, timer
-from grader.tests import exitlog
+from grader.tests import exitlog, keeper
 
 pytestmark = pytest.mark.machine
 
-# VM 2 goes on to the end, so its memory can be looked at; 3 and 4 end with a result.
+# VMs 2 and 5 go on to the end, so their memory can be looked at; 3 and 4 end with a result.
 NEIGHBOURS = ("ticker -- hz=100", "ticker -- hz=250 ticks=40 compute=400000",
-              "canary -- rounds=150")
+              "canary -- rounds=150", "keeper mem=4M -- pages=128")
 HOSTILE = "hostile mem=2M restart=1000000 checks=ignore watchdog=20ms -- deaths={} actions=1000000"
 OPTION = "trace=some slice=1ms tracebuf=128M"
 DEATHS = 3                       # per mille of the actions
@@ -64,6 +64,13 @@ def changed_code(run: Any, vm: int, name: str) -> int:
     return int((now != np.frombuffer(code, np.uint8)).sum())
 
 
+def longest_silence(run: Any, vm: int) -> int:
+    """The longest time (ns) from a VM's creation to the end without a tick for it."""
+    ticks = run.trace.select("timer_delivered")
+    when = ticks.ns[ticks.vm == vm].astype(np.int64)
+    return int(np.diff(np.concatenate([[0], when, [run.json["virtual_ns"]]])).max())
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "seed" in metafunc.fixturenames:
         seeds = (TORTURE if metafunc.config.getoption("--torture") else CHECK)[0]
@@ -87,12 +94,16 @@ def judge(run: Any, undisturbed: Any) -> None:
     for vm in (3, 4):
         assert ends(run, vm) == ends(undisturbed, vm) == ["EXITED"]
         assert results(run, vm) == results(undisturbed, vm) != []
-    assert ends(run, 2) == ["TIME_UP"]
+    assert ends(run, 2) == ends(run, 5) == ["TIME_UP"]
     ticking = results(run, 2)
     assert len(ticking) > 3 and all(value == expected and sealed
                                     for _, value, expected, sealed in ticking)
-    assert changed_code(run, 2, "ticker") == 0
+    assert changed_code(run, 2, "ticker") == 0 and changed_code(run, 5, "keeper") == 0
+    kept = results(run, 5)
+    assert len(kept) > 5 and all(value == expected and sealed for _, value, expected, sealed in kept)
+    assert keeper.changed(run, 5) == 0
     assert timer.check(run.trace) == []
+    assert longest_silence(run, 2) < 25_000_000, "the host did not go on all the time"
     assert isolation.check(run.trace, run.memory) == []
     gone = run.trace.select("vm_destroy")
     assert len(gone.vm) > 3 and not gone["leaked"].any()
@@ -119,5 +130,7 @@ def test_code_that_was_changed_is_seen(machine: Any, monkeypatch: pytest.MonkeyP
     run = peace(machine, 1)
     assert changed_code(run, 2, "ticker") == 0
     honest = run.memory.read_bytes
+    assert keeper.changed(run, 5) == 0
     monkeypatch.setattr(run.memory, "read_bytes", lambda at, n: b"\xcc" + honest(at, n)[1:])
     assert changed_code(run, 2, "ticker") == 1
+    assert keeper.changed(run, 5) == 1

@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 GUESTS = ROOT / "build" / "guests"
 MULTIBOOT_MAGIC = 0x1BADB002
 ELF = ["hello", "ticker", "greedy", "probe", "walker", "crash", "canary", "hostile", "bench",
-       "yielder", "hello32", "hello-pae", "walker-pae"]
+       "yielder", "keeper", "hello32", "hello-pae", "walker-pae"]
 HOST_LIMIT_S = 120  # only so that a hung emulator ends; nothing is measured by it
 
 QEMU = ["qemu-system-x86_64", "-accel", "tcg", "-cpu", "qemu64,+pdpe1gb", "-m", "16", "-display",
@@ -180,6 +180,12 @@ def test_bench_measures_and_yielder_ends() -> None:
     assert run.values("floor")[0] > 0 and run.values("cpuid") and run.values("npf")
     assert run.code == 0
     assert boot_guest("yielder", "rounds=3").code == 0
+
+
+def test_keeper_finds_its_pages_unchanged() -> None:
+    run = boot_guest("keeper", "pages=32 hz=1000 rounds=4")
+    assert run.code == 0 and run.values("pages") == [32]
+    assert run.checks()["kept"] and run.text.count("check kept:") == 4
 
 
 @pytest.mark.parametrize("args, words", [
