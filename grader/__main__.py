@@ -23,12 +23,18 @@ OK, NOT_MADE, INTERRUPTED = 0, 2, 130
 
 def main(words: Optional[List[str]] = None) -> int:
     """The command line; returns the exit code."""
-    options = _parser().parse_args(words)
+    options = _parse(words)
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         return options.work(options)
     except plan.RunError as error:
         print(f"grader: {error}", file=sys.stderr)
+        return NOT_MADE
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] in ("grader", "viz"):
+            raise
+        print(f"grader: {sys.executable} has no module {error.name}: use /usr/bin/python3, or "
+              "make doctor to see what is missing", file=sys.stderr)
         return NOT_MADE
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -37,6 +43,16 @@ def main(words: Optional[List[str]] = None) -> int:
 
 def _interrupt(number: int, frame: object) -> None:
     raise KeyboardInterrupt
+
+
+def _parse(words: Optional[List[str]]) -> argparse.Namespace:
+    parser = _parser()
+    options, left = parser.parse_known_args(words)
+    if left:
+        hint = "" if options.command != "run" else (
+            "; a guest and its arguments are one word: --guest \"ticker -- hz=200\"")
+        parser.error(f"not understood: {' '.join(left)}{hint}")
+    return options
 
 
 def _parser() -> argparse.ArgumentParser:

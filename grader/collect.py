@@ -6,6 +6,7 @@ Where the trace lies and how long it is: handouts/formats.md, section 1.
 """
 from __future__ import annotations
 
+import re
 import struct
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -117,14 +118,24 @@ def _of(trace: Trace, event: str, vm: int) -> Records:
 
 def console_tail(path: Path, lines: int = CONSOLE_LINES) -> List[str]:
     """The last lines that the host kernel printed."""
+    return _console_lines(path)[-lines:]
+
+
+def _console_lines(path: Path) -> List[str]:
     if not path.is_file():
         return []
     text = path.read_bytes().decode("utf-8", "replace")
-    said = [line.rstrip() for line in text.splitlines() if line.strip()]
-    return said[-lines:]
+    return [line.rstrip() for line in text.splitlines() if line.strip()]
 
 
 def last_line(path: Path) -> Optional[str]:
     """The last thing the host kernel printed before it said its status; None: nothing."""
     tail = [line for line in console_tail(path, 2) if not line.startswith(FAREWELL)]
     return tail[-1] if tail else None
+
+
+def last_words(path: Path, vm: int) -> Optional[str]:
+    """The last line that VM `vm` printed itself; None if it printed nothing."""
+    own = re.compile(rf"\[{vm} [^\]]*\] (?!ended: )(.*)")
+    said = [found[1] for found in map(own.match, _console_lines(path)) if found]
+    return said[-1] if said else None

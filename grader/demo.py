@@ -34,7 +34,7 @@ def show(wanted: plan.Request) -> int:
     _say(f"running {len(wanted.guests)} guests for {wanted.time} of virtual time ...")
     result = run.make(wanted, show_progress=True)
     code = report.tell(result, quiet=False)
-    if result.trace is None:
+    if result.trace is None or code == report.INTERRUPTED:
         return code
     try:
         pictures = draw(result)

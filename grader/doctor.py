@@ -21,6 +21,7 @@ from grader.platform import CONSOLE, Finding
 PACKAGES = Path(__file__).with_name("packages.txt")
 SMOKE_GUEST = "hello"
 PROBE_S = 60
+DEBIAN_PYTHON = "/usr/bin/python3"
 
 
 @dataclass(frozen=True)
@@ -55,11 +56,17 @@ def check_tool(tool: Tool) -> Finding:
     except subprocess.TimeoutExpired:
         return Finding(False, f"{tool.package}: does not answer ({tool.probe})")
     if result.returncode:
-        name = tool.package.split("/")[0]
-        return Finding(False, f"{tool.package} is missing ({tool.purpose}): "
-                       f"make setup, or apt-get install {name}")
+        return Finding(False, f"{tool.package} is missing ({tool.purpose}): {_advice(tool)}")
     said = (result.stdout or result.stderr).strip().split("\n")[0]
     return Finding(True, f"{tool.package}: {said or 'there'}")
+
+
+def _advice(tool: Tool) -> str:
+    """How to get it; Debian's packages are for Debian's Python alone."""
+    name = tool.package.split("/")[0]
+    if name.startswith("python3-") and sys.executable != DEBIAN_PYTHON:
+        return f"this is {sys.executable}; use {DEBIAN_PYTHON}, or install it for this one"
+    return f"make setup, or apt-get install {name}"
 
 
 def check_machine(build: Path) -> Finding:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shlex
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import List, Optional, Sequence, Tuple
@@ -119,7 +120,7 @@ def guest_names(build: Path) -> List[str]:
 def repeat_command(plan: Plan) -> str:
     """The command that makes this run again."""
     request = plan.request
-    words = ["python3", "-m", "grader", "run", "--platform", request.platform,
+    words = [sys.executable or "python3", "-m", "grader", "run", "--platform", request.platform,
              "--seed", hex(request.seed), "--nonce", hex(plan.nonce)]
     if plan.options.text:
         words += ["--option", plan.options.text]

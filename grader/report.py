@@ -7,11 +7,13 @@ What run.json holds is decided in grader/run.py.
 from __future__ import annotations
 
 import sys
+from typing import Any, Dict
 
 from grader import collect, run
 from grader.plan import short
 from grader.platform import CONSOLE
 
+PLAIN_ENDS = ("EXITED", "TIME_UP")  # the word says it all
 OK, FAILED, NOT_MADE, INTERRUPTED = 0, 1, 2, 130
 
 
@@ -37,10 +39,17 @@ def _print_summary(result: run.Result) -> None:
     if result.ok:
         print(f"{result.sentence} ({said['host_s']:.1f} s of host time)")
     for vm in said["vms"]:
-        how = f"{vm['how']} code {vm['code']}" if vm["how"] else "no end in the trace"
-        print(f"  VM {vm['vm']} {vm['name']:<10} {how}, created {vm['generations']} times, "
-              f"checks: {vm['checks_passed']} passed, {vm['checks_failed']} failed")
+        _print_vm(vm)
     trace = said["trace"]
     print(f"  {short(result.dir)}: {trace['records']} records ({trace['bytes']} bytes), "
           f"{trace['dropped']} dropped")
     print(f"  repeat: {said['repeat']}")
+
+
+def _print_vm(vm: Dict[str, Any]) -> None:
+    how = f"{vm['how']} code {vm['code']}" if vm["how"] else "no end in the trace"
+    lives = f", created {vm['generations']} times" if vm["generations"] > 1 else ""
+    print(f"  VM {vm['vm']} {vm['name']:<10} {how}{lives}, "
+          f"checks: {vm['checks_passed']} passed, {vm['checks_failed']} failed")
+    if vm["how"] not in (*PLAIN_ENDS, None):
+        print(f"    ended: {vm['why']}")

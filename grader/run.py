@@ -74,7 +74,7 @@ def _prepare(plan: Plan) -> Machine:
         (request.out / BUNDLE).write_bytes(plan.bundle)
         shutil.copyfile(plan.image, request.out / plan.image.name)
     except OSError as error:
-        raise RunError(f"{request.out}: {error.strerror}") from None
+        raise RunError(f"cannot write to {request.out}: {error.strerror}") from None
     return Machine(request.out, plan.image.name, request.raw_image, request.exit_log,
                    request.gdb, request.emulator)
 
@@ -103,6 +103,9 @@ def _collect(plan: Plan, machine: Machine, ending: Ending) -> Result:
     status, reason = (None, "") if ending.how != "exit" else \
         plan.platform.status(machine, ending.code)
     findings = _read_trace(plan, machine)
+    if findings.trace["dropped"]:
+        findings.warnings.append("for a longer run: --option trace=some, or a larger tracebuf= "
+                                 "(64M by default, at most 192M)")
     exit_reason = _exit_reason(ending, status, findings)
     if plan.request.exit_log and not (machine.dir / EXIT_LOG).is_file():
         findings.warnings.append("the emulator wrote no log of exits")
@@ -162,12 +165,14 @@ def _sentence(plan: Plan, machine: Machine, exit_reason: str, status: Tuple[Opti
     if exit_reason == "crash":
         return status[1] or f"the kernel ended with the unknown status {status[0]}, {virtual}"
     how = "the time was up" if exit_reason == "time" else "all guests have ended"
+    if findings.trace["dropped"]:
+        virtual = f"(the trace was full {virtual})"
     if status[0] == STATUS_FAILED:
-        return f"{how} {virtual}, but {_blame(findings.vms)}"
+        return f"{how} {virtual}, but {_blame(findings.vms, machine.dir / CONSOLE)}"
     return f"{how} {virtual}"
 
 
-def _blame(vms: List[Dict[str, Any]]) -> str:
+def _blame(vms: List[Dict[str, Any]], console: Path) -> str:
     """Which VMs failed, by what they reported."""
     blamed = []
     for vm in vms:
@@ -175,6 +180,8 @@ def _blame(vms: List[Dict[str, Any]]) -> str:
             blamed.append(f"{vm['checks_failed']} self-checks of VM {vm['vm']} ({vm['name']}) "
                           "failed")
         elif vm["code"] or vm["how"] not in ("EXITED", "TIME_UP", "HALTED", None):
-            blamed.append(f"VM {vm['vm']} ({vm['name']}) ended with {vm['how']} code {vm['code']}"
-                          + (f": {vm['why']}" if vm["why"] else ""))
+            words = collect.last_words(console, vm["vm"])
+            blamed.append(f"VM {vm['vm']} ({vm['name']}) ended with {vm['how']}: "
+                          f"{vm['why'] or 'code %d' % vm['code']}"
+                          + (f" (its last line: {words})" if words else ""))
     return "; ".join(blamed) or "a guest failed (the trace does not tell which)"

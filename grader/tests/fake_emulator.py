@@ -18,8 +18,9 @@ from viz.tests.synth import TraceWriter  # noqa: E402
 RAM_SIZE = 512 << 20
 TRACE_ADDRESS = 0x10000000
 STATUS = {"ended": 0, "failed": 1, "failed-late": 1, "unsealed": 1, "time": 2, "refused": 3,
-          "panic": 4, "odd": 9}
-HOW = {"time": "TIME_UP", "failed-late": "TIME_UP"}
+          "panic": 4, "odd": 9, "code": 1, "full": 2}
+HOW = {"time": "TIME_UP", "failed-late": "TIME_UP", "bad-entry": "BAD_ENTRY"}
+WHY = {"bad-entry": "entry refused: ASID = 0", "code": "exited with code 2"}
 
 
 def main() -> int:
@@ -46,7 +47,9 @@ def main() -> int:
 
 def _console(path: str, mode: str) -> None:
     last = {"refused": "option 'x=1' is unknown", "panic": "panic: out of frames"}.get(mode, "bye")
-    Path(path).write_text(f"nestling boots\n{last}\n")
+    said = {"code": "[1 hello] argument x: unknown\n[1 hello] ended: exited with code 2\n"
+                    "[11 hello] not that one\n"}.get(mode, "")
+    Path(path).write_text(f"nestling boots\n{said}{last}\n")
 
 
 def _memory(path: str, mode: str) -> None:
@@ -68,9 +71,11 @@ def _trace(mode: str) -> bytes:
                 sealed=mode != "unsealed", text="last")
     if mode == "panic":
         writer.emit("panic", ns=3000, rip=1, text="out of frames")
+    elif mode == "full":
+        writer.dropped[0] = 9
     elif mode != "hang":
-        writer.emit("vm_end", vm=1, ns=5_000_000, how=HOW.get(mode, "EXITED"), code=0,
-                    text="done")
+        writer.emit("vm_end", vm=1, ns=5_000_000, how=HOW.get(mode, "EXITED"),
+                    code=2 if mode == "code" else 0, text=WHY.get(mode, "done"))
     return writer.bytes()
 
 

@@ -142,6 +142,15 @@ def test_a_tool_that_is_there_and_one_that_is_not():
         == f"python: {sys.executable}"
 
 
+def test_another_python_is_not_told_to_install_debians_packages(monkeypatch):
+    numpy = Tool("python3-numpy", "exit 1", "decodes")
+    monkeypatch.setattr(sys, "executable", "/opt/python3")
+    assert check_tool(numpy).text.endswith("(decodes): this is /opt/python3; use "
+                                           "/usr/bin/python3, or install it for this one")
+    monkeypatch.setattr(sys, "executable", "/usr/bin/python3")
+    assert check_tool(numpy).text.endswith("make setup, or apt-get install python3-numpy")
+
+
 def test_doctor_runs_where_no_library_is_installed(tmp_path):
     """-S hides the libraries of the system, numpy among them."""
     result = subprocess.run([sys.executable, "-S", "-m", "grader", "doctor", "--build",

@@ -77,6 +77,11 @@ def cli(tmp_path: Path) -> Cli:
     ("blank", 2, "crash", None, "gave up without a word"),
     ("reset", 2, "crash", None, "the machine reset itself"),
     ("killed", 2, "crash", None, "QEMU died of signal 9"),
+    ("bad-entry", 0, "ended", 0, "BAD_ENTRY code 0, created 2 times, checks: 3 passed, 0 failed\n"
+     "    ended: entry refused: ASID = 0\n"),
+    ("code", 1, "ended", 1, "but VM 1 (hello) ended with EXITED: exited with code 2 "
+     "(its last line: argument x: unknown)\n"),
+    ("full", 0, "time", 2, "the time was up (the trace was full after 0.000 s of virtual time)"),
 ])
 def test_each_ending_is_told_apart(cli, mode, code, reason, status, sentence):
     result = cli.run(mode)
@@ -114,8 +119,8 @@ def test_repeat_repeats(cli):
     cli.run("ended", "--seed", "7", "--time", "3s", "--option", "slice=1ms")
     first, bundle_before = cli.json, (cli.out / "bundle.bin").read_bytes()
     words = shlex.split(first["repeat"])
-    assert words[0] == "python3"
-    again = subprocess.run([sys.executable, *words[1:]], cwd=ROOT, capture_output=True,
+    assert words[0] == sys.executable  # another one may lack the libraries
+    again = subprocess.run(words, cwd=ROOT, capture_output=True,
                            env=cli.environment("ended"), check=False)
     assert again.returncode == 0
     assert (cli.out / "bundle.bin").read_bytes() == bundle_before
@@ -198,6 +203,30 @@ def test_missing_kernel_and_folder(cli, tmp_path):
     cli.out = tmp_path / "qemu" / "below-a-file"
     result = cli.run("ended")
     assert result.returncode == 2 and len(result.stderr.splitlines()) == 1
+    assert "cannot write to" in result.stderr
+
+
+def test_a_full_trace_says_how_to_record_longer(cli):
+    assert "--option trace=some, or a larger tracebuf=" in cli.run("full").stderr
+    assert "tracebuf" not in cli.run("time").stderr
+
+
+def test_a_guest_in_two_words_is_told_to_be_one(cli):
+    result = cli.run("ended", "--guest", "hello", "--", "hz=200", guests=())
+    assert result.returncode == 2
+    assert 'one word: --guest "ticker -- hz=200"' in result.stderr
+
+
+@pytest.mark.parametrize("module", ["grader", "viz"])
+def test_a_python_without_the_libraries_is_named(cli, tmp_path, module):
+    """Debian's packages are for Debian's Python; another one may come first on PATH."""
+    (tmp_path / "numpy.py").write_text("raise ModuleNotFoundError('none', name='numpy')")
+    words = {"grader": cli.words("--guest", "hello")[1:], "viz": ["-m", "viz", "stats", "x"]}
+    result = subprocess.run([sys.executable, *words[module]], cwd=ROOT, text=True,
+                            capture_output=True, check=False,
+                            env={**os.environ, "PYTHONPATH": str(tmp_path)})
+    assert result.returncode == 2 and len(result.stderr.splitlines()) == 1
+    assert f"{sys.executable} has no module numpy: use /usr/bin/python3" in result.stderr
 
 
 def test_guests_by_path_and_raw_ones(cli, tmp_path):
