@@ -41,8 +41,8 @@ def _print_summary(result: run.Result) -> None:
     for vm in said["vms"]:
         _print_vm(vm)
     trace = said["trace"]
-    print(f"  {short(result.dir)}: {trace['records']} records ({trace['bytes']} bytes), "
-          f"{trace['dropped']} dropped")
+    print(f"  {short(result.dir)}: console.txt, run.json, trace.bin ({trace['records']} records, "
+          f"{trace['bytes']} bytes, {trace['dropped']} dropped)")
     print(f"  repeat: {said['repeat']}")
 
 
