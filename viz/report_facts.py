@@ -66,11 +66,6 @@ class Run:
         """What the run did not record by choice, in a sentence."""
         return recorded.remark(self.trace)
 
-    @property
-    def panics(self) -> List[str]:
-        records = self.trace.select("panic")
-        return [records.text(i) for i in range(len(records))]
-
     def file(self, name: str) -> Optional[str]:
         """The path of a file of the run's folder, None if it is not there."""
         path = os.path.join(self.folder, name) if self.folder else ""
@@ -141,7 +136,8 @@ def _complete(run: Run) -> Check:
     count = len(run.trace.warnings)
     name = "The trace is complete"
     if count:
-        return Check(name, False, f"{count} remarks about missing or damaged parts, see above")
+        remarks = "one remark" if count == 1 else f"{count} remarks"
+        return Check(name, False, f"{remarks} about missing or damaged parts, see above")
     if recorded.option(run.trace) == "off":
         return Check(name, None, "this run was told to record nothing")
     rest = "" if run.remark is None else ", of the groups that it was to record (see above)"

@@ -39,6 +39,7 @@ the fields of --json (times in ns of virtual time; null: not recorded):
   records, dropped    records in the trace; records that did not fit
   events              {event: number of its records}
   not_recorded        groups that the option trace= left out
+  panics              what the host kernel said when it gave up, usually nothing
   warnings            what is missing or damaged, in sentences
   vms                 a list, one object for each VM:
     vm, name, generations, how, code, why     generations: how often it was created;
@@ -110,6 +111,7 @@ class Stats:
     events: Dict[str, int]
     vms: List[VmStats]
     not_recorded: List[str]
+    panics: List[str]
     warnings: List[str]
 
 
@@ -163,7 +165,7 @@ def compute(trace: Trace) -> Stats:
     runs = run_spans(trace)
     if len(runs.start):
         _fill_times(trace, stats, runs)
-    elif len(trace) and "sched" not in missing:
+    elif vms and "sched" not in missing:
         trace.warn("no scheduling decision is recorded: run times and shares are unknown")
     stats.warnings = list(trace.warnings)
     return stats
@@ -204,13 +206,13 @@ def _fill_life(trace: Trace, one: VmStats) -> None:
 
 
 def _assemble(trace: Trace, vms: List[VmStats], missing: List[str]) -> Stats:
-    header, started = trace.header, trace.select("sched_start")
+    header, started, panics = trace.header, trace.select("sched_start"), trace.select("panic")
     numbers, counts = np.unique(trace.event, return_counts=True)
     events = {trace.schema.event_name(n): int(c) for n, c in zip(numbers, counts)}
     return Stats(trace.path, header.platform, header.cmdline, hex(header.seed),
                  hex(header.nonce), header.build_id, started.text(0) if len(started) else "",
                  trace.t0, trace.t1, known_end(trace), None, None, len(trace), trace.dropped,
-                 events, vms, missing, [])
+                 events, vms, missing, [panics.text(i) for i in range(len(panics))], [])
 
 
 def format_ns(ns: float) -> str:
@@ -255,6 +257,7 @@ def format_text(stats: Stats, remark: Optional[str] = None) -> str:
     if stats.dropped:
         parts.append(f"note: the buffer was full at {format_ns(stats.known_to_ns)}; "
                      "times and counts end there")
+    parts += [f"PANIC of the host kernel: {text}" for text in stats.panics]
     if stats.vms:
         parts += ["", _time_table(stats), "", _tick_table(stats)]
         parts += ["", _exit_table(stats)] if "exits" not in stats.not_recorded else []

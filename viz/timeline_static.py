@@ -339,14 +339,15 @@ def _whys(page: Page, inside: np.ndarray, y: float) -> None:
 
 def _last_moments(page: Page) -> None:
     """Where the trace buffer was full, and panics; their words stand among the notes below."""
-    full = known_end(page.line.trace)
-    if page.line.trace.dropped and page.start <= full <= page.end:
-        page.ax.axvline(full, color=T.bad, linewidth=1.2, linestyle=(0, (2, 1)), clip_on=False)
-        page.ax.annotate("buffer full", (full, 0), (-3, 3), textcoords="offset points",
-                         fontsize=6.5, color=T.bad, ha="right", va="bottom")
-    for mark in page.line.marks:
-        if mark.kind == "panic" and page.start <= mark.ns <= page.end:
-            page.ax.axvline(mark.ns, color=T.bad, linewidth=1.2)
+    moments = [(mark.ns, "panic") for mark in page.line.marks if mark.kind == "panic"]
+    if page.line.trace.dropped:
+        moments.append((known_end(page.line.trace), "buffer full"))
+    for ns, what in moments:
+        if page.start <= ns <= page.end:
+            page.ax.axvline(ns, color=T.bad, linewidth=1.4, clip_on=False,
+                            linestyle="-" if what == "panic" else (0, (2, 1)))
+            page.ax.annotate(what, (ns, 0), (-3, 3), textcoords="offset points", fontsize=6.5,
+                             color=T.bad, ha="right", va="bottom")
 
 
 def _title(page: Page) -> None:

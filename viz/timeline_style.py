@@ -119,9 +119,10 @@ def caveats(line: Timeline) -> List[str]:
                       "count nothing there")
     missing = recorded.remark(line.trace)
     result += [missing] if missing else []
-    if not len(line.picks.ns) and "sched" not in line.left_out:
+    if line.names and not len(line.picks.ns) and "sched" not in line.left_out:
         result.append("no scheduling decision in this trace: who ran is not known")
-    return result + [w for w in line.trace.warnings if "was full" not in w]
+    return result + [w for w in line.trace.warnings
+                     if "was full" not in w and "no scheduling decision" not in w]
 
 
 def listed(words: Iterable[str]) -> str:

@@ -9,7 +9,7 @@ from collections import Counter, defaultdict
 import pytest
 
 from viz.spans import decided_spans, guest_spans, run_spans
-from viz.stats import compute, format_ns
+from viz.stats import compute, format_ns, format_text
 from viz.tests import synth
 from viz.trace import load
 
@@ -146,7 +146,9 @@ def test_figures_end_where_the_buffer_was_full(tmp_path):
     w.dropped[0] = 5
     stats = compute(load(str(w.save())))
     assert (stats.known_to_ns, stats.vms[0].run_ns, stats.vms[0].alive_ns) == (150, 50, 150)
-    assert stats.vms[0].ended == "no end in trace"
+    assert stats.vms[0].ended == "no end in trace" and stats.panics == ["x"]
+    assert "PANIC of the host kernel: x" in format_text(stats)
+    assert "the buffer was full at 150 ns" in format_text(stats)
 
 
 @pytest.mark.parametrize("option", ["trace=walks", "trace=some", "trace=sched"])
