@@ -29,7 +29,7 @@ def test_no_vm_reaches_what_is_not_its_own(machine):
     assert {guest.vm for guest in living} >= {1, 2, 4} and len(guests) > len(living)
     assert isolation.check(run.trace, run.memory) == []
     reach = {guest.vm: isolation.Reach(run.memory, guest.root) for guest in living}
-    assert all(len(each.pages) > 5 for each in reach.values())
+    assert all(len(reach[vm].pages) > 5 for vm in (1, 2, 4))   # 3 may be just born
     frames = [page.hpa for each in reach.values() for page in each.pages]
     assert len(frames) == len(set(frames))
 
@@ -60,7 +60,8 @@ def leaf(memory, root: int, gpa: int):
 
 def test_one_entry_that_reaches_a_neighbour_is_told(machine):
     run = three(machine)
-    one, other = [guest for guest in isolation.guests(run.trace) if guest.alive][:2]
+    one, other = [guest for guest in isolation.guests(run.trace)
+                  if guest.alive and guest.vm in (1, 2)]
     theirs = isolation.Reach(run.memory, other.root).pages[0].hpa
     page = isolation.Reach(run.memory, one.root).pages[5]
     table, index = leaf(run.memory, one.root, page.gpa)

@@ -138,7 +138,7 @@ def test_a_file_that_is_no_kernel_is_refused(machine, tmp_path):
 def test_words_taken_for_raw_code_end_their_vm_only(machine, tmp_path):
     words = tmp_path / "words.txt"
     words.write_text("This is no kernel.\n" * 100)
-    made = machine((str(words), "ticker -- hz=100 ticks=5"), time="5s", ok=False)
+    made = machine((f"{words} mem=1M", "ticker -- hz=500 ticks=5"), time="60ms", ok=False)
     assert made.json["vms"][0]["how"] in ("TRIPLE_FAULT", "HALTED", "UNSUPPORTED", "TIME_UP")
     assert made.json["vms"][1]["how"] == "EXITED" and not made.json["vms"][1]["checks_failed"]
 
