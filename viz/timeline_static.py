@@ -217,7 +217,8 @@ def _ticks(page: Page, vm: int, y: float) -> None:
         _text(page, -0.08, row + TICK_H / 2, ("ticks due", "delivered", "dropped")[kind],
               ha="right", va="center", color=color, fontsize=5.5)
         if counted is not None:
-            _stack(page, counted[kind:kind + 1] / counted.max(), [dict(color=color)], row, TICK_H)
+            _stack(page, sums.heights(counted[kind:kind + 1], int(counted.max())),
+                   [dict(color=color)], row, TICK_H)
         else:
             page.ax.vlines(points.ns[mine & (points.kind == kind)], row, row + TICK_H,
                            color=color, linewidth=0.9)
@@ -380,8 +381,8 @@ def _footer(page: Page, height: float) -> None:
     notes = [f"Facts: {words.SOURCES}; {words.asked_rule(page.line)}."]
     if page.aggregated:
         notes.append(f"Aggregated into {BUCKETS} buckets of {bucket}, nothing left out "
-                     "(height: occupancy; exits: logarithm of their number, the peak is at the "
-                     f"right): {_grouped(page.aggregated)}.")
+                     "(height: occupancy; exits and ticks: logarithm of their number, the peak of "
+                     f"exits is at the right): {_grouped(page.aggregated)}.")
     y = height + 0.42
     for color, lines in ((T.muted, notes), (T.bad, ["! " + c for c in _short(page.line)])):
         for note in lines:

@@ -17,6 +17,9 @@ from viz.timeline_data import (BLOCKED, HOST, LOST, NOBODY, READY, RUN, TICKS, L
                                Timeline)
 
 
+LEAST = 0.3  # the height of a single tick
+
+
 @dataclass
 class Totals:
     """One VM in one span; times in ns, shares as fractions of the time for which pCPUs have
@@ -162,6 +165,13 @@ def occupancy(lane: Lane, states: List[int], at: np.ndarray) -> np.ndarray:
     """Fraction of each bucket spent in each state: array [state, bucket]."""
     width = np.diff(at)
     return np.array([np.diff(lane.time_in(state, at)) / width for state in states])
+
+
+def heights(counted: np.ndarray, most: int) -> np.ndarray:
+    """Parts of a row's height for numbers of ticks: logarithmic, and even one is seen beside
+    the thousands that a guest may ask for at once."""
+    part = LEAST + (1 - LEAST) * np.log1p(counted) / np.log1p(max(1, most))
+    return np.where(counted > 0, part, 0.0)
 
 
 def counts(points: Points, vm: int, kinds: int, at: np.ndarray) -> np.ndarray:

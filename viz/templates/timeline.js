@@ -49,7 +49,7 @@ class Page {
     fillTotals(byId("totals"), this.model, this.span);
     byId("aggregated").textContent = aggregated.length ? "Zoomed out: each pixel column of " +
       `${showTime((end - start) / this.plot.width, 3)} shows occupancy (states) or counts ` +
-      `(exits: logarithmic; ticks), nothing is left out: ${grouped(aggregated)}.` : "";
+      `(exits and ticks: logarithmic), nothing is left out: ${grouped(aggregated)}.` : "";
     fillLegend(byId("legend"), this.model, this.plot.colors);
     document.documentElement.dataset.drawn = ++this.drawn || (this.drawn = 1);
   }

@@ -6,6 +6,7 @@
 const LEFT = 128, RIGHT = 150, OVERVIEW = 22, AXIS = 26, VM_H = 98, CPU_H = 56;
 const STATE_Y = 8, STATE_H = 30, EXIT_Y = 43, EXIT_H = 20, TICK_Y = 67, TICK_H = 7, TICK_STEP = 10;
 const CPU_Y = 18, CPU_BAR = 26, FEW = 3;   // FEW: pixels a mark needs to be drawn alone
+const LEAST = 0.3;                          // of the height of a row of ticks: a single one
 
 class Plot {
   constructor(canvas, model) {
@@ -272,6 +273,12 @@ class Plot {
     return result;
   }
 
+  // Ticks, not records: one record may hold many.
+  ticksPerColumn(row, k) {
+    const before = [...this.first].map(i => row.tickSums[k][lowerBound(row.ticks[k], i)]);
+    return before.slice(1).map((n, x) => n - before[x]);
+  }
+
   lines(list, [low, high], color, y, h) {
     for (let k = low; k < high; k++) this.box(this.x(this.model.ns[list[k]]), y, 1.3, h, color);
   }
@@ -283,7 +290,7 @@ class Plot {
     const cuts = row.ticks.map(list => this.cut(list));
     const few = cuts.every(([low, high]) => high - low <= this.width / FEW);
     if (!few) this.aggregated.push(`ticks of VM ${row.vm}`);
-    const counts = few ? [] : row.ticks.map(list => this.perColumn(list));
+    const counts = few ? [] : row.ticks.map((list, k) => this.ticksPerColumn(row, k));
     const most = Math.max(1, ...counts.map(c => c.reduce((a, b) => Math.max(a, b), 0)));
     row.ticks.forEach((list, k) => {
       const top = y + k * TICK_STEP;
@@ -291,7 +298,8 @@ class Plot {
         "right");
       if (few) this.lines(list, cuts[k], colors[k], top, TICK_H);
       else counts[k].forEach((n, x) => {
-        if (n) this.box(LEFT + x, top + TICK_H * (1 - n / most), 1, TICK_H * n / most, colors[k]);
+        const high = TICK_H * (LEAST + (1 - LEAST) * Math.log1p(n) / Math.log1p(most));
+        if (n) this.box(LEFT + x, top + TICK_H - high, 1, high, colors[k]);
       });
     });
   }

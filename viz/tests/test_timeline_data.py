@@ -195,6 +195,11 @@ def test_totals_equal_brute_force(tmp_path: Path, seed: int) -> None:
                                                          want["blocked"])
 
 
+def test_one_tick_is_seen_beside_thousands() -> None:
+    one, many, none = sums.heights(np.array([1, 8000, 0]), 8000)
+    assert none == 0 and many == 1 and 0.25 < one < 0.5
+
+
 def test_buckets_leave_nothing_out(tmp_path: Path) -> None:
     line = data.extract(load(str(three_vms(tmp_path / "t", ms=40, slice_ms=1, sleeps=True))))
     at = sums.edges(line.start, line.end, 37)
