@@ -139,7 +139,7 @@ class Plot {
 
   axis() {
     const {start, end} = this.state, y = OVERVIEW + AXIS;
-    const rough = (end - start) / Math.max(2, this.width / 130);
+    const rough = (end - start) / Math.max(3, this.width / 130);
     const power = 10 ** Math.floor(Math.log10(rough));
     const step = Math.max(1, [1, 2, 5, 10].find(k => k * power >= rough) * power);
     if (this.right > 100)
