@@ -161,14 +161,13 @@ static void enter(struct vcpu *v, struct exit *x, u64 tag)
 /* Handle what wanted attention; why to leave the CPU, or STOP_NONE. */
 static enum vcpu_stop attend(struct vcpu *v, u64 until, u64 wake)
 {
-    u64 now = clock_now();
-
     if (!v->vm->alive)
         return STOP_ENDED;
     if (v->state == VCPU_BLOCKED)
         return STOP_BLOCKED;
     if (v->yield)
         return STOP_YIELD;
+    u64 now = clock_now();
     if (now >= until)
         return STOP_SLICE;
     if (now >= wake)

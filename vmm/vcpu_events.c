@@ -6,7 +6,6 @@
 #include "vmm/vcpu_events.h"
 #include "kernel/clock.h"
 #include "kernel/lapic.h"
-#include "vmm/vm.h"
 
 u64 vm_pit_ns(struct vm *vm, u64 now)
 {
@@ -20,18 +19,16 @@ static bool can_take_tick(const struct vcpu *v)
            pic_would_deliver(&v->vm->pic, TICK_LINE);
 }
 
-void vcpu_ticks(struct vcpu *v, u64 now)
+void vcpu_count_ticks(struct vcpu *v, u64 now)
 {
-    if (v->vm->timer.running)
-        vtimer_advance(&v->vm->timer, vm_pit_ns(v->vm, now), can_take_tick(v));
+    vtimer_advance(&v->vm->timer, vm_pit_ns(v->vm, now), can_take_tick(v));
 }
 
-static void offer_tick(struct vcpu *v, u64 now)
+/* This and accept() are rare, and would cost all others registers if inlined. */
+static __attribute__((noinline)) void offer_tick(struct vcpu *v, u64 now)
 {
     struct vm *vm = v->vm;
 
-    if (!vm->timer.backlog)
-        return;
     if (!vm->timer.offered && can_take_tick(v) && !v->shadow &&
         vtimer_deliver(&vm->timer, vm_pit_ns(vm, now)))
         pic_set_line(&vm->pic, TICK_LINE, true);
@@ -49,7 +46,7 @@ void vcpu_accept_tick(struct vcpu *v, u64 now)
     vtimer_accept(&vm->timer, vm_pit_ns(vm, now));
 }
 
-static void accept(struct vcpu *v, u64 now)
+static __attribute__((noinline)) void accept(struct vcpu *v, u64 now)
 {
     u8 line;
     u8 vector = pic_ack(&v->vm->pic, &line);
@@ -76,23 +73,20 @@ static bool owed_waits(const struct vtimer *t, u64 pit_now)
            t->slew_next <= pit_now;
 }
 
-/* Something waits for the moment at which the guest takes interrupts. */
-static bool wants_window(struct vcpu *v, u64 now)
+/* Something but the PIC waits for the moment at which the guest takes interrupts. */
+static bool waits(struct vcpu *v, u64 now)
 {
     struct vm *vm = v->vm;
 
-    return pic_pending(&vm->pic) || (v->interrupt.valid && !vcpu_can_take(v)) ||
+    return (v->interrupt.valid && !vcpu_can_take(v)) ||
            (vm->timer.backlog &&
             (vm->timer.late || owed_waits(&vm->timer, vm_pit_ns(vm, now))) &&
             pic_would_deliver(&vm->pic, TICK_LINE));
 }
 
-u64 vcpu_next_tick(struct vcpu *v, u64 now)
+u64 vcpu_timer_next(struct vcpu *v, u64 now)
 {
     struct vm *vm = v->vm;
-
-    if (!vm->timer.running && !vm->timer.backlog)
-        return ~0ull;
     u64 pit_now = vm_pit_ns(vm, now);
     u64 at = owed_waits(&vm->timer, pit_now) ? vm->timer.next_due
                                              : vtimer_next(&vm->timer, pit_now);
@@ -100,19 +94,22 @@ u64 vcpu_next_tick(struct vcpu *v, u64 now)
     return at == ~0ull ? at : vclock_host_ns(&vm->clock, vm->args.pit, at);
 }
 
-void vcpu_events(struct vcpu *v, u64 now, u64 until)
-{
-    vcpu_ticks(v, now);
-    offer_tick(v, now);
-    if (pic_pending(&v->vm->pic) && vcpu_interruptible(v))
-        accept(v, now);
-    set_window(v, wants_window(v, now));
-    timer_arm(min_u64(until, vcpu_next_tick(v, now)));
-}
-
 bool vcpu_wakes(struct vcpu *v, u64 now)
 {
     vcpu_ticks(v, now);
-    offer_tick(v, now);
+    if (v->vm->timer.backlog)
+        offer_tick(v, now);
     return pic_pending(&v->vm->pic);
+}
+
+void vcpu_events(struct vcpu *v, u64 now, u64 until)
+{
+    bool asks = vcpu_wakes(v, now);
+
+    if (asks && vcpu_interruptible(v)) {
+        accept(v, now);
+        asks = pic_pending(&v->vm->pic);
+    }
+    set_window(v, asks || waits(v, now));
+    timer_arm(min_u64(until, vcpu_next_tick(v, now)));
 }

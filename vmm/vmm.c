@@ -140,21 +140,13 @@ static void wake(struct vm *vm, u64 now)
     TRACE(sched_wake, vm->id, 0, .why = WAKE_INTERRUPT);
 }
 
-/* Wake who has a reason; the time at which the next blocked one may have. */
-static u64 poll_blocked(u64 now)
+/* Wake a blocked VM if it has a reason, or the time at which it may have one. */
+static u64 poll_blocked(struct vm *vm, u64 now)
 {
-    u64 next = ~0ull;
-
-    for (u32 i = 0; i < vm_count; i++) {
-        struct vcpu *v = &vms[i].vcpu;
-        if (!vms[i].alive || v->state != VCPU_BLOCKED)
-            continue;
-        if (vcpu_wakes(v, now))
-            wake(&vms[i], now);
-        else
-            next = min_u64(next, vcpu_next_tick(v, now));
-    }
-    return next;
+    if (!vcpu_wakes(&vm->vcpu, now))
+        return vcpu_next_tick(&vm->vcpu, now);
+    wake(vm, now);
+    return ~0ull;
 }
 
 static void switch_to(struct vcpu *v)
@@ -216,27 +208,35 @@ static void trace_choice(const struct sched_choice *c, u16 prev, enum sched_why 
 }
 
 /* A VM whose own clock has gone on for too long without a word at the test port
- * is ended, if it is to be: it hangs. The time at which the next one may be. */
-static u64 poll_watchdogs(u64 now)
+ * is ended, if it is to be: it hangs. The time at which it may be. */
+static u64 poll_watchdog(struct vm *vm, u64 *now)
+{
+    u64 own = vclock_ns(&vm->clock, CLOCK_APPARENT, *now);
+
+    if (vm->heard != vm->port.accesses) {
+        vm->heard = vm->port.accesses;
+        vm->heard_at = own;
+    }
+    if (own - vm->heard_at < vm->args.watchdog)
+        return *now + vm->args.watchdog - (own - vm->heard_at);
+    vm_end(vm, END_KILLED, 0, "its watchdog: no word at the test port for %lu us",
+           (own - vm->heard_at) / 1000);
+    bury(vm);
+    *now = clock_now();
+    return ~0ull;
+}
+
+/* See to those that do not run: who wakes, who hangs. The time at which one of
+ * them is to be looked at again. */
+static u64 poll(u64 *now)
 {
     u64 next = ~0ull;
 
-    for (u32 i = 0; i < vm_count; i++) {
-        struct vm *vm = &vms[i];
-        if (!vm->alive || !vm->args.watchdog)
-            continue;
-        u64 own = vclock_ns(&vm->clock, CLOCK_APPARENT, now);
-        if (vm->heard != vm->port.accesses) {
-            vm->heard = vm->port.accesses;
-            vm->heard_at = own;
-        }
-        if (own - vm->heard_at < vm->args.watchdog) {
-            next = min_u64(next, now + vm->args.watchdog - (own - vm->heard_at));
-            continue;
-        }
-        vm_end(vm, END_KILLED, 0, "its watchdog: no word at the test port for %lu us",
-               (own - vm->heard_at) / 1000);
-        bury(vm);
+    for (struct vm *vm = vms; vm < vms + vm_count; vm++) {
+        if (vm->alive && vm->args.watchdog)
+            next = min_u64(next, poll_watchdog(vm, now));
+        if (vm->alive && vm->vcpu.state == VCPU_BLOCKED)
+            next = min_u64(next, poll_blocked(vm, *now));
     }
     return next;
 }
@@ -261,28 +261,32 @@ static void run_vms(void)
 {
     enum sched_why why = WHY_FIRST;
     u16 prev = 0;
+    u64 now = clock_now();
 
     for (;;) {
-        u64 next = poll_watchdogs(clock_now());
-        u64 now = clock_now();
+        u64 next = poll(&now);
         if (!somebody_alive() || now >= options.time)
             return;
-        next = min_u64(next, poll_blocked(now));
         struct sched_choice c = sched->pick(now);
         trace_choice(&c, prev, why);
         prev = c.unit ? c.unit->vm : 0;
         if (!c.unit) {
             idle(min_u64(next, options.time));
             why = WHY_WOKEN;
+            now = clock_now();
             continue;
         }
         struct vm *vm = vm_of(c.unit);
         begin_run(vm, now);
         enum vcpu_stop stop = vcpu_run(&vm->vcpu, min_u64(c.until, options.time), next);
-        end_run(vm, stop, now, clock_now());
+        u64 from = now;
+        now = clock_now();
+        end_run(vm, stop, from, now);
         why = why_of[stop];
-        if (stop == STOP_ENDED)
+        if (stop == STOP_ENDED) {
             bury(vm);
+            now = clock_now();
+        }
     }
 }
 
