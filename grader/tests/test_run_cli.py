@@ -157,13 +157,19 @@ def test_a_machine_that_hangs_is_ended(cli):
     assert cli.json["exit_reason"] == "timeout" and cli.json["vms"][0]["checks_passed"] == 3
 
 
+def heed_interrupts() -> None:
+    """A job in the background of a shell ignores SIGINT, and so would the runner."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_leaves_a_partial_result_and_no_process(cli, tmp_path, number):
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
     process = subprocess.Popen(cli.words("--guest", "hello"), cwd=ROOT, text=True,
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                               env=cli.environment("hang", NESTLING_FAKE_FIFO=str(fifo)))
+                               env=cli.environment("hang", NESTLING_FAKE_FIFO=str(fifo)),
+                               preexec_fn=heed_interrupts)
     emulator = int(fifo.read_text())  # waits until the machine runs
     process.send_signal(number)
     _, errors = process.communicate()
