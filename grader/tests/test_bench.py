@@ -19,7 +19,9 @@ HOST = {"clean": 12.0, "incremental": 1.0, "first_exit": 0.3, "draw_s": 2.0, "dr
 def run_bench(monkeypatch: pytest.MonkeyPatch, out: Path, exact: Dict[str, float],
               host: Dict[str, float], *words: str) -> int:
     """The command line with measurements that are given."""
-    monkeypatch.setattr(bench, "exact", lambda folder, build: dict(exact))
+    traced = {name: value + 50 for name, value in exact.items()}
+    traced.update({name: exact[name] for name in ("cpuid", "record")})
+    monkeypatch.setattr(bench, "exact", lambda folder, build: bench.judge(traced, exact))
     monkeypatch.setattr(bench_host, "measure", lambda folder, say: dict(host))
     return cli.main(["bench", "--out", str(out), *words])
 
@@ -35,6 +37,8 @@ def test_all_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
     assert first["anchor"]["floor"]["value"] == 86 and first["anchor"]["kvm"]["value"] == 2993
     assert "KVM" in first["anchor"]["kvm"]["source"]
     assert rows[2]["anchor"] == {}
+    assert rows[1]["value"] == 240 and rows[1]["anchor"]["traced"]["value"] == 290
+    assert "traced" not in first["anchor"]
     shown = capsys.readouterr()
     assert all(row["name"] in shown.out for row in rows)
     assert "OVER BUDGET" not in shown.out and "over budget" not in shown.err
@@ -115,8 +119,9 @@ def test_the_live_trace_is_searched_for_an_exit(tmp_path: Path) -> None:
 
 @pytest.mark.machine
 def test_exact_rows_of_a_real_machine(tmp_path: Path) -> None:
-    found = bench.exact(tmp_path, plan.BUILD)
+    found = {each.row.source: each for each in bench.exact(tmp_path, plan.BUILD)}
     assert set(found) == set(COUNTS)
-    for row in bench.EXACT:
-        assert found[row.source] > (row.floor or 0), row.name
-    assert found["cpuid"] < found["npf"] < found["yield"]
+    for each in found.values():
+        assert each.value > (each.row.floor or 0), each.row.name
+        assert each.with_trace is None or each.with_trace > each.value, each.row.name
+    assert found["cpuid"].value < found["npf"].value < found["yield"].value
