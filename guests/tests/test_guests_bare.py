@@ -168,7 +168,7 @@ def test_canary_survives_alone() -> None:
 # Those classes that QEMU's bare machine survives: see guests/README.md.
 @pytest.mark.parametrize("classes", [4, 8, 32, 64, 256, 1024])
 def test_hostile_survives_its_actions(classes: int) -> None:
-    run = boot_guest("hostile", f"actions=3000 classes={classes} announce=1000", icount=False)
+    run = boot_guest("hostile", f"actions=3000 classes={classes} announce=1000")
     assert run.values("actions") == [1000, 2000, 3000]
     assert run.checks()["actions"] and run.code == 0
     if classes in (64, 1024):  # these cannot go without exceptions

@@ -49,6 +49,16 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """Chromium without a window and without a network."""
     webdriver = pytest.importorskip("selenium.webdriver")
     from selenium.webdriver.chrome.service import Service
+    from selenium.webdriver.common import utils
+
+    class Numeric(Service):
+        """Reached by number: a bare Debian has no /etc/hosts that knows localhost."""
+
+        service_url = property(lambda self: f"http://127.0.0.1:{self.port}")
+
+        def is_connectable(self) -> bool:
+            return utils.is_connectable(self.port, "127.0.0.1")
+
     chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
     if not chromium or not driver:
         pytest.skip("chromium and chromium-driver are not installed")
@@ -57,7 +67,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     for flag in FLAGS + (f"--user-data-dir={tmp_path_factory.mktemp('chromium')}",):
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    chrome = webdriver.Chrome(service=Service(driver), options=options)
+    chrome = webdriver.Chrome(service=Numeric(driver), options=options)
     chrome.execute_cdp_cmd("Network.enable", {})
     chrome.execute_cdp_cmd("Network.emulateNetworkConditions", {
         "offline": True, "latency": 0, "downloadThroughput": 0, "uploadThroughput": 0})
