@@ -15,7 +15,7 @@ from viz.trace import Trace, load
 
 FLAGS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-background-networking",
          "--disable-component-update", "--disable-sync", "--no-first-run",
-         "--window-size=1400,1100")
+         "--remote-debugging-pipe", "--window-size=1400,1100")
 ROOT = Path(__file__).resolve().parents[2]
 
 
