@@ -35,6 +35,7 @@ KERNEL_SRC := \
     kernel/panic.c \
     kernel/pic.c \
     kernel/pit.c \
+    kernel/todo.c \
     kernel/trace.c \
     kernel/trace_schema.c \
     kernel/trap.c

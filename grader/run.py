@@ -22,7 +22,7 @@ from grader.progress import Progress, Tail
 TRACE = "trace.bin"
 RUN_JSON = "run.json"
 LEFT_BEHIND = (TRACE, CONSOLE, RUN_JSON, MEMORY, BUNDLE, EMULATOR_LOG, EXIT_LOG, "gdb.sock")
-STATUS_ENDED, STATUS_FAILED, STATUS_TIME, STATUS_REFUSED, STATUS_PANIC = range(5)
+STATUS_ENDED, STATUS_FAILED, STATUS_TIME, STATUS_REFUSED, STATUS_PANIC, STATUS_TODO = range(6)
 LEAST_TIMEOUT_S = 60.0
 HOST_S_PER_VIRTUAL_S = 60.0  # about ten times what a busy machine needs
 
@@ -145,7 +145,7 @@ def _exit_reason(ending: Ending, status: Optional[int], findings: collect.Findin
         timed_out = any(vm["how"] == "TIME_UP" for vm in findings.vms)
         return "time" if timed_out else "ended"
     return {STATUS_ENDED: "ended", STATUS_TIME: "time", STATUS_REFUSED: "refused",
-            STATUS_PANIC: "panic"}.get(-1 if status is None else status, "crash")
+            STATUS_PANIC: "panic", STATUS_TODO: "todo"}.get(-1 if status is None else status, "crash")
 
 
 def _sentence(plan: Plan, machine: Machine, exit_reason: str, status: Tuple[Optional[int], str],
@@ -162,6 +162,8 @@ def _sentence(plan: Plan, machine: Machine, exit_reason: str, status: Tuple[Opti
         return f"the host kernel panicked {virtual}: {findings.panic or said or 'it said nothing'}"
     if exit_reason == "refused":
         return f"the kernel refused the run: {said or 'it said nothing'}"
+    if exit_reason == "todo":
+        return f"{(said or 'a function is not written yet').replace('nestling: ', '', 1)}"
     if exit_reason == "crash":
         return status[1] or f"the kernel ended with the unknown status {status[0]}, {virtual}"
     how = "the time was up" if exit_reason == "time" else "all guests have ended"
