@@ -95,9 +95,11 @@ VMM_SRC := \
     vmm/svm/svm_exit.c \
     vmm/svm/svm_maps.c \
     vmm/svm/svm_run.S \
+    vmm/svm/svm_todo.c \
     vmm/switch.c \
     vmm/vcpu.c \
     vmm/vcpu_events.c \
+    vmm/vcpu_reset.c \
     vmm/vm.c \
     vmm/vm_devices.c \
     vmm/vm_screen.c \

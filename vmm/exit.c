@@ -5,6 +5,7 @@
 #include "vmm/exit.h"
 #include "kernel/cpu.h"
 #include "kernel/format.h"
+#include "kernel/todo.h"
 #include "vmm/fetch.h"
 #include "vmm/vm.h"
 
@@ -19,6 +20,7 @@ u8 exit_insn_len(struct vcpu *v, const struct exit *x, u8 implied)
 
 static void exit_hlt(struct vcpu *v, const struct exit *x)
 {
+    /* LAB 1 BEGIN: HLT is done; then the vCPU sleeps, or for ever, or not at all. */
     vcpu_advance(v, exit_insn_len(v, x, 1));
     if (v->inject.valid)
         return; /* single-stepped: the debug exception wakes it at once */
@@ -27,10 +29,9 @@ static void exit_hlt(struct vcpu *v, const struct exit *x)
         return;
     }
     v->attention = true;
-    if (!pic_pending(&v->vm->pic) && !v->interrupt.valid) {
-        v->state = VCPU_BLOCKED;
-        TRACE(sched_block, v->vm->id, v->id, .why = BLOCK_HLT);
-    }
+    if (!pic_pending(&v->vm->pic) && !v->interrupt.valid)
+        vcpu_block(v, BLOCK_HLT);
+    /* LAB 1 END: todo(1, "1.8", v, x); */
 }
 
 /* The real timer, or another device of the host. */
@@ -50,13 +51,17 @@ static void exit_window(struct vcpu *v, const struct exit *x)
 /* No hypercalls so far: a guest sees that it got no service. */
 static void exit_hypercall(struct vcpu *v, const struct exit *x)
 {
+    /* LAB 1 BEGIN: VMMCALL answers all ones. */
     v->gpr[GPR_RAX] = ~0ull;
     vcpu_advance(v, exit_insn_len(v, x, 3));
+    /* LAB 1 END: todo(1, "1.8", v, x); */
 }
 
 static void exit_shutdown(struct vcpu *v, const struct exit *x)
 {
+    /* LAB 1 BEGIN: A triple fault is the end of this VM. */
     vm_end(v->vm, END_TRIPLE_FAULT, 0, "triple fault near rip %#lx", x->rip);
+    /* LAB 1 END: todo(1, "1.9", v, x); */
 }
 
 static void exit_skip(struct vcpu *v, const struct exit *x)
@@ -76,8 +81,16 @@ static void exit_gp(struct vcpu *v, const struct exit *x)
     vcpu_raise_gp(v);
 }
 
+/* The processor refused the control block: say so, in the trace and as the VM's end. */
+static void refused(struct vcpu *v, const struct exit *x, const char *why)
+{
+    TRACE_TEXT(entry_failed, v->vm->id, v->id, why, .value = x->fail.value);
+    vm_end(v->vm, END_BAD_ENTRY, 0, "%s", why);
+}
+
 static void exit_failed(struct vcpu *v, const struct exit *x)
 {
+    /* LAB 1 BEGIN: One sentence: the field, its value, the rule, where the manual says so. */
     char why[160];
 
     if (x->fail.field)
@@ -85,14 +98,16 @@ static void exit_failed(struct vcpu *v, const struct exit *x)
                x->fail.field, x->fail.value, x->fail.why, x->fail.section);
     else
         format(why, sizeof(why), "entry refused: %s", x->fail.why);
-    TRACE_TEXT(entry_failed, v->vm->id, v->id, why, .value = x->fail.value);
-    vm_end(v->vm, END_BAD_ENTRY, 0, "%s", why);
+    refused(v, x, why);
+    /* LAB 1 END: todo(1, "1.9", v, x, refused); */
 }
 
 /* INTERCEPTed for nobody: a bug of ours, but only this VM's end. */
 static void exit_unknown(struct vcpu *v, const struct exit *x)
 {
+    /* LAB 1 BEGIN: The end of this VM, with the exit's code. */
     vm_end(v->vm, END_UNSUPPORTED, x->code, "exit with code %#lx, which nobody handles", x->code);
+    /* LAB 1 END: todo(1, "1.9", v, x); */
 }
 
 exit_handler *const exit_handlers[] = {

@@ -2,18 +2,39 @@
  * Port I/O: plain IN and OUT go straight to the bus, string instructions
  * through the emulator. Source: AMD64 Manual vol. 2, 15.10.
  */
+#include "kernel/todo.h"
 #include "vmm/exit.h"
 #include "vmm/fetch.h"
 #include "vmm/vm.h"
 
-static inline void advance_behind(struct vcpu *v, const struct exit *x)
-{
-    vcpu_advance(v, x->next_rip ? x->next_rip - v->rip : exit_insn_len(v, x, 1));
-}
-
 static u32 mask_of(u8 size)
 {
     return ~0u >> (32 - 8 * size);
+}
+
+static inline void advance_behind(struct vcpu *v, const struct exit *x)
+{
+    /* LAB 1 BEGIN: Go on behind the IN or OUT. */
+    vcpu_advance(v, x->next_rip ? x->next_rip - v->rip : exit_insn_len(v, x, 1));
+    /* LAB 1 END: todo(1, "1.6", v, x); */
+}
+
+/* What an OUT of so many bytes writes. */
+static inline u32 written(const struct vcpu *v, u8 size)
+{
+    /* LAB 1 BEGIN: AL, AX or EAX. */
+    return (u32)v->gpr[GPR_RAX] & mask_of(size);
+    /* LAB 1 END: todo(1, "1.6", v, size, mask_of); */
+}
+
+/* Put what an IN of so many bytes read where the guest finds it. */
+static inline void deliver_in(struct vcpu *v, u8 size, u64 value)
+{
+    /* LAB 1 BEGIN: Into AL, AX or EAX, and what becomes of the rest of RAX. */
+    u64 mask = size == 4 ? ~0ull : mask_of(size);
+
+    v->gpr[GPR_RAX] = (v->gpr[GPR_RAX] & ~mask) | value;
+    /* LAB 1 END: todo(1, "1.6", v, size, value, mask_of); */
 }
 
 static __attribute__((noinline)) void string_io(struct vcpu *v)
@@ -29,13 +50,11 @@ static __attribute__((noinline)) void string_io(struct vcpu *v)
                insn_name(insn.op), v->rip);
 }
 
-/* A 32-bit IN clears the upper half of RAX, a shorter one keeps the rest. */
 static __attribute__((noinline)) void port_in(struct vcpu *v, const struct exit *x)
 {
-    u64 mask = x->io.size == 4 ? ~0ull : mask_of(x->io.size);
     u64 value = bus_in(&v->vm->bus, x->io.port, x->io.size);
 
-    v->gpr[GPR_RAX] = (v->gpr[GPR_RAX] & ~mask) | value;
+    deliver_in(v, x->io.size, value);
     TRACE_BY(io, v->who, .port = x->io.port, .write = false, .size = x->io.size, .value = value);
     advance_behind(v, x);
 }
@@ -45,7 +64,7 @@ static __attribute__((noinline)) void port_out(struct vcpu *v, const struct exit
 {
     u16 port = x->io.port;
     u8 size = x->io.size;
-    u32 value = (u32)v->gpr[GPR_RAX] & mask_of(size);
+    u32 value = written(v, size);
 
     TRACE_BY(io, v->who, .port = port, .write = true, .size = size, .value = value);
     bus_out(&v->vm->bus, port, size, value);

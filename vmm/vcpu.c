@@ -4,13 +4,13 @@
  */
 #include "vmm/vcpu.h"
 #include "kernel/mem.h"
+#include "kernel/todo.h"
 #include "vmm/exit.h"
 #include "vmm/switch.h"
 #include "vmm/vcpu_events.h"
 #include "vmm/vm.h"
 
 #define CR0_PE 1ull
-#define RFLAGS_ONE 2ull
 #define EFER_LMA (1ull << 10)
 
 int vcpu_init(struct vcpu *v, struct vm *vm, u8 id)
@@ -20,20 +20,21 @@ int vcpu_init(struct vcpu *v, struct vm *vm, u8 id)
     v->vm_id = vm->id;
     v->id = id;
     v->who = trace_who(vm->id, id);
-    v->rflags = RFLAGS_ONE;
     v->ctl.nested_root = vm->npt.root;
     v->attention = true;
-    /* The FPU after reset, as FXSAVE would show it: FCW, MXCSR. */
-    v->fpu.fxsave[0] = 0x7f;
-    v->fpu.fxsave[1] = 0x03;
-    v->fpu.fxsave[24] = 0x80;
-    v->fpu.fxsave[25] = 0x1f;
     return hv->vcpu_init(v);
 }
 
 void vcpu_fini(struct vcpu *v)
 {
     hv->vcpu_fini(v);
+}
+
+void vcpu_block(struct vcpu *v, enum block_why why)
+{
+    v->state = VCPU_BLOCKED;
+    v->attention = true;
+    TRACE(sched_block, v->vm->id, v->id, .why = why);
 }
 
 /* Exception classes for double faults: AMD64 Manual vol. 2, 8.2.9. */
@@ -161,6 +162,7 @@ static void enter(struct vcpu *v, struct exit *x, u64 tag)
 /* Handle what wanted attention; why to leave the CPU, or STOP_NONE. */
 static enum vcpu_stop attend(struct vcpu *v, u64 until, u64 wake)
 {
+    /* LAB 1 BEGIN: Reasons to leave first; then what is due; then changed settings. */
     if (!v->vm->alive)
         return STOP_ENDED;
     if (v->state == VCPU_BLOCKED)
@@ -177,10 +179,12 @@ static enum vcpu_stop attend(struct vcpu *v, u64 until, u64 wake)
         hv->configure(v);
     v->ctl_changed = v->attention = false;
     return STOP_NONE;
+    /* LAB 1 END: todo(1, "1.4", v, until, wake); */
 }
 
 enum vcpu_stop vcpu_run(struct vcpu *v, u64 until, u64 wake)
 {
+    /* LAB 1 BEGIN: Look what is due, enter, handle the exit, until there is a reason to stop. */
     struct exit x;
 
     v->attention = true;
@@ -198,4 +202,5 @@ enum vcpu_stop vcpu_run(struct vcpu *v, u64 until, u64 wake)
             take_pending(v, &x.pending);
         exit_handle(v, &x);
     }
+    /* LAB 1 END: todo(1, "1.3", v, until, wake, attend, deliver, enter, take_pending); */
 }

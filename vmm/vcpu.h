@@ -8,6 +8,7 @@
 #include "vmm/mmu/walk.h"
 
 struct vm;
+struct boot_state;
 
 /* Why vcpu_run() returned. */
 enum vcpu_stop { STOP_NONE, STOP_SLICE, STOP_WAKE, STOP_BLOCKED, STOP_YIELD, STOP_ENDED };
@@ -54,9 +55,14 @@ struct vcpu {
 
 int vcpu_init(struct vcpu *, struct vm *, u8 id);
 void vcpu_fini(struct vcpu *);
+/* The registers at its first instruction, as the image wants them (vcpu_reset.c). */
+void vcpu_reset(struct vcpu *, const struct boot_state *);
 /* Run until virtual time `until` at the latest; wake: another VM's business
  * is due then. */
 enum vcpu_stop vcpu_run(struct vcpu *, u64 until, u64 wake);
+
+/* It waits for an interrupt: it leaves the CPU when it is next looked at. */
+void vcpu_block(struct vcpu *, enum block_why);
 
 /* Deliver an exception to the guest instead of going on. */
 void vcpu_raise(struct vcpu *, u8 vector, bool has_error, u32 error);

@@ -11,15 +11,6 @@
 #include "vmm/boot/multiboot.h"
 #include "vmm/vcpu_events.h"
 
-#define CR0_PE 1ull
-#define CR0_ET (1ull << 4)
-#define CODE32 0xc9b /* G, D, present, code, read, accessed */
-#define DATA32 0xc93
-#define CODE16 0x09b
-#define DATA16 0x093
-#define LDT    0x082
-#define TSS32  0x08b
-
 static int make_memory(struct vm *vm, char *why, size_t why_size)
 {
     for (u32 i = 0; i < vm->args.slots; i++) {
@@ -34,38 +25,6 @@ static int make_memory(struct vm *vm, char *why, size_t why_size)
         TRACE(vm_slot, vm->id, 0, .gpa = vm->args.slot[i].gpa.v, .size = size, .hpa = at.v);
     }
     return 0;
-}
-
-static void set_segments(struct vcpu *v, bool real)
-{
-    struct seg code = {real ? 0 : 0x08, real ? CODE16 : CODE32, real ? 0xffff : 0xffffffff, 0};
-    struct seg data = {real ? 0 : 0x10, real ? DATA16 : DATA32, real ? 0xffff : 0xffffffff, 0};
-    struct seg table = {0, 0, 0xffff, 0};
-    static const enum hv_seg data_segs[] = {SEG_ES, SEG_SS, SEG_DS, SEG_FS, SEG_GS};
-
-    hv_set_seg(v, SEG_CS, &code);
-    for (u32 i = 0; i < ARRAY_SIZE(data_segs); i++)
-        hv_set_seg(v, data_segs[i], &data);
-    hv_set_seg(v, SEG_GDTR, &table);
-    hv_set_seg(v, SEG_IDTR, &table);
-    hv_set_seg(v, SEG_LDTR, &(struct seg){0, LDT, 0xffff, 0});
-    hv_set_seg(v, SEG_TR, &(struct seg){0, TSS32, 0xffff, 0});
-}
-
-/* The machine state that Multiboot 3.2 promises; a raw image gets the
- * processor as the firmware would leave it. */
-static void set_start(struct vcpu *v, const struct boot_state *boot)
-{
-    set_segments(v, boot->real_mode);
-    hv_set(v, HV_CR0, CR0_ET | (boot->real_mode ? 0 : CR0_PE));
-    hv_set(v, HV_CR3, 0);
-    hv_set(v, HV_CR4, 0);
-    hv_set(v, HV_EFER, 0);
-    v->rip = boot->entry;
-    v->gpr[GPR_RAX] = boot->eax;
-    v->gpr[GPR_RBX] = boot->ebx;
-    if (boot->real_mode)
-        v->gpr[GPR_RSP] = boot->entry;
 }
 
 static int load(struct vm *vm, struct boot_state *boot, char *why, size_t why_size)
@@ -95,7 +54,7 @@ static int build(struct vm *vm, char *why, size_t why_size)
     TRACE(vcpu_create, vm->id, 0, .vcpu = 0);
     vm_devices_init(vm);
     vm->vcpu.breaks = vm->args.breaks[0] ? vm->args.breaks : NULL;
-    set_start(&vm->vcpu, &boot);
+    vcpu_reset(&vm->vcpu, &boot);
     return 0;
 }
 

@@ -6,6 +6,7 @@
 #include "kernel/frame.h"
 #include "kernel/mem.h"
 #include "kernel/panic.h"
+#include "kernel/todo.h"
 #include "vmm/svm/svm.h"
 
 #define CPUID_SVM      (1u << 2) /* 8000_0001 ECX */
@@ -171,23 +172,38 @@ static void withdraw_event(struct svm_vcpu *s, struct exit *x)
     b->v_intr &= ~(V_IRQ | V_IGN_TPR | V_INTR_VECTOR);
 }
 
-static void svm_run(struct vcpu *v, struct exit *x)
+/* The registers that VMRUN takes from the control block, and an exit leaves there. */
+static inline void put_registers(const struct vcpu *v, struct vmcb *b)
 {
-    struct vmcb *b = svm_of(v)->vmcb;
-
+    /* LAB 1 BEGIN: Four registers and the interrupt shadow, into the control block. */
     b->rax = v->gpr[GPR_RAX];
     b->rsp = v->gpr[GPR_RSP];
     b->rip = v->rip;
     b->rflags = v->rflags;
     b->interrupt_shadow = v->shadow;
-    if (__builtin_expect(svm_of(v)->changed, 0) && !remember(v, x))
-        return;
-    svm_enter(v->gpr, ptr_hpa(b));
+    /* LAB 1 END: todo(1, "1.5", v, b); */
+}
+
+static inline void take_registers(struct vcpu *v, const struct vmcb *b)
+{
+    /* LAB 1 BEGIN: and back; of the shadow, bit 0. */
     v->gpr[GPR_RAX] = b->rax;
     v->gpr[GPR_RSP] = b->rsp;
     v->rip = b->rip;
     v->rflags = b->rflags;
     v->shadow = b->interrupt_shadow & 1;
+    /* LAB 1 END: todo(1, "1.5", v, b); */
+}
+
+static void svm_run(struct vcpu *v, struct exit *x)
+{
+    struct vmcb *b = svm_of(v)->vmcb;
+
+    put_registers(v, b);
+    if (__builtin_expect(svm_of(v)->changed, 0) && !remember(v, x))
+        return;
+    svm_enter(v->gpr, ptr_hpa(b));
+    take_registers(v, b);
     b->tlb_control = 0;
     svm_translate(v, b, x);
     if (__builtin_expect(svm_of(v)->injected, 0))

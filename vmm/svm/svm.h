@@ -22,6 +22,8 @@ static inline struct svm_vcpu *svm_of(struct vcpu *v)
 /* The world switch (svm_run.S): loads the general registers at gpr but RAX and
  * RSP, enters the guest, stores them. */
 void svm_enter(u64 *gpr, hpa_t vmcb);
+/* In its place as long as there is none (svm_todo.c). */
+_Noreturn void svm_enter_missing(void);
 
 /* The reasons that follow from the exit code alone; 0: the others (svm_exit.c). */
 extern const u8 svm_plain[256];

@@ -13,11 +13,20 @@
         .set    RBP, 40
         .set    RSI, 48
         .set    RDI, 56
+        .set    R8, 64
+        .set    R9, 72
+        .set    R10, 80
+        .set    R11, 88
+        .set    R12, 96
+        .set    R13, 104
+        .set    R14, 112
+        .set    R15, 120
 
         .section .text
         .code64
         .global svm_enter
 svm_enter:
+        /* LAB 1 BEGIN: The host's registers away, the guest's in, VMRUN, and back. */
         pushq   %rbx
         pushq   %rbp
         pushq   %r12
@@ -31,14 +40,14 @@ svm_enter:
         movq    RBX(%rdi), %rbx
         movq    RBP(%rdi), %rbp
         movq    RSI(%rdi), %rsi
-        movq    64(%rdi), %r8
-        movq    72(%rdi), %r9
-        movq    80(%rdi), %r10
-        movq    88(%rdi), %r11
-        movq    96(%rdi), %r12
-        movq    104(%rdi), %r13
-        movq    112(%rdi), %r14
-        movq    120(%rdi), %r15
+        movq    R8(%rdi), %r8
+        movq    R9(%rdi), %r9
+        movq    R10(%rdi), %r10
+        movq    R11(%rdi), %r11
+        movq    R12(%rdi), %r12
+        movq    R13(%rdi), %r13
+        movq    R14(%rdi), %r14
+        movq    R15(%rdi), %r15
         movq    RDI(%rdi), %rdi
         clgi
         sti
@@ -51,14 +60,14 @@ svm_enter:
         movq    %rbx, RBX(%rdi)
         movq    %rbp, RBP(%rdi)
         movq    %rsi, RSI(%rdi)
-        movq    %r8, 64(%rdi)
-        movq    %r9, 72(%rdi)
-        movq    %r10, 80(%rdi)
-        movq    %r11, 88(%rdi)
-        movq    %r12, 96(%rdi)
-        movq    %r13, 104(%rdi)
-        movq    %r14, 112(%rdi)
-        movq    %r15, 120(%rdi)
+        movq    %r8, R8(%rdi)
+        movq    %r9, R9(%rdi)
+        movq    %r10, R10(%rdi)
+        movq    %r11, R11(%rdi)
+        movq    %r12, R12(%rdi)
+        movq    %r13, R13(%rdi)
+        movq    %r14, R14(%rdi)
+        movq    %r15, R15(%rdi)
         popq    RDI(%rdi)
         popq    %r15
         popq    %r14
@@ -67,4 +76,5 @@ svm_enter:
         popq    %rbp
         popq    %rbx
         ret
+        /* LAB 1 END: jmp svm_enter_missing */
         .section .note.GNU-stack, "", @progbits
