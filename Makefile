@@ -110,6 +110,7 @@ GUESTS64   := hello ticker greedy probe walker crash canary hostile bench yielde
 GUESTS32   := hello32 hello-pae walker-pae
 GUESTS16   := real
 
+# NOT IN A STARTER (grader/kit/makefile.py cuts these parts)
 # --- Host-built unit tests and fuzz targets ------------------------------------
 # A test is vmm/tests/test_NAME.c, a fuzz target vmm/tests/fuzz_NAME.c; each links
 # host.c and the sources of UNIT_SRC_NAME or FUZZ_SRC_NAME.
@@ -177,11 +178,12 @@ FUZZ_SRC_exit     := $(CORE_SRC)
 FUZZ_SRC_insn     := $(INSN_SRC)
 FUZZ_SRC_emulate  := vmm/tests/emu_guest.c $(INSN_SRC) $(EMULATE_SRC)
 
+# IN A STARTER AGAIN
 .DEFAULT_GOAL := all
 
 # --- What people type -------------------------------------------------------------
 # Each target with a ## is explained by `make help`.
-.PHONY: help setup doctor run viz demo check torture bench clean
+.PHONY: help setup doctor run viz demo bench clean
 export PYTHON
 
 help: ## list the targets
@@ -212,6 +214,17 @@ demo: setup ## install, build, run three guests and draw them: start here
 	@$(MAKE) all
 	@$(PYTHON) -m grader demo --seed $(SEED)
 
+# NOT IN A STARTER
+.PHONY: check torture starter autograder
+starter: ## the project as students get it: LAB= OUT= [PRIOR= FROM= FORCE=1]
+	@test -n "$(OUT)" || { echo "say where: make starter LAB=$(LAB) OUT=dir" >&2; exit 2; }
+	@$(PYTHON) -m grader starter --lab $(LAB) --out "$(OUT)" --prior $(or $(PRIOR),reference) \
+	    $(if $(FROM),--from "$(FROM)") $(if $(filter 1,$(FORCE)),--force)
+
+autograder: ## what graders need, packed: LAB= OUT=file.zip (Gradescope) or .tar.gz
+	@test -n "$(OUT)" || { echo "say where: make autograder LAB=$(LAB) OUT=lab$(LAB).zip" >&2; exit 2; }
+	@$(PYTHON) -m grader autograder --lab $(LAB) --out "$(OUT)"
+
 check: setup ## the whole test suite
 	@$(MAKE) all unit
 	$(PYTHON) -m pytest -n $(CHECK_JOBS) -q
@@ -220,6 +233,7 @@ CHECK_JOBS ?= auto
 torture: all unit ## the long versions of the seeded tests
 	$(PYTHON) -m pytest -n $(CHECK_JOBS) -q --torture
 
+# IN A STARTER AGAIN
 bench: all ## measure against the budgets; build/bench.json
 	$(PYTHON) -m grader bench
 
@@ -343,6 +357,7 @@ guests: $(patsubst %,$(B)/guests/%.elf,$(GUESTS64) $(GUESTS32)) \
     $(patsubst %,$(B)/guests/%.bin,$(GUESTS16))
 -include $(wildcard $(GUEST_OBJ_DIR)/*/*.d $(GUEST_OBJ_DIR)/*/*/*.d)
 
+# NOT IN A STARTER
 # --- Host-built tests -------------------------------------------------------------
 # The same sources as in the kernel, built for the host with AddressSanitizer and
 # UBSan. `make unit` builds everything; grader/tests/test_unit.py runs it.
@@ -373,8 +388,9 @@ unit: $(UNIT_TESTS:%=$(UNIT_DIR)/test_%) $(FUZZERS:%=$(UNIT_DIR)/fuzz_%) $(UNIT_
 $(FUZZERS:%=fuzz-%): fuzz-%: $(UNIT_DIR)/fuzz_%
 	$< $(FUZZ_COUNT) $(SEED)
 fuzz: $(FUZZERS:%=fuzz-%) ## the fuzz targets at length (FUZZ_COUNT=)
+-include $(wildcard $(UNIT_OBJ)/*/*.d $(UNIT_OBJ)/*/*/*.d)
+# IN A STARTER AGAIN
 
 # For tests that ask what is listed here: make -s print-UNIT_TESTS
 print-%:
 	@echo $($*)
--include $(wildcard $(UNIT_OBJ)/*/*.d $(UNIT_OBJ)/*/*/*.d)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import List, Optional
 
 from grader import args as arguments
-from grader import doctor, plan, platforms
+from grader import doctor, kit, plan, platforms
 from grader.platform import Finding
 
 OK, NOT_MADE, INTERRUPTED = 0, 2, 130
@@ -71,6 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     measure.add_argument("--exact", action="store_true",
                          help="the instruction counts only, no host times")
     measure.set_defaults(work=_bench)
+    kit.add_commands(commands)
     for command in (examine, show, measure):
         command.add_argument("--build", type=Path, default=plan.BUILD, metavar="DIR",
                              help="where the kernel and the guests were built")
