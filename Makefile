@@ -45,9 +45,12 @@ VMM_SRC := \
     vmm/dev/cmos.c \
     vmm/dev/kbd.c \
     vmm/dev/pic.c \
+    vmm/dev/pic_core.c \
     vmm/dev/pit.c \
+    vmm/dev/pit_channel.c \
     vmm/dev/testport.c \
     vmm/dev/uart.c \
+    vmm/time/ledger.c \
     vmm/time/tick_policy.c \
     vmm/time/vclock.c \
     vmm/time/vtimer.c \
@@ -128,7 +131,7 @@ EMULATE_SRC := vmm/emulate.c vmm/emulate_alu.c vmm/emulate_memory.c vmm/emulate_
 WALK_SRC    := vmm/mmu/walk.c vmm/mmu/walk2d.c vmm/mmu/descend.c vmm/mmu/pt_format.c
 BOOT_SRC    := vmm/boot/multiboot.c vmm/boot/elf32.c vmm/boot/raw.c vmm/boot/load.c \
     vmm/boot/mbinfo.c vmm/boot/memmap.c vmm/guestmem.c kernel/format.c
-TIMER_SRC   := vmm/time/vtimer.c vmm/time/tick_policy.c
+TIMER_SRC   := vmm/time/vtimer.c vmm/time/tick_policy.c vmm/time/ledger.c
 ARGS_SRC    := kernel/args.c kernel/format.c vmm/argtable.c vmm/vmargs.c vmm/options.c
 
 # The VMM as a whole on the fake backend, without what needs ring 0.
@@ -159,8 +162,8 @@ UNIT_SRC_svm_exit := vmm/svm/svm_exit.c vmm/svm/svm_check.c
 UNIT_SRC_svm_check := vmm/svm/svm_check.c vmm/svm/svm_break.c
 UNIT_SRC_vmargs   := $(ARGS_SRC) vmm/sched/sched.c vmm/sched/rr.c
 UNIT_SRC_bus      := vmm/dev/bus.c
-UNIT_SRC_pic      := vmm/dev/bus.c vmm/dev/pic.c $(HOST_TRACE)
-UNIT_SRC_pit      := vmm/dev/bus.c vmm/dev/pit.c $(TIMER_SRC) $(HOST_TRACE)
+UNIT_SRC_pic      := vmm/dev/bus.c vmm/dev/pic.c vmm/dev/pic_core.c $(HOST_TRACE)
+UNIT_SRC_pit      := vmm/dev/bus.c vmm/dev/pit.c vmm/dev/pit_channel.c $(TIMER_SRC) $(HOST_TRACE)
 UNIT_SRC_uart     := vmm/dev/bus.c vmm/dev/uart.c
 UNIT_SRC_testport := vmm/dev/bus.c vmm/dev/testport.c $(HOST_TRACE)
 UNIT_SRC_cmos     := vmm/dev/bus.c vmm/dev/cmos.c

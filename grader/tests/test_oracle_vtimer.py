@@ -19,8 +19,8 @@ from grader.tests.test_oracle_timer import AWAY, MS, POLICIES, segment
 from grader.tests.vtimer_sim import Segment, Sim
 from viz.tests.synth import ENUMS, EVENTS
 
-SOURCES = ["vmm/time/vtimer.c", "vmm/time/tick_policy.c", "kernel/trace.c", "kernel/trace_schema.c",
-           "kernel/args.c", "vmm/tests/host.c", "vmm/tests/host_trace.c"]
+SOURCES = ["vmm/time/vtimer.c", "vmm/time/tick_policy.c", "vmm/time/ledger.c", "kernel/trace.c",
+           "kernel/trace_schema.c", "kernel/args.c", "vmm/tests/host.c", "vmm/tests/host_trace.c"]
 NEVER = 2 ** 64 - 1
 DONE = [EVENTS[name].number for name in ("timer_delivered", "timer_dropped")]
 U64 = ctypes.c_uint64

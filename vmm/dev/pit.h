@@ -12,20 +12,8 @@
 
 #include "kernel/types.h"
 #include "vmm/dev/bus.h"
+#include "vmm/dev/pit_channel.h"
 #include "vmm/time/vtimer.h"
-
-struct pit_channel {
-    u32 reload;       /* 1 to 65536 */
-    u8 mode, access;  /* access: 1 LSB, 2 MSB, 3 both */
-    bool bcd, gate, running;
-    bool write_high, read_high; /* which half is next */
-    u8 low;                     /* the LSB written, waiting for its MSB */
-    bool latched, status_latched;
-    u16 latch;
-    u8 status;
-    u64 start;        /* ns when counting began, or went on */
-    u64 done;         /* clocks counted before that */
-};
 
 struct pit {
     struct pit_channel ch[3];

@@ -4,7 +4,9 @@
  */
 #include "vmm/time/vclock.h"
 
+#include "kernel/clock.h"
 #include "kernel/muldiv.h"
+#include "kernel/todo.h"
 
 #define NOT_READY (~0ull)
 
@@ -15,16 +17,20 @@ void vclock_init(struct vclock *c, u64 host_now)
 
 void vclock_ready(struct vclock *c, u64 host_now)
 {
+    /* LAB 2 BEGIN: the wait for the CPU begins, unless it lasts already. */
     if (c->ready_since == NOT_READY)
         c->ready_since = host_now;
+    /* LAB 2 END: todo(2, "2.1", c, host_now); */
 }
 
 void vclock_unready(struct vclock *c, u64 host_now)
 {
+    /* LAB 2 BEGIN: the wait, if there was one, is over: it was stolen time. */
     if (c->ready_since == NOT_READY)
         return;
     c->stolen += host_now - c->ready_since;
     c->ready_since = NOT_READY;
+    /* LAB 2 END: todo(2, "2.1", c, host_now); */
 }
 
 /* What that view leaves out, without the wait that lasts now. */
@@ -35,19 +41,25 @@ static u64 hidden(const struct vclock *c, enum clock_view view)
 
 u64 vclock_ns(const struct vclock *c, enum clock_view view, u64 host_now)
 {
+    /* LAB 2 BEGIN: all of the time since it was born, or without the waits, the present one too. */
     u64 until = host_now;
 
     if (view == CLOCK_APPARENT && c->ready_since != NOT_READY)
         until = c->ready_since; /* it stands still while the VM waits */
     return until - c->born - hidden(c, view);
+    /* LAB 2 END: todo(2, "2.1", c, view, host_now, hidden); */
 }
 
 u64 vclock_host_ns(const struct vclock *c, enum clock_view view, u64 vm_ns)
 {
+    /* LAB 2 BEGIN: the inverse of vclock_ns() for a VM that does not wait. */
     return add_capped(c->born + hidden(c, view), vm_ns);
+    /* LAB 2 END: todo(2, "2.1", c, view, vm_ns, hidden); */
 }
 
 u64 vclock_tsc_offset(const struct vclock *c, enum clock_view view)
 {
+    /* LAB 2 BEGIN: minus the host's TSC at which this view's clock would have shown 0. */
     return 0 - (clock_base + clock_ns_to_tsc(c->born + hidden(c, view)));
+    /* LAB 2 END: todo(2, "2.1", c, view, hidden); */
 }
