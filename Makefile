@@ -392,8 +392,8 @@ $(FUZZERS:%=fuzz-%): fuzz-%: $(UNIT_DIR)/fuzz_%
 	$< $(FUZZ_COUNT) $(SEED)
 fuzz: $(FUZZERS:%=fuzz-%) ## the fuzz targets at length (FUZZ_COUNT=)
 -include $(wildcard $(UNIT_OBJ)/*/*.d $(UNIT_OBJ)/*/*/*.d)
-# IN A STARTER AGAIN
 
 # For tests that ask what is listed here: make -s print-UNIT_TESTS
 print-%:
 	@echo $($*)
+# IN A STARTER AGAIN

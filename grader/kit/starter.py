@@ -78,11 +78,12 @@ def _readme(root: Path, lab: labtoml.Lab, files: tree.Files, kind: str) -> str:
     environment = Environment(loader=FileSystemLoader(os.path.dirname(__file__)),
                               undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
                               keep_trailing_newline=True)
-    return environment.get_template(TEMPLATE).render(
+    text = environment.get_template(TEMPLATE).render(
         lab=lab, tasks=tasks(root, lab), prior=kind, version=version(root),
         folder=lab.path.parent.name, objects=sorted(
             path for path in files if path.startswith(prior.FOLDER + "/")),
         predictions=[file for file in lab.files if file.endswith("predictions.toml")])
+    return re.sub(r"\n+(?=## )", "\n\n", text)
 
 
 def tasks(root: Path, lab: labtoml.Lab) -> List[Dict[str, str]]:
