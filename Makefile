@@ -236,6 +236,10 @@ CHECK_JOBS ?= auto
 torture: all unit ## the long versions of the seeded tests
 	$(PYTHON) -m pytest -n $(CHECK_JOBS) -q --torture
 
+.PHONY: handouts
+handouts: all ## the handouts as a site and as PDF: build/handouts/index.html
+	@$(PYTHON) -m grader.pages
+
 # IN A STARTER AGAIN
 bench: all ## measure against the budgets; build/bench.json
 	$(PYTHON) -m grader bench

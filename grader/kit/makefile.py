@@ -13,7 +13,7 @@ from grader.plan import RunError
 
 CUT, AGAIN = "# NOT IN A STARTER", "# IN A STARTER AGAIN"
 ADDED = Path(__file__).with_name("starter.mk")
-ONLY_FOR_CHECK = re.compile(r" {2,}make check[^\n]*$|(xdist|hypothesis|selenium|chromium)")
+ONLY_FOR_CHECK = re.compile(r" {2,}make (check|handouts)[^\n]*$|(xdist|hypothesis|selenium|chromium)")
 
 
 def trim(text: str, lab: int) -> str:

@@ -36,7 +36,7 @@ COMMAND = re.compile(r"/usr/bin/python3 -m (grader|viz) (.*)")
 
 def codes(text: str) -> Iterator[str]:
     """All that is set as code: the lines of blocks, and what stands between backquotes."""
-    blocks = re.compile(r"^ *```\w*\n(.*?)^ *```", re.M | re.S)
+    blocks = re.compile(r"^ *```[\w ]*\n(.*?)^ *```", re.M | re.S)
     for block in blocks.findall(text):
         yield from (line.strip() for line in block.splitlines())
     yield from re.findall(r"`([^`\n]+)`", blocks.sub("", text))
@@ -163,7 +163,7 @@ def test_the_kernel_that_is_shown_runs_as_shown(machine, tmp_path):
     for kind, name in (("c", "mine.c"), ("ld", "mine.ld")):
         block = re.search(rf"^```{kind}\n(.*?)^```", page, re.M | re.S)[1]
         (tmp_path / name).write_text(block)
-    build, run = re.search(r"^```\n(gcc .*)\n(.*)\n```", page, re.M).groups()
+    build, run = re.search(r"^```text\n(gcc .*)\n(.*)\n```", page, re.M).groups()
     subprocess.run(shlex.split(build) + ["-Wall", "-Wextra", "-Werror"], cwd=tmp_path, check=True)
     guest = grader_main._parse(shlex.split(run)[3:]).guest[0]
     made = machine((f"{tmp_path}/{guest}",))
