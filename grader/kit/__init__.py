@@ -11,7 +11,7 @@ import importlib
 from pathlib import Path
 from typing import Any
 
-COMMANDS = ("starter", "mutants", "autograder", "gradeall", "score")
+COMMANDS = ("starter", "handin", "mutants", "autograder", "gradeall", "score")
 
 
 def add_commands(commands: "argparse._SubParsersAction[Any]") -> None:

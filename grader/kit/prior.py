@@ -20,7 +20,6 @@ from grader.plan import RunError
 
 KINDS = ("reference", "object", "own")
 FOLDER = "prior"
-MOST_BYTES = 1 << 20  # a source file is a hundredth of that
 
 
 def replace(files: tree.Files, root: Path, lab: labtoml.Lab, kind: str,
@@ -37,8 +36,7 @@ def replace(files: tree.Files, root: Path, lab: labtoml.Lab, kind: str,
     if kind == "object":
         _as_objects(files, root, earlier)
     elif kind == "own" and source is not None:
-        for file in [file for each in earlier for file in each.files]:
-            files[file] = tree.File(own_file(source, file))
+        _as_own(files, earlier, source)
 
 
 def all_labs(root: Path) -> List[labtoml.Lab]:
@@ -107,15 +105,13 @@ def _run(command: List[str], folder: Path) -> None:
 
 # --- The student's own ---------------------------------------------------------------
 
-def own_file(source: Path, file: str) -> bytes:
-    """A file out of a student's project: a regular one, not too long, reached by no link."""
-    base, place = source.resolve(), source / file
-    if not base.is_dir():
-        raise RunError(f"FROM={source} is no folder")
-    if not place.is_file():
-        raise RunError(f"{place} is not there (a file of an earlier lab)")
-    if place.resolve() != base / file:
-        raise RunError(f"{place} is reached by a link; copy the file itself")
-    if place.stat().st_size > MOST_BYTES:
-        raise RunError(f"{place} is longer than {MOST_BYTES} bytes")
-    return place.read_bytes()
+def _as_own(files: tree.Files, labs: List[labtoml.Lab], source: Path) -> None:
+    """Take the labs' files out of a student's project by the rules of a submission."""
+    from grader.grading import intake
+    for lab in labs:
+        if not lab.files:
+            continue
+        taken = intake.take(source, lab.files)
+        for file, why in taken.problems.items():
+            raise RunError(f"lab {lab.number} in {source}: {file} {why}")
+        files.update({file: tree.File(data) for file, data in taken.files.items()})

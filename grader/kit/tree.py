@@ -26,7 +26,7 @@ LEFT_OUT = (
     "labs/*/mutants/*", "labs/*/hidden/*", "handouts/instructor.md",
     "grader/kit/*", "grader/pages/*", "grader/oracle/__main__.py",
 )
-KEPT = ("grader/kit/__init__.py", "grader/kit/score.py")
+KEPT = ("grader/kit/__init__.py", "grader/kit/handin.py", "grader/kit/score.py")
 NOT_OURS = {"build", ".git", "__pycache__", ".pytest_cache", ".hypothesis", ".mypy_cache"}
 EXECUTABLE, PLAIN = 0o755, 0o644
 
