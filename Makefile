@@ -186,7 +186,7 @@ FUZZ_SRC_emulate  := vmm/tests/emu_guest.c $(INSN_SRC) $(EMULATE_SRC)
 
 # --- What people type -------------------------------------------------------------
 # Each target with a ## is explained by `make help`.
-.PHONY: help setup doctor run viz demo bench clean
+.PHONY: help setup doctor run gdb monitor viz demo bench grade clean
 export PYTHON
 
 help: ## list the targets
@@ -204,6 +204,12 @@ doctor: ## what is missing, and does a machine boot?
 
 run: all ## run lab LAB's guests; results in build/run/
 	$(PYTHON) -m grader run --lab $(LAB) --platform $(PLATFORM) --seed $(SEED)
+
+gdb: all ## lab LAB's machine, stopped, under GDB, with commands that know VMs
+	@$(PYTHON) -m grader gdb --lab $(LAB) --platform $(PLATFORM) --seed $(SEED)
+
+monitor: all ## the same with QEMU's monitor in this terminal
+	@$(PYTHON) -m grader monitor --lab $(LAB) --platform $(PLATFORM) --seed $(SEED)
 
 RUN_DIR = $(B)/run/lab$(LAB)-$(PLATFORM)
 viz: ## draw the last `make run` of LAB: report, timeline
@@ -243,6 +249,13 @@ handouts: all ## the handouts as a site and as PDF: build/handouts/index.html
 # IN A STARTER AGAIN
 bench: all ## measure against the budgets; build/bench.json
 	$(PYTHON) -m grader bench
+
+grade: ## grade SUBMISSION (folder, zip, tar) of LAB into OUT
+	@$(PYTHON) -m grader grade --lab $(LAB) --submission "$(or $(SUBMISSION),.)" \
+	    --out "$(or $(OUT),$(B)/grade)" \
+	    $(if $(filter command environment,$(word 1,$(origin SEED))),--seed $(SEED)) \
+	    $(if $(TESTS),--tests $(TESTS)) $(if $(ONLY),--only "$(ONLY)") \
+	    $(if $(RECORD),--record "$(RECORD)") $(if $(DISPOSABLE),--disposable)
 
 clean: ## remove build/
 	rm -rf $(B)

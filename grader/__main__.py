@@ -16,6 +16,7 @@ from typing import List, Optional
 
 from grader import args as arguments
 from grader import doctor, kit, plan, platforms
+from grader.gdb import cli as debugging
 from grader.platform import Finding
 
 OK, NOT_MADE, INTERRUPTED = 0, 2, 130
@@ -72,6 +73,9 @@ def _parser() -> argparse.ArgumentParser:
                          help="the instruction counts only, no host times")
     measure.set_defaults(work=_bench)
     kit.add_commands(commands)
+    debugging.add_commands(commands, _add_run, _request)
+    from grader.grading import cli
+    cli.add_arguments(commands.add_parser("grade", help="grade a submission of a lab"))
     for command in (examine, show, measure):
         command.add_argument("--build", type=Path, default=plan.BUILD, metavar="DIR",
                              help="where the kernel and the guests were built")

@@ -20,6 +20,7 @@ TRACE_ADDRESS = 0x10000000
 BUNDLE_ADDRESS = 0x08000000
 CPU = "qemu64,+svm,+npt,+pdpe1gb,+rdtscp"
 GDB_SOCKET = "gdb.sock"
+MONITOR_SOCKET = "monitor.sock"  # with GDB only
 OLDEST = (6, 2)
 LOST_CR_READS = (10, 0)  # from here on CR3, CR4 and CR8 reads are no longer intercepted
 
@@ -85,7 +86,9 @@ class QemuSvm(Platform):
             line += ["-d", "in_asm", "-dfilter", "0x1..0x2", "-D", EXIT_LOG]
         if machine.gdb:
             line += ["-S", "-chardev", f"socket,id=gdb,path={GDB_SOCKET},server=on,wait=off",
-                     "-gdb", "chardev:gdb"]
+                     "-gdb", "chardev:gdb",
+                     "-chardev", f"socket,id=hmp,path={MONITOR_SOCKET},server=on,wait=off",
+                     "-mon", "chardev=hmp,mode=readline"]
         return line
 
     def status(self, machine: Machine, code: int) -> Tuple[Optional[int], str]:
