@@ -6,7 +6,7 @@ names the file and the table.  Scoring is not done here.
 """
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Dict, Tuple
 
@@ -24,6 +24,12 @@ KEYS: Dict[str, Dict[str, type]] = {
     "student": {"files": list},
     "points": {"total": int},
 }
+OPTIONAL: Dict[str, Dict[str, Any]] = {  # tables that may be left out, with their defaults
+    "predict": {},
+    "hidden": {"tell": "hint", "visibility": "visible"},
+}
+TELL = ("hint", "message", "nothing")  # what students read of a hidden test that failed
+VISIBILITY = ("visible", "hidden", "after_due_date", "after_published")  # as Gradescope has it
 
 
 class LabError(RunError):
@@ -45,6 +51,9 @@ class Lab:
     guests: Tuple[str, ...]
     files: Tuple[str, ...]
     points: int
+    predict: Dict[str, str] = field(default_factory=dict)  # key -> question
+    tell: str = "hint"
+    visibility: str = "visible"
 
 
 def find(root: Path, number: int) -> Lab:
@@ -73,16 +82,18 @@ def load(path: Path, root: Path) -> Lab:
     _check_run(path, run)
     for file in tables["student"]["files"]:
         _check_file(path, root, file)
+    _check_strings(path, "predict", "each question", list(tables.get("predict", {}).values()))
     if min(lab["hours"], tables["points"]["total"]) < 0:
         raise LabError(f"{path}: hours and total cannot be negative")
     return Lab(path, lab["number"], lab["name"], lab["title"], lab["hours"], lab["handout"],
                run["option"], run["time"], tuple(run["guests"]),
-               tuple(tables["student"]["files"]), tables["points"]["total"])
+               tuple(tables["student"]["files"]), tables["points"]["total"],
+               dict(tables.get("predict", {})), **_hidden(path, tables.get("hidden", {})))
 
 
 def _check_keys(path: Path, tables: Dict[str, Any]) -> None:
     for table in tables:
-        if table not in KEYS:
+        if table not in KEYS and table not in OPTIONAL:
             raise LabError(f"{path}: unknown table [{table}]")
     for table, keys in KEYS.items():
         found = tables.get(table)
@@ -96,6 +107,17 @@ def _check_keys(path: Path, tables: Dict[str, Any]) -> None:
                 raise LabError(f"{path}: key {key} is missing in [{table}]")
             if type(found[key]) is not kind:
                 raise LabError(f"{path}: {key} in [{table}] is not of type {kind.__name__}")
+
+
+def _hidden(path: Path, table: Dict[str, Any]) -> Dict[str, str]:
+    """[hidden] with its defaults."""
+    for key, value in table.items():
+        if key not in OPTIONAL["hidden"]:
+            raise LabError(f"{path}: unknown key {key} in [hidden]")
+        allowed = TELL if key == "tell" else VISIBILITY
+        if value not in allowed:
+            raise LabError(f"{path}: {key} in [hidden] is not one of {', '.join(allowed)}")
+    return {**OPTIONAL["hidden"], **table}
 
 
 def _check_number(path: Path, number: int) -> None:

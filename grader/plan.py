@@ -12,10 +12,10 @@ import shlex
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import List, Optional, Sequence, Tuple
+from typing import Callable, List, Optional, Sequence, Tuple
 
 from grader import args, bundle, platforms
-from grader.platform import Platform
+from grader.platform import Platform, Watch
 
 ROOT = Path(__file__).resolve().parents[1]
 BUILD = ROOT / "build"
@@ -44,6 +44,9 @@ class Request:
     timeout: Optional[float] = None  # host seconds; None: by virtual time
     emulator: str = ""
     build: Path = BUILD
+    wrap: Tuple[str, ...] = ()  # words before the emulator's command: a sandbox
+    watch: Optional[Watch] = None  # looks on; may end the run by raising Stop
+    before: Optional[Callable[[Path], None]] = None  # called when the folder is filled
 
 
 @dataclass(frozen=True)

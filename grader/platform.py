@@ -24,8 +24,13 @@ EMULATOR_LOG = "emulator.log"
 EXIT_LOG = "exits.log"
 POLL_S = 0.1
 PATIENCE_S = 5.0  # between asking the emulator to end and ending it
+CPU_TIME_UP = (-signal.SIGXCPU, 128 + signal.SIGXCPU)  # by itself, and as a sandbox reports it
 
 Watch = Callable[[float], None]  # called every POLL_S with the seconds since the start
+
+
+class Stop(Exception):
+    """Raised by a Watch: the run hangs; the message says after what it was stopped."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,7 @@ class Machine:
     exit_log: bool = False
     gdb: bool = False
     emulator: str = ""  # another emulator than the platform's own
+    wrap: Tuple[str, ...] = ()  # what stands before the emulator's command: a sandbox
 
 
 @dataclass(frozen=True)
@@ -47,6 +53,7 @@ class Ending:
     how: str
     code: int
     host_s: float
+    limit: str = ""  # which limit of time was reached
 
 
 @dataclass(frozen=True)
@@ -99,15 +106,21 @@ class Platform(ABC):
         with open(machine.dir / EMULATOR_LOG, "wb") as log:
             start = time.monotonic()
             process = subprocess.Popen(
-                _tied_to_us() + self.command(machine), cwd=machine.dir, stdin=subprocess.DEVNULL,
-                stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
+                _tied_to_us() + [*machine.wrap, *self.command(machine)], cwd=machine.dir,
+                stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
+                start_new_session=True)
             try:
                 how = _wait(process, watch, start, timeout)
+                limit = f"{timeout:g} s of host time" if how == "timeout" else ""
+            except Stop as stop:
+                how, limit = "timeout", str(stop)
             except KeyboardInterrupt:
-                how = "interrupted"
+                how, limit = "interrupted", ""
             finally:
                 _end(process)
-        return Ending(how, process.returncode, time.monotonic() - start)
+        if how == "exit" and process.returncode in CPU_TIME_UP:
+            how, limit = "timeout", "all the processor time that it was given"
+        return Ending(how, process.returncode, time.monotonic() - start, limit)
 
 
 def _tied_to_us() -> List[str]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple
@@ -75,14 +76,16 @@ def _prepare(plan: Plan) -> Machine:
         shutil.copyfile(plan.image, request.out / plan.image.name)
     except OSError as error:
         raise RunError(f"cannot write to {request.out}: {error.strerror}") from None
+    if request.before:
+        request.before(request.out)
     return Machine(request.out, plan.image.name, request.raw_image, request.exit_log,
-                   request.gdb, request.emulator)
+                   request.gdb, request.emulator, tuple(request.wrap))
 
 
 def _run(plan: Plan, machine: Machine, show_progress: bool) -> Ending:
     timeout = None if plan.request.gdb else host_limit(plan)
     if not show_progress:
-        return plan.platform.run(machine, lambda elapsed: None, timeout)
+        return plan.platform.run(machine, plan.request.watch or _nothing, timeout)
     offset = plan.platform.live_offset
     tail = Tail(machine.dir / MEMORY, offset) if offset is not None else None
     progress = Progress(tail, plan.until_ns)
@@ -90,6 +93,10 @@ def _run(plan: Plan, machine: Machine, show_progress: bool) -> Ending:
         return plan.platform.run(machine, progress, timeout)
     finally:
         progress.close()
+
+
+def _nothing(elapsed: float) -> None:
+    """The watch of a run that nobody looks at."""
 
 
 def host_limit(plan: Plan) -> float:
@@ -100,6 +107,7 @@ def host_limit(plan: Plan) -> float:
 
 
 def _collect(plan: Plan, machine: Machine, ending: Ending) -> Result:
+    _keep_files_only(machine.dir)
     status, reason = (None, "") if ending.how != "exit" else \
         plan.platform.status(machine, ending.code)
     findings = _read_trace(plan, machine)
@@ -125,8 +133,15 @@ def _collect(plan: Plan, machine: Machine, ending: Ending) -> Result:
         "vms": findings.vms, "trace": findings.trace,
     }
     (machine.dir / RUN_JSON).write_text(json.dumps(contents, indent=1) + "\n")
-    sentence = _sentence(plan, machine, exit_reason, (status, reason), findings)
+    sentence = _sentence(machine, ending, exit_reason, (status, reason), findings)
     return Result(machine.dir, contents, sentence, findings.warnings)
+
+
+def _keep_files_only(folder: Path) -> None:
+    """What is no regular file was not left by an emulator that did its work: none is followed."""
+    for path in folder.iterdir():
+        if not stat.S_ISREG(path.lstat().st_mode) and path.name != "gdb.sock":
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
 def _read_trace(plan: Plan, machine: Machine) -> collect.Findings:
@@ -148,14 +163,14 @@ def _exit_reason(ending: Ending, status: Optional[int], findings: collect.Findin
             STATUS_PANIC: "panic", STATUS_TODO: "todo"}.get(-1 if status is None else status, "crash")
 
 
-def _sentence(plan: Plan, machine: Machine, exit_reason: str, status: Tuple[Optional[int], str],
-              findings: collect.Findings) -> str:
+def _sentence(machine: Machine, ending: Ending, exit_reason: str,
+              status: Tuple[Optional[int], str], findings: collect.Findings) -> str:
     """How the run ended, for humans."""
     virtual = f"after {findings.virtual_ns / 1e9:.3f} s of virtual time"
     said = collect.last_line(machine.dir / CONSOLE)
     if exit_reason == "timeout":
-        return (f"the machine was stopped after {host_limit(plan):g} s of host time, {virtual}: "
-                "it hangs, or --timeout is too short")
+        return (f"the machine was stopped after {ending.limit}, {virtual}: it hangs, or it was "
+                "given too little time (--timeout)")
     if exit_reason == "interrupted":
         return f"interrupted {virtual}; what was recorded until then is kept"
     if exit_reason == "panic":

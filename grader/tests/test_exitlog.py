@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from grader.tests import exitlog
+from grader.oracle import exitlog
 
 
 def line(code: int, info1: int = 0, info2: int = 0, rip: int = 0) -> str:

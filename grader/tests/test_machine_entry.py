@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from grader.oracle import timer
-from grader.tests import exitlog
+from grader.oracle import exitlog
 
 pytestmark = pytest.mark.machine
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from grader.tests import exitlog
+from grader.oracle import exitlog
 
 pytestmark = pytest.mark.machine
 

@@ -16,7 +16,8 @@ import pytest
 
 from grader import plan
 from grader.oracle import isolation, timer
-from grader.tests import exitlog, keeper
+from grader.oracle import exitlog
+from grader.tests import keeper
 
 pytestmark = pytest.mark.machine
 

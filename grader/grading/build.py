@@ -1,0 +1,97 @@
+"""Building a submission: pristine sources, the student's files in their place, one make.
+
+The copy holds what the kernel is made of and the pristine objects, so that only
+what the student's files touch is compiled; no labs, no tests, no grader.  Guests
+are never built from a submission.  The compiler runs in the sandbox, its output is
+bounded and shown.  Which files are taken is decided in intake.py.
+"""
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Dict, List
+
+from grader.grading import limits, processes
+from grader.grading.sandbox import INSIDE, Sandbox
+
+FOLDERS = ("kernel", "vmm", "build/obj/kernel", "build/obj/vmm")
+PRODUCTS = ("nestling.elf", "nestling64.elf", "nestling.img", "nestling.bin")
+OUTPUT_BYTES = 64 << 10
+SECONDS = 180.0
+MAKE = ("make", "-s", "--no-print-directory", "-j2", "kernel", "CC=gcc", "LD=ld",
+        "OBJCOPY=objcopy", "B=build")
+
+
+@dataclass
+class Built:
+    """What came of it: `ok`, the compiler's words, and the hashes of the kernel."""
+
+    ok: bool
+    log: str
+    sentence: str = ""
+    hashes: Dict[str, str] = field(default_factory=dict)
+
+
+def prepare(root: Path, copy: Path) -> None:
+    """Copy what the kernel of the tree at `root` is made of, time stamps included."""
+    copy.mkdir(parents=True)
+    for name in FOLDERS:
+        if (root / name).is_dir():
+            shutil.copytree(root / name, copy / name, symlinks=True,
+                            ignore=shutil.ignore_patterns("tests", "__pycache__"))
+    shutil.copy2(root / "Makefile", copy / "Makefile")
+
+
+def put(copy: Path, files: Dict[str, bytes], root: Path) -> List[str]:
+    """Put the student's files in their place; the names of those that differ."""
+    changed = []
+    for name, data in files.items():
+        path = copy / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_file() and path.read_bytes() == data and not _stale(root, name):
+            continue
+        changed.append(name)
+        path.write_bytes(data)
+        for ending in (".o", ".d"):
+            (copy / "build/obj" / name).with_suffix(ending).unlink(missing_ok=True)
+    return changed
+
+
+def _stale(root: Path, name: str) -> bool:
+    """Whether the object of the tree is older than its source, or missing."""
+    source, made = root / name, (root / "build/obj" / name).with_suffix(".o")
+    return not made.is_file() or made.stat().st_mtime < source.stat().st_mtime
+
+
+def build(copy: Path, sandbox: Sandbox) -> Built:
+    """Compile and link in the sandbox."""
+    sandbox.hand_over(copy)
+    command = sandbox.wrap(copy, limits.BUILD) + list(MAKE)
+    made = processes.run(command, copy, OUTPUT_BYTES, SECONDS)
+    log = _readable(made, copy)
+    if made.code is None:
+        return Built(False, log, f"it did not build within {SECONDS:g} s")
+    if made.code != 0 or not (copy / "build" / PRODUCTS[0]).is_file():
+        return Built(False, log, "it does not build: see the compiler's words")
+    return Built(True, log)
+
+
+def _readable(made: processes.Output, copy: Path) -> str:
+    """The compiler's words with the paths that a student knows."""
+    text = made.text.replace(INSIDE + "/", "").replace(str(copy) + "/", "")
+    return text + ("\n(cut: there was more)\n" if made.cut else "")
+
+
+def deliver(copy: Path, root: Path, target: Path) -> Dict[str, str]:
+    """Take the kernel out of the copy, put the pristine guests beside it; SHA-256 of each."""
+    target.mkdir(parents=True, exist_ok=True)
+    for name in PRODUCTS:
+        made = copy / "build" / name
+        if made.is_file() and not made.is_symlink():
+            shutil.copyfile(made, target / name)
+    shutil.copytree(root / "build" / "guests", target / "guests", dirs_exist_ok=True)
+    return {os.path.relpath(path, target): hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in sorted(target.rglob("*")) if path.is_file()}

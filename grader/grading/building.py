@@ -1,0 +1,26 @@
+"""The worker that builds: a copy of the pristine tree with the student's files in it.
+
+Reads the files from the job, leaves the kernel in `build` of the output folder, and
+tells one event `built`.  How it is built: build.py.
+"""
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any, Callable, Dict
+
+from grader.grading import build
+from grader.grading.sandbox import Sandbox
+
+
+def work(job: Dict[str, Any], tell: Callable[..., None]) -> int:
+    """Build what job.json describes."""
+    root, copy, target = Path(job["root"]), Path(job["copy"]), Path(job["build"])
+    build.prepare(root, copy)
+    build.put(copy, {name: text.encode() for name, text in job["files"].items()}, root)
+    built = build.build(copy, Sandbox(**job["sandbox"]))
+    if built.ok:
+        built.hashes = build.deliver(copy, root, target)
+    shutil.rmtree(copy, ignore_errors=True)
+    tell(at="built", **built.__dict__)
+    return 0

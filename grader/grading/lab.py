@@ -1,0 +1,84 @@
+"""The fixture `lab` of a lab's tests: what they run, measure and show.
+
+One Lab a test.  What goes wrong with a run becomes a failed test with a sentence for
+the student; a test judges only runs that were made and whose sources agree.
+Which tests there are and what they are worth: plugin.py.
+"""
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+from typing import Any, Dict, List, Optional
+
+from grader.grading import evidence
+from grader.grading.api import Failed
+from grader.grading.job import derive
+from grader.grading.runs import Run, Runs, trouble
+from grader.plan import RunError
+
+KINDS = ("timeline", "walk", "report")
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture that a test asked for; drawn after the test, if it is."""
+
+    run: Run
+    kind: str
+    vm: Optional[int]
+    gva: Optional[int]
+
+
+@dataclass
+class Lab:
+    """What a test knows of the lab that is graded."""
+
+    test: str
+    seed: int
+    runs: Runs
+    predictions: Dict[str, Any] = field(default_factory=dict)
+    questions: Dict[str, str] = field(default_factory=dict)
+    used: List[Run] = field(default_factory=list)
+    pictures: List[Picture] = field(default_factory=list)
+    measured: Dict[str, float] = field(default_factory=dict)
+    contradictions: List[str] = field(default_factory=list)
+
+    def random(self, name: str = "") -> random.Random:
+        """Random numbers of this test and seed; another name gives others."""
+        return random.Random(derive(self.seed, self.test, name))
+
+    def run(self, *guests: str, option: str = "", time: Optional[str] = None,
+            seed: Optional[int] = None, ok: bool = True, contradictions: str = "fail") -> Run:
+        """Run guests under the submission's VMM.  The test fails, in words, if the run could not
+        be made, hung, met an unwritten function, panicked, ended with a status other than 0 to
+        2 (unless ok=False), or if its sources contradict each other (unless
+        contradictions="tell": then they are in run.contradictions)."""
+        if contradictions not in ("fail", "tell"):
+            raise ValueError(f"contradictions={contradictions!r}: fail or tell")
+        try:
+            made = self.runs.make(guests, option, time, self.seed if seed is None else seed)
+        except RunError as error:
+            raise RuntimeError(f"the test asks for a run that cannot be made: {error}") from None
+        self.used.append(made)
+        wrong = trouble(made, ok)
+        if wrong:
+            raise Failed(wrong)
+        if made.contradictions is None:
+            made.contradictions = evidence.contradictions(made)
+        if made.contradictions and contradictions == "fail":
+            self.contradictions += made.contradictions
+            raise Failed("what the run left contradicts itself: " + made.contradictions[0])
+        return made
+
+    def measure(self, key: str, number: float) -> None:
+        """Put a measured number beside the student's prediction; [predict] of lab.toml knows key."""
+        if key not in self.questions:
+            raise KeyError(f"lab.toml has no question {key!r} in [predict]")
+        self.measured[key] = float(number)
+
+    def picture(self, run: Run, kind: str, vm: Optional[int] = None,
+                gva: Optional[int] = None) -> None:
+        """Ask for the student's own picture of a run in the report."""
+        if kind not in KINDS:
+            raise ValueError(f"no picture {kind!r}; there are: {', '.join(KINDS)}")
+        self.pictures.append(Picture(run, kind, vm, gva))

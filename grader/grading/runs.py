@@ -1,0 +1,182 @@
+"""The runs of one grading: made in the sandbox, each once, and kept for all tests.
+
+A Run gives what a test judges by: trace, RAM, console, the emulator's own log of exits.
+How a run went wrong is told in the student's words (Trouble); whether its sources agree
+is the business of evidence.py.
+"""
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Callable, Dict, List, Optional, Tuple
+
+import numpy as np
+
+from grader import collect, plan, run as running
+from grader.grading import budget as budgets
+from grader.grading.api import Failed
+from grader.grading.job import derive
+from grader.grading.processes import AsleepWatch
+from grader.grading.sandbox import Sandbox
+from grader.oracle import exitlog
+from grader.oracle.memory import Memory
+from grader.platform import CONSOLE, EXIT_LOG, MEMORY
+from viz import trace as viz_trace
+
+CONSOLE_BYTES = 8 << 20
+Check = Tuple[int, int, bool]   # value, expected, passed
+
+
+@dataclass(eq=False)
+class Run:
+    """A run that was made.  Everything is read when it is asked for first."""
+
+    dir: Path
+    guests: Tuple[str, ...]
+    json: Dict[str, Any]
+    sentence: str
+    build: Path
+    contradictions: Optional[List[str]] = field(default=None)
+
+    @cached_property
+    def trace(self) -> viz_trace.Trace:
+        """The trace (viz.trace)."""
+        try:
+            return viz_trace.load(str(self.dir / running.TRACE))
+        except (viz_trace.TraceError, OSError) as error:
+            raise Failed(f"the run left no trace that can be read: {error}") from None
+
+    @cached_property
+    def console(self) -> str:
+        """What the host and its guests printed, up to some megabytes."""
+        with open(self.dir / CONSOLE, "rb") as file:
+            return file.read(CONSOLE_BYTES).decode("utf-8", "replace")
+
+    @cached_property
+    def memory(self) -> Memory:
+        """The machine's RAM as it was at the end."""
+        try:
+            return Memory(self.dir / MEMORY)
+        except (OSError, ValueError) as error:
+            raise Failed(f"the run left no memory to look at: {error}") from None
+
+    @cached_property
+    def exits(self) -> exitlog.Exits:
+        """The exits as the emulator logged them."""
+        path = self.dir / EXIT_LOG
+        if not path.is_file():
+            raise Failed("the emulator wrote no log of exits")
+        return exitlog.read(path)
+
+    @property
+    def vms(self) -> List[Dict[str, Any]]:
+        """How each VM ended, as in run.json."""
+        return self.json["vms"]
+
+    def checks(self, vm: int) -> Dict[str, List[Check]]:
+        """The self-checks of a VM: name -> (value, expected, passed), in their order."""
+        rows = self._of("check", vm)
+        found: Dict[str, List[Check]] = {}
+        for i in range(len(rows)):
+            value, expected = int(rows["value"][i]), int(rows["expected"][i])
+            passed = bool(rows["sealed"][i]) and value == expected
+            found.setdefault(rows.text(i), []).append((value, expected, passed))
+        return found
+
+    def checkpoints(self, vm: int) -> List[Tuple[str, int]]:
+        """The checkpoints of a VM: (name, value), in their order."""
+        rows = self._of("checkpoint", vm)
+        values = rows["value"].tolist() if len(rows) else []
+        return [(rows.text(i), int(value)) for i, value in enumerate(values)]
+
+    def _of(self, event: str, vm: int) -> viz_trace.Records:
+        rows = self.trace.select(event)
+        return rows.where(np.asarray(rows.vm) == vm)
+
+    def console_tail(self) -> List[str]:
+        """The last lines of the console, for reports."""
+        return [line[:200] for line in collect.console_tail(self.dir / CONSOLE)]
+
+    def close(self) -> None:
+        """Give back the memory's mapping."""
+        if "memory" in self.__dict__:
+            self.memory.close()
+            del self.__dict__["memory"]
+
+
+class Runs:
+    """Makes runs and remembers them."""
+
+    def __init__(self, build: Path, folder: Path, sandbox: Sandbox, nonce: int,
+                 told: Callable[..., None]) -> None:
+        self.build, self.folder, self.sandbox, self.nonce = build, folder, sandbox, nonce
+        self.told = told
+        self.budget = budgets.Budget()
+        self._made: Dict[str, Run] = {}
+        self._number = 0
+
+    def state(self) -> Dict[str, int]:
+        """What another judge has to know to go on."""
+        return {"made": self._number, "hangs": self.budget.hangs}
+
+    def resume(self, made: int, hangs: int) -> None:
+        """Go on where another judge was ended."""
+        self._number, self.budget.hangs = made, hangs
+
+    def make(self, guests: Tuple[str, ...], option: str, time: Optional[str], seed: int) -> Run:
+        """The run of these guests; Failed if none can be made."""
+        key = hashlib.sha256(json.dumps([guests, option, time, seed]).encode()).hexdigest()[:12]
+        if key not in self._made:
+            self._made[key] = self._make(key, guests, option, time, seed)
+        return self._made[key]
+
+    def _make(self, key: str, guests: Tuple[str, ...], option: str, time: Optional[str],
+              seed: int) -> Run:
+        out = self.folder / f"{self._number + 1:02}-{key}"
+        request = plan.Request(guests, out, option=option, time=time, seed=seed,
+                               nonce=derive(self.nonce, "nonce", key), exit_log=True,
+                               build=self.build)
+        planned = plan.make(request)
+        try:
+            limits = self.budget.limits(planned.until_ns / 1e9)
+        except budgets.Exhausted as error:
+            raise Failed(str(error)) from None
+        self._number += 1
+        self.told(at="run", guests=list(guests), number=self._number)
+        out.mkdir(parents=True)
+        result = running.make(plan.Request(**{
+            **request.__dict__, "wrap": tuple(self.sandbox.wrap(out, limits)),
+            "before": self._before, "watch": AsleepWatch(),
+            "timeout": self.budget.wall_s(limits)}))
+        if result.json["exit_reason"] == "timeout":
+            self.budget.hung()
+        return Run(out, guests, result.json, result.sentence, self.build)
+
+    def _before(self, folder: Path) -> None:
+        """The machine's RAM is a file of ours, so that the limit of other files can be low."""
+        from grader.qemu_svm import RAM
+        with open(folder / MEMORY, "wb") as file:
+            file.truncate(int(RAM[:-1]) << 20)
+        self.sandbox.hand_over(folder)
+
+    def close(self) -> None:
+        """Close all runs."""
+        for each in self._made.values():
+            each.close()
+
+
+def trouble(run: Run, ok: bool) -> str:
+    """'' if the run went its way, else why no test can judge by it, in a sentence."""
+    reason, status = run.json["exit_reason"], run.json["status"]
+    if reason == "todo":
+        return run.sentence
+    if reason in ("timeout", "interrupted", "crash", "refused", "panic"):
+        return run.sentence
+    if ok and status not in (running.STATUS_ENDED, running.STATUS_FAILED, running.STATUS_TIME):
+        return f"the run ended with status {status}: {run.sentence}"
+    return ""
+
+
