@@ -3,6 +3,7 @@
  * checks, one after the other. Emulators make some of them only; all are here.
  * Source: AMD64 Manual vol. 2 (24593 rev. 3.38), 15.5.1, 15.20, 15.25.4.
  */
+#include "vmm/mmu/pt_format.h"
 #include "vmm/svm/svm.h"
 
 #define CR0_PE (1ull << 0)
@@ -14,7 +15,6 @@
 #define EFER_LME (1ull << 8)
 #define EFER_LMA (1ull << 10)
 #define EFER_KNOWN 0x000000000027fd01ull
-#define MAX_PHYS (1ull << 40) /* physical addresses of QEMU's qemu64 */
 
 struct rule {
     const char *field;
@@ -50,6 +50,12 @@ VALUE(eventinj, b->eventinj)
 VALUE(n_cr3, b->n_cr3)
 VALUE(g_pat, b->g_pat)
 
+/* Where this processor's physical addresses end. */
+static u64 max_phys(void)
+{
+    return 1ull << pt_phys_bits;
+}
+
 static bool long_active(const struct vmcb *b)
 {
     return b->efer & EFER_LME && b->cr0 & CR0_PG;
@@ -58,7 +64,7 @@ static bool long_active(const struct vmcb *b)
 BROKEN(no_svme, !(b->efer & EFER_SVME))
 BROKEN(nw_without_cd, b->cr0 & CR0_NW && !(b->cr0 & CR0_CD))
 BROKEN(cr0_high, b->cr0 >> 32)
-BROKEN(cr3_mbz, long_active(b) && b->cr3 >= MAX_PHYS)
+BROKEN(cr3_mbz, long_active(b) && b->cr3 >= max_phys())
 BROKEN(cr4_mbz, b->cr4 & ~CR4_KNOWN)
 BROKEN(dr6_high, b->dr6 >> 32)
 BROKEN(dr7_high, b->dr7 >> 32)
@@ -69,9 +75,9 @@ BROKEN(cs_l_and_d, long_active(b) && b->cr4 & CR4_PAE && b->seg[SEG_CS].attrib &
                        b->seg[SEG_CS].attrib & SEG_ATTR_DB)
 BROKEN(no_vmrun, !(b->intercepts2 & INTERCEPT_VMRUN))
 BROKEN(asid_zero, !b->guest_asid)
-BROKEN(iopm_range, b->iopm_base_pa > MAX_PHYS - 3 * PAGE_SIZE)
-BROKEN(msrpm_range, b->msrpm_base_pa > MAX_PHYS - 2 * PAGE_SIZE)
-BROKEN(n_cr3_mbz, b->np_enable & 1 && b->n_cr3 >= MAX_PHYS)
+BROKEN(iopm_range, b->iopm_base_pa > max_phys() - 3 * PAGE_SIZE)
+BROKEN(msrpm_range, b->msrpm_base_pa > max_phys() - 2 * PAGE_SIZE)
+BROKEN(n_cr3_mbz, b->np_enable & 1 && b->n_cr3 >= max_phys())
 
 /* Each byte a memory type: 7.8. */
 static bool bad_pat(const struct vmcb *b)

@@ -4,6 +4,7 @@
  * in words; values next to a broken one are let pass.
  */
 #include <string.h>
+#include "vmm/mmu/pt_format.h"
 #include "vmm/svm/svm.h"
 #include "vmm/tests/check.h"
 
@@ -149,6 +150,22 @@ static void test_edges(void)
     check_edge("PAT, a reserved bit", WITH(good, g_pat, 0x800), "G_PAT");
 }
 
+/* The same edges on a processor with 36 physical address bits, as CPUID may say. */
+static void test_width(void)
+{
+    u8 bits = pt_phys_bits;
+
+    pt_phys_bits = 36;
+    check_edge("CR3, last page of 36 bits", WITH(good_long, cr3, 0xffffff000), NULL);
+    check_edge("CR3, 36 bits", WITH(good_long, cr3, 1ull << 36), "CR3");
+    check_edge("nested root, 36 bits", WITH(good, n_cr3, 1ull << 36), "N_CR3");
+    check_edge("I/O map past 36 bits", WITH(good, iopm_base_pa, (1ull << 36) - 0x2000),
+               "IOPM_BASE_PA");
+    check_edge("MSR map past 36 bits", WITH(good, msrpm_base_pa, (1ull << 36) - 0x1000),
+               "MSRPM_BASE_PA");
+    pt_phys_bits = bits;
+}
+
 /* 15.20: which types and vectors can be injected. */
 static void test_events(void)
 {
@@ -177,6 +194,7 @@ int main(void)
     test_good();
     test_breaks();
     test_edges();
+    test_width();
     test_events();
     return check_done("svm_check");
 }
