@@ -33,11 +33,25 @@ static void no_memory(struct vcpu *v, const struct exit *x)
         fetch_emulate(v, &insn);
 }
 
+/* All that is mapped may be written and executed, so nobody can make this good:
+ * going on would fault for ever. */
+static void forbidden(struct vcpu *v, const struct exit *x)
+{
+    const char *what = x->nested.access & ACCESS_EXEC    ? "executing"
+                       : x->nested.access & ACCESS_WRITE ? "writing"
+                                                         : "reading";
+
+    vm_end(v->vm, END_KILLED, 0, "%s gPA %#lx is forbidden by its nested tables, though %s", what,
+           x->nested.gpa.v, x->nested.misconfig ? "no entry of that kind is made" : "it is mapped");
+}
+
 void exit_nested(struct vcpu *v, const struct exit *x)
 {
     TRACE_BY(nested_fault, v->who, .gpa = x->nested.gpa.v, .gva = x->nested.gva.v,
           .access = x->nested.access, .in_walk = x->nested.in_walk);
-    if (guestmem_has(&v->vm->mem, x->nested.gpa))
+    if (__builtin_expect(x->nested.present || x->nested.misconfig, 0))
+        forbidden(v, x);
+    else if (guestmem_has(&v->vm->mem, x->nested.gpa))
         map_page(v, x->nested.gpa);
     else
         no_memory(v, x);

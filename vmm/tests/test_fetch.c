@@ -86,6 +86,40 @@ static void test_no_tables(void)
     rig_end(&vm);
 }
 
+/* A mapping that is there but forbids it: mapping it again would not help. */
+static void test_forbidden(void)
+{
+    static const struct {
+        u8 access;
+        bool misconfig;
+        const char *why;
+    } rows[] = {
+        {ACCESS_USER | ACCESS_WRITE, false,
+         "writing gPA 0x5008 is forbidden by its nested tables, though it is mapped"},
+        {ACCESS_USER | ACCESS_EXEC, false,
+         "executing gPA 0x5008 is forbidden by its nested tables, though it is mapped"},
+        {ACCESS_USER, false,
+         "reading gPA 0x5008 is forbidden by its nested tables, though it is mapped"},
+        {ACCESS_USER, true, "reading gPA 0x5008 is forbidden by its nested tables, though no entry "
+                            "of that kind is made"},
+    };
+
+    for (u32 i = 0; i < ARRAY_SIZE(rows); i++) {
+        begin(rows[i].why, RIG_FLAT32);
+        nested(0x5008, rows[i].access, false);
+        CHECK(vm.alive);
+        CHECK(npt_protect(&vm.npt, gpa(0x5000), 0));
+        rig_exit(&vm, EXIT_NESTED,
+                 (struct exit){.nested = {.gpa = gpa(0x5008), .access = rows[i].access,
+                                          .present = !rows[i].misconfig,
+                                          .misconfig = rows[i].misconfig}});
+        CHECK(!vm.alive);
+        CHECK_EQ(vm.how, END_KILLED);
+        CHECK_STR(rig_why(&vm), rows[i].why);
+        rig_end(&vm);
+    }
+}
+
 static void check_end(u64 at, u8 access, bool in_walk, const char *part)
 {
     char number[32];
@@ -379,6 +413,7 @@ int main(void)
 {
     test_map();
     test_no_tables();
+    test_forbidden();
     test_outside();
     test_mmio();
     test_mmio_fault();
