@@ -86,6 +86,7 @@ VMM_SRC := \
     vmm/exit_ltr.c \
     vmm/exit_msr.c \
     vmm/exit_nested.c \
+    vmm/faultwalk.c \
     vmm/fetch.c \
     vmm/guestmem.c \
     vmm/insn.c \
@@ -119,7 +120,7 @@ GUESTS16   := real
 # host.c and the sources of UNIT_SRC_NAME or FUZZ_SRC_NAME.
 UNIT_TESTS := insn guestmem emulate emulate_native walk walk_rules npt multiboot multiboot_bad bundle args format vmargs \
     bus pic pit uart testport cmos kbd vclock vtimer rr \
-    cr svm_exit svm_check exit fetch vcpu events vm system vmm
+    cr svm_exit svm_check exit fetch faultwalk vcpu events vm system vmm
 FUZZERS    := insn emulate walk multiboot bundle args ports exit
 
 HOST_FRAMES := vmm/tests/host_frame.c
@@ -155,6 +156,7 @@ UNIT_SRC_cr       := $(CORE_SRC)
 UNIT_SRC_exit     := $(CORE_SRC)
 UNIT_SRC_system   := $(CORE_SRC)
 UNIT_SRC_fetch    := $(CORE_SRC)
+UNIT_SRC_faultwalk := $(CORE_SRC)
 UNIT_SRC_vcpu     := $(CORE_SRC)
 UNIT_SRC_vm       := $(CORE_SRC)
 UNIT_SRC_events   := $(CORE_SRC)

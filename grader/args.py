@@ -16,7 +16,7 @@ MAX_SLOTS = 8
 MAX_CHECK = 15
 SIZE_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 TIME_UNITS = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9}
-TRACE_WORDS = ("all", "some", "off")
+TRACE_WORDS = ("all", "some", "none", "off")
 TRACE_GROUPS = ("walks", "io", "exits", "sched", "time", "memory")
 
 Value = object

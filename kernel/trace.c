@@ -8,6 +8,7 @@
 
 struct trace_cpu trace_cpu[TRACE_MAX_CPUS];
 u64 trace_mask[EVENT_LIMIT / 64];
+bool trace_walks_named;
 
 /* The groups of formats.md section 4, by ranges of event numbers. What is in
  * none of them is always recorded, unless the trace is off. */
@@ -42,16 +43,22 @@ static bool mask_group(struct word name, bool on)
     return known;
 }
 
-static int select_list(const char *text, size_t len)
+static void mask_all_groups(void)
 {
     for (u32 i = 0; i < ARRAY_SIZE(groups); i++)
         mask_range(groups[i].first, groups[i].last, false);
+}
+
+static int select_list(const char *text, size_t len)
+{
     while (len) {
         size_t n = 0;
         while (n < len && text[n] != ',')
             n++;
-        if (!mask_group((struct word){text, n}, true))
+        struct word name = {text, n};
+        if (!mask_group(name, true))
             return -EINVAL;
+        trace_walks_named |= word_is(name, "walks");
         n += n < len;
         text += n;
         len -= n;
@@ -64,6 +71,7 @@ int trace_select(const char *text, size_t len)
     struct word w = {text, len};
 
     memset(trace_mask, 0xff, sizeof(trace_mask));
+    trace_walks_named = false;
     if (word_is(w, "all"))
         return 0;
     if (word_is(w, "off")) {
@@ -75,7 +83,8 @@ int trace_select(const char *text, size_t len)
         mask_group((struct word){"io", 2}, false);
         return 0;
     }
-    return select_list(text, len);
+    mask_all_groups();
+    return word_is(w, "none") ? 0 : select_list(text, len);
 }
 
 /* Copy a text into a zero-padded field, always ending in a zero. */

@@ -42,6 +42,8 @@ struct trace_cpu {
 };
 extern struct trace_cpu trace_cpu[TRACE_MAX_CPUS];
 extern u64 trace_mask[EVENT_LIMIT / 64]; /* which events are recorded */
+/* "walks" was asked for by name: walk what faults, too (formats.md 4). */
+extern bool trace_walks_named;
 
 /* The index of the CPU that runs this. One CPU so far. */
 static inline u32 trace_this_cpu(void)
@@ -140,7 +142,7 @@ struct trace_setup {
 void trace_init(void *area, u64 size, const struct trace_setup *);
 /* Let the next records use the room that is kept for a panic. */
 void trace_open_reserve(void);
-/* Record only these groups: "all", "some", "off" or a list (formats.md 4).
+/* Record only these groups: "all", "some", "none", "off" or a list (formats.md 4).
  * 0 or -EINVAL. */
 int trace_select(const char *groups, size_t len);
 

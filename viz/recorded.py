@@ -36,7 +36,7 @@ def option(trace: Trace) -> str:
 def asked(trace: Trace) -> FrozenSet[str]:
     """The groups that the run was to record; all where the option makes no sense."""
     word = option(trace)
-    if word in ("off", "some"):
+    if word in ("off", "none", "some"):
         return SOME if word == "some" else frozenset()
     named = frozenset(word.split(","))
     return named if named <= frozenset(GROUPS) else frozenset(GROUPS)

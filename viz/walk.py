@@ -23,7 +23,7 @@ from viz.walk_words import fault_name
 
 FORMATS = ("svg", "png", "pdf", "dot")
 HOW_TO_ASK = ("a guest asks for one through the test port (command 6, WALK); of ours hello-pae, "
-              "ticker and walker do")
+              "ticker and walker do; in a run with trace=walks every nested fault is walked as well")
 
 
 class WalkError(TraceError):

@@ -4,6 +4,7 @@
  * Source: AMD64 Manual vol. 2, 15.25.6.
  */
 #include "vmm/exit.h"
+#include "vmm/faultwalk.h"
 #include "vmm/fetch.h"
 #include "vmm/vm.h"
 
@@ -49,6 +50,8 @@ void exit_nested(struct vcpu *v, const struct exit *x)
 {
     TRACE_BY(nested_fault, v->who, .gpa = x->nested.gpa.v, .gva = x->nested.gva.v,
           .access = x->nested.access, .in_walk = x->nested.in_walk);
+    if (__builtin_expect(trace_walks_named, 0))
+        faultwalk_trace(v, x);
     if (__builtin_expect(x->nested.present || x->nested.misconfig, 0))
         forbidden(v, x);
     else if (guestmem_has(&v->vm->mem, x->nested.gpa))

@@ -111,8 +111,7 @@ static void emu_port_out(void *opaque, u16 port, u8 size, u32 value)
     bus_out(&v->vm->bus, port, size, value);
 }
 
-/* The linear address of RIP. */
-static u64 code_linear(struct vcpu *v)
+u64 fetch_linear(struct vcpu *v)
 {
     struct seg cs;
 
@@ -126,7 +125,7 @@ static u64 code_linear(struct vcpu *v)
 static u32 fetch_bytes(struct vcpu *v, u8 code[INSN_MAX])
 {
     struct emu_fault fault;
-    u64 linear = code_linear(v);
+    u64 linear = fetch_linear(v);
     u32 got = 0;
 
     while (got < INSN_MAX) {

@@ -9,6 +9,8 @@
 #include "vmm/insn.h"
 #include "vmm/vcpu.h"
 
+/* The linear address of RIP. */
+u64 fetch_linear(struct vcpu *);
 /* Decode the instruction at RIP. 0; -EFAULT: its bytes cannot be reached;
  * -EINVAL: no such instruction. */
 int fetch_insn(struct vcpu *, struct insn *);

@@ -8,7 +8,7 @@
 
 static const char *const mmu_words[] = {"nested", NULL};
 static const char *const bench_words[] = {"none", "record", NULL};
-static const char *const trace_words[] = {"all", "some", "off", NULL};
+static const char *const trace_words[] = {"all", "some", "none", "off", NULL};
 static const char *const trace_groups[] = {"walks", "io", "exits", "sched", "time", "memory", NULL};
 
 static int set_sched(void *out, struct word value, const struct arg_error *error)
@@ -46,7 +46,7 @@ static int set_trace(void *out, struct word value, const struct arg_error *error
         if (!is_listed(group, trace_groups))
             return arg_refuse(error,
                               "'%.*s' is no group of events: walks, io, exits, sched, "
-                              "time, memory, or alone all, some, off",
+                              "time, memory, or alone all, some, none, off",
                               WORD_ARGS(group));
         more = group.len < value.len;
         value = rest;

@@ -74,7 +74,7 @@ def test_what_is_no_guest(text):
     ("", "time", 10 * 10**9), ("", "trace", ("all",)), ("", "tracebuf", 64 << 20),
     ("slice=100us", "slice", 100_000), ("slice=1s", "slice", 10**9),
     ("slice=100000ns", "slice", 100_000), ("time=1us", "time", 1000),
-    ("trace=off", "trace", ("off",)), ("trace=walks,io", "trace", ("walks", "io")),
+    ("trace=off", "trace", ("off",)), ("trace=none", "trace", ("none",)), ("trace=walks,io", "trace", ("walks", "io")),
     ("tracebuf=192M", "tracebuf", 192 << 20), ("tracebuf=0x100000", "tracebuf", 1 << 20),
     ("bench=record", "bench", "record"), ("sched=rr  time=2s", "time", 2 * 10**9),
 ])
@@ -85,7 +85,7 @@ def test_options(text, key, value):
 @pytest.mark.parametrize("text", [
     "sched=fifo", "slice=99us", "slice=1001ms", "slice=10", "slice=1.5ms", "slice=ms",
     "time=0s", "time=999ns", "time=1001s", "mmu=ept", "trace=", "trace=walks,all",
-    "trace=none", "trace=walks,,io", "tracebuf=1023K", "tracebuf=193M", "tracebuf=64MB",
+    "trace=none,io", "trace=walks,,io", "tracebuf=1023K", "tracebuf=193M", "tracebuf=64MB",
     "bench=all", "mem=16M", "slice", "time=1s time=2s",
 ])
 def test_each_wrong_option_is_named(text):

@@ -35,8 +35,8 @@ def test_the_groups_are_those_of_the_kernel() -> None:
 
 @pytest.mark.parametrize("cmdline, missing", [
     ("", set()), ("trace=all", set()), ("sched=rr trace=some", {"exits", "io"}),
-    ("trace=off", set(recorded.GROUPS)), ("trace=sched,time", {"exits", "walks", "memory", "io"}),
-    ("trace=nonsense", set())])
+    ("trace=off", set(recorded.GROUPS)), ("trace=none", set(recorded.GROUPS)),
+    ("trace=sched,time", {"exits", "walks", "memory", "io"}), ("trace=nonsense", set())])
 def test_the_option_tells_what_is_left_out(tmp_path: Path, cmdline: str,
                                            missing: Set[str]) -> None:
     trace = traced(tmp_path, cmdline)

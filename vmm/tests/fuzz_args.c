@@ -71,7 +71,7 @@ size_t fuzz_seed(u32 i, u8 *to)
         "mem=1M,4M@0x10000000,64K@2M mmu=nested -- pages=64 size=4k,2m",
         "boot=raw tsc=apparent pit=wall ticks=slew restart=1000 checks=ignore weight=512",
         "sched=rr slice=10ms time=2s trace=walks,io,sched tracebuf=16M",
-        "mmu=nested trace=off bench=record",
+        "mmu=nested trace=none bench=record",
         "mem=16M@1G,0x2000K@0xfffff000 break=asid --",
         "mem=4K,4K@1M,4K@2M,4K@3M,4K@4M,4K@5M,4K@6M,4K@7M",
         "mem=4K@9M,1M@8M,1M@7M,1M@6M,1M@5M,1M@4M,4K@10M,4K@11M,4K@12M",

@@ -171,6 +171,7 @@ static void test_options(void)
     CHECK_EQ(machine.bench, BENCH_RECORD);
     CHECK_EQ(parse_options("slice=1s time=1us tracebuf=1M trace=sched,time,memory"), 0);
     CHECK_EQ(parse_options("trace=off"), 0);
+    CHECK_EQ(parse_options("trace=none"), 0);
     CHECK_EQ(parse_options("trace=some"), 0);
 }
 
@@ -187,10 +188,10 @@ static void test_option_errors(void)
     refuse_options("bench=all", "'bench=all': 'all' is none of: none, record");
     refuse_options("trace=walks,all",
                    "'trace=walks,all': 'all' is no group of events: walks, io, exits, sched, "
-                   "time, memory, or alone all, some, off");
+                   "time, memory, or alone all, some, none, off");
     refuse_options("trace=walks,",
                    "'trace=walks,': '' is no group of events: walks, io, exits, sched, "
-                   "time, memory, or alone all, some, off");
+                   "time, memory, or alone all, some, none, off");
     refuse_options("-- x", "'--' is no option of the machine; there are: sched, slice, time, mmu, "
                            "trace, tracebuf, bench");
 }
