@@ -2,18 +2,20 @@
 
 The list of differences is in words, empty when there is none. A and D bits that were
 set after the walk are forgiven, and those that a guest may have cleared in its own
-tables. What it does not do: know whether the tables changed between the walk and the
-snapshot; walks that must be expected to have gone stale are named by stale().
+tables. A walk made on a fault is judged by the memory as it was then (then.py). What it
+does not do: know whether the tables changed between the walk and the snapshot; walks that
+must be expected to have gone stale are named by stale().
 """
 from __future__ import annotations
 
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Dict, List, Optional, Sequence, Union
 
 import numpy as np
 
 from grader.oracle import walk as oracle
 from grader.oracle.memory import Memory
 from grader.oracle.paging import AD
+from grader.oracle.then import Then, then
 from viz.walk_data import Walk, WalkRef
 
 CR0_WP, CR4_PSE, CR4_SMEP, CR4_SMAP = 1 << 16, 1 << 4, 1 << 20, 1 << 21
@@ -34,7 +36,7 @@ def settings_of(walk: Walk) -> oracle.Settings:
                            smap=bool(walk.cr4 & CR4_SMAP and not walk.rflags & RFLAGS_AC))
 
 
-def expected(walk: Walk, memory: Memory) -> oracle.Result:
+def expected(walk: Walk, memory: Union[Memory, Then]) -> oracle.Result:
     """The walk that a processor would make for the same question."""
     settings = settings_of(walk)
     if walk.kind == "SHADOW":
@@ -53,7 +55,7 @@ def compare(walk: Walk, memory: Memory) -> List[str]:
     """Every difference between the traced walk and the oracle's, in words."""
     if not walk.complete:
         return ["the trace does not hold the end of this walk"]
-    right = expected(walk, memory)
+    right = expected(walk, then(walk, memory) if walk.cause == "FAULT" else memory)
     found: List[str] = []
     for ours, theirs in zip(right.refs, walk.refs):
         found += compare_ref(ours, theirs, last=ours is right.refs[-1] and right.fault != "NONE")
@@ -140,11 +142,17 @@ def stale(trace: Any, walks: Sequence[Walk]) -> Dict[int, str]:
     for walk in walks:
         if walk.number in reasons:
             continue
-        if (walk.fault, walk.fault_dim) == ("NOT_PRESENT", "NESTED") and _any_later(maps, walk):
+        if _goes_on(walk) and _any_later(maps, walk):
             reasons[walk.number] = "nested mappings of its VM were made afterwards"
         elif _touched((maps, unmaps), walk):
             reasons[walk.number] = "a nested mapping that it used was changed afterwards"
     return reasons
+
+
+def _goes_on(walk: Walk) -> bool:
+    """Whether a later mapping may lead the walk past its end; then() undoes that on a fault."""
+    missing = (walk.fault, walk.fault_dim) == ("NOT_PRESENT", "NESTED")
+    return missing and walk.cause != "FAULT"
 
 
 def _last_of(records: Any) -> Dict[int, int]:
@@ -157,8 +165,13 @@ def _any_later(records: Any, walk: Walk) -> bool:
 
 
 def _touched(changes: Sequence[Any], walk: Walk) -> bool:
-    """Whether a later map or unmap covers a gPA that the walk translated."""
+    """Whether a later map or unmap covers a gPA that the walk translated.
+
+    What mends a fault covers the one that it could not translate: that is no change.
+    """
     used = {ref.addr for ref in walk.refs if ref.dim == "NESTED"}
+    if walk.cause == "FAULT" and walk.fault_dim == "NESTED" and walk.refs:
+        used.discard(walk.refs[-1].addr)
     for records in changes:
         mine = records.where((records.index > walk.record) & (records.vm == walk.vm))
         low, size = mine["gpa"], mine["size"]

@@ -8,9 +8,10 @@ protection keys, or know EPT entries and 5-level tables.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Callable, List, Optional, Tuple
+from typing import Callable, List, Optional, Tuple, Union
 
 from grader.oracle.memory import Memory, OutsideMemory
+from grader.oracle.then import Then
 from grader.oracle.paging import (LONG4, MODES, NX, PS, Level, Mode, P, U, W, canonical, frame,
                                   span)
 
@@ -91,7 +92,7 @@ class _Pass:
 class Walker:
     """Makes one walk; the references collect in `result`."""
 
-    def __init__(self, memory: Memory, settings: Settings = Settings()) -> None:
+    def __init__(self, memory: Union[Memory, Then], settings: Settings = Settings()) -> None:
         self.memory = memory
         self.settings = settings
         self.result = Result()
@@ -214,7 +215,7 @@ def walk_nested(memory: Memory, gpa: int, nroot: int, access: int = 0,
     return walk(memory, gpa, access, "OFF", 0, nroot, settings)
 
 
-def walk_shadow(memory: Memory, gva: int, root: int, access: int = 0,
+def walk_shadow(memory: Union[Memory, Then], gva: int, root: int, access: int = 0,
                 settings: Settings = Settings()) -> Result:
     """One dimension: gVA -> hPA through a shadow table, as the processor walks it."""
     walker = Walker(memory, settings)
@@ -226,7 +227,7 @@ def walk_shadow(memory: Memory, gva: int, root: int, access: int = 0,
     return walker.result
 
 
-def walk(memory: Memory, gva: int, access: int, mode: str, groot: int,
+def walk(memory: Union[Memory, Then], gva: int, access: int, mode: str, groot: int,
          nroot: Optional[int], settings: Settings = Settings()) -> Result:
     """A whole walk gVA -> hPA in the order in which the processor makes it.
 

@@ -87,6 +87,47 @@ def test_every_walk_is_the_oracles(machine, legacy, name):
     assert ends["NONE"] > 20 and ends["WRITE"] > 5 and ends["NOT_PRESENT"] > 5
 
 
+# --- Walks made on a fault ------------------------------------------------------------
+
+FAULTY = ("walker -- rounds=0 pages=32", "walker-pae -- rounds=0 pages=32", "ticker", "greedy")
+
+
+def faulty(machine):
+    """A run that walks its nested faults, and these walks. All VMs live to its end."""
+    run = machine(FAULTY, "slice=1ms trace=walks,memory,exits", "30ms")
+    assert {vm["how"] for vm in run.json["vms"]} == {"TIME_UP"} and run.trace.dropped == 0
+    return run, [walk for walk in Walks(run.trace) if walk.cause == "FAULT"]
+
+
+def test_a_nested_fault_is_walked_and_ends_as_the_processor_said(machine):
+    run, walks = faulty(machine)
+    faults, exits = run.trace.select("nested_fault"), run.trace.select("exit")
+    maps = run.trace.select("map")
+    assert len(walks) == len(faults) > 100
+    assert {(walk.mode, walk.vm) for walk in walks} >= {("LONG4", 1), ("OFF", 2), ("LONG4", 4)}
+    for i, walk in enumerate(walks):
+        said = exits.index.searchsorted(walk.record) - 1
+        assert int(exits["info1"][said]) == walk.error
+        assert int(exits["info2"][said]) == walk.refs[-1].addr == int(faults["gpa"][i])
+        mended = maps.index.searchsorted(walk.record)
+        assert int(maps["gpa"][mended]) == walk.refs[-1].addr & ~(K4 - 1)
+
+
+def test_every_walk_on_a_fault_is_the_oracles(machine):
+    run, walks = faulty(machine)
+    old = compare.stale(run.trace, walks)
+    assert not old
+    found = {walk.number: compare.compare(walk, run.memory) for walk in walks}
+    assert not {number: words for number, words in found.items() if words}
+
+
+def test_no_fault_is_walked_unless_walks_are_asked_for_by_name(machine):
+    run = machine(FAULTY, "slice=1ms trace=all", "30ms")
+    assert len(run.trace.select("nested_fault")) > 100
+    walks = list(Walks(run.trace))
+    assert walks and {walk.cause for walk in walks} == {"REQUEST"}
+
+
 def test_the_guest_was_told_what_the_trace_says(machine, legacy):
     run = machine(("walker -- pages=64 size=4k,2m,1g rounds=2",
                    "walker-pae -- pages=64 size=4k,2m rounds=2"))

@@ -160,3 +160,64 @@ def test_stale_walks(event: str, fields: dict, word: str, machine: Machine,
     trace = load(writer.save())
     reasons = judge.stale(trace, list(Walks(trace)))
     assert (word in reasons.get(1, "?")) if word else reasons == {}
+
+
+# --- Walks made on a fault ------------------------------------------------------------
+
+def on_fault(machine: Machine, path: Path, page: int = 0x2A000, **end: Any) -> Walk:
+    """The walk that met no mapping of gPA `page`; mended since, and the guest's tables changed."""
+    with Memory(machine.ram.save(path / "memory.bin")) as memory:
+        leaf = oracle.walk_nested(memory, page, machine.nested.root).refs[-1]
+    machine.ram.put(leaf.address, 0)
+    walk = traced(machine, path, cause="FAULT", access=1, **end)
+    machine.ram.put(leaf.address, leaf.entry)
+    machine.guest.map(GVA & ~0xFFF, 0x2B000)
+    return walk
+
+
+@pytest.mark.parametrize("page, refs", [(0x2A000, 24), (0x1000, 4)])
+def test_a_walk_on_a_fault_is_judged_by_what_was_there_then(page: int, refs: int, machine: Machine,
+                                                            tmp_path: Path) -> None:
+    walk = on_fault(machine, tmp_path, page)
+    assert (walk.fault, walk.fault_dim, len(walk.refs)) == ("NOT_PRESENT", "NESTED", refs)
+    assert differences(walk, machine, tmp_path) == []
+    assert differences(replace(walk, cause="REQUEST"), machine, tmp_path)
+
+
+@pytest.mark.parametrize("n, name, bit, words", [
+    (0, "before", 1 << 20, "reference 1 (nested level 4): "),    # nested entries stay
+    (17, "table", 1 << 12, "reference 18 ("), (4, "before", 1 << 12, "reference 6 ("),
+    (23, "before", P, "reference 24 ("), (23, "addr", 1 << 12, "reference 24 ("),
+    (23, "level", 3, "reference 24 (")])
+def test_a_lie_about_a_fault_is_named(n: int, name: str, bit: int, words: str, machine: Machine,
+                                      tmp_path: Path) -> None:
+    walk = on_fault(machine, tmp_path)
+    walk.refs[n] = replace(walk.refs[n], **{name: getattr(walk.refs[n], name) ^ bit})
+    if name == "before":
+        walk.refs[n] = replace(walk.refs[n], after=walk.refs[n].before)
+    first, *_ = differences(walk, machine, tmp_path)
+    assert first.startswith(words)
+
+
+@pytest.mark.parametrize("name, value", [("fault", "NONE"), ("fault", "WRITE"), ("fault_level", 2),
+                                         ("fault_dim", "GUEST"), ("error", 1 << 32 | 4),
+                                         ("error", 1 << 33 | 6), ("gpa_refs", 19)])
+def test_a_lie_about_its_end_is_named(name: str, value: Any, machine: Machine,
+                                      tmp_path: Path) -> None:
+    walk = on_fault(machine, tmp_path)
+    assert walk.error == 1 << 32 | 6
+    setattr(walk, name, value)
+    assert differences(walk, machine, tmp_path)
+
+
+@pytest.mark.parametrize("gpa, word", [(0x2A000, ""), (0x3A000, ""), (0x1000, "changed")])
+def test_the_mapping_that_mends_a_fault_makes_no_walk_stale(gpa: int, word: str, machine: Machine,
+                                                            tmp_path: Path) -> None:
+    on_fault(machine, tmp_path)
+    walks = list(Walks(load(str(tmp_path / "trace.bin"))))
+    writer = TraceWriter(tmp_path / "later.bin")
+    for _ in range(walks[0].record + 1):
+        writer.emit("note", text="before")
+    writer.emit("map", vm=1, gpa=gpa, size=4096, hpa=0)
+    reasons = judge.stale(load(writer.save()), walks)
+    assert (word in reasons.get(1, "?")) if word else reasons == {}
