@@ -100,6 +100,8 @@ VMM_SRC := \
     vmm/svm/svm_maps.c \
     vmm/svm/svm_run.S \
     vmm/svm/svm_todo.c \
+    vmm/svm/svm_verified.S \
+    vmm/svm/svm_verify.c \
     vmm/switch.c \
     vmm/vcpu.c \
     vmm/vcpu_events.c \
@@ -110,7 +112,7 @@ VMM_SRC := \
     vmm/vmm.c
 
 # --- Guests -------------------------------------------------------------------
-GUESTS64   := hello ticker greedy probe walker crash canary hostile bench yielder keeper
+GUESTS64   := hello ticker greedy probe walker crash canary hostile bench yielder keeper stepper asker stray
 GUESTS32   := hello32 hello-pae walker-pae
 GUESTS16   := real
 
@@ -324,6 +326,9 @@ GUEST_OBJ_hostile    := hostile/main hostile/recover hostile/enter hostile/ports
 GUEST_OBJ_bench      := bench
 GUEST_OBJ_keeper     := keeper
 GUEST_OBJ_yielder    := yielder
+GUEST_OBJ_stepper    := stepper stepper_code
+GUEST_OBJ_asker      := asker
+GUEST_OBJ_stray      := stray
 GUEST_OBJ_hello32    := hello hello_flat
 GUEST_OBJ_hello-pae  := hello hello_pae
 GUEST_OBJ_walker-pae := walker walker_pages

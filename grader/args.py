@@ -139,6 +139,7 @@ VM_ARGUMENTS: Tuple[Argument, ...] = (
     _range("weight", "256", "1", "65535", parse_number),
     Argument("break", "the name of an entry check, or empty", "", parse_check),
     _range("watchdog", "0s", "0s", "1000s", parse_time),
+    _words("exits", "none", "none", "rdtsc", "invlpg", "ud", "de"),
 )
 
 MACHINE_OPTIONS: Tuple[Argument, ...] = (
@@ -150,6 +151,7 @@ MACHINE_OPTIONS: Tuple[Argument, ...] = (
              "(comma-separated)", "all", parse_groups),
     _range("tracebuf", "64M", "1M", "192M", parse_size),
     _words("bench", "none", "none", "record"),
+    _words("verify", "none", "none", "registers"),
 )
 
 

@@ -37,10 +37,13 @@ void canary_fx_choose(struct rng *);
 u32 canary_fx_compare(void);
 
 /* CR2, CR8, debug registers and MSRs: load new values; count those that differ. */
+struct canary_system {
+    u32 cr2, dr, other;
+};
 void canary_system_load(struct rng *);
-u32 canary_system_compare(void);
+void canary_system_compare(struct canary_system *);
 
-/* The first difference of all is printed; later ones are only counted. */
+/* The first difference of each name is printed; later ones are only counted. */
 u32 canary_differs(const char *what, u32 index, u64 seen, u64 want);
 
 #endif

@@ -176,10 +176,12 @@ void canary_system_load(struct rng *rng)
     }
 }
 
-u32 canary_system_compare(void)
+void canary_system_compare(struct canary_system *count)
 {
-    u32 n = 0;
-    for (unsigned i = 0; i < ARRAY_SIZE(registers); i++)
-        n += canary_differs(registers[i].name, 0, get(&registers[i]), registers[i].want);
-    return n;
+    for (unsigned i = 0; i < ARRAY_SIZE(registers); i++) {
+        const struct system_register *r = &registers[i];
+        bool dr = r->kind >= IS_DR0 && r->kind <= IS_DR7;
+        u32 *place = r->kind == IS_CR2 ? &count->cr2 : dr ? &count->dr : &count->other;
+        *place += canary_differs(r->name, 0, get(r), r->want);
+    }
 }

@@ -156,6 +156,7 @@ struct hv_ops {
 };
 
 extern const struct hv_ops *hv; /* the one in use */
+extern bool hv_verify; /* set before cpu_on(): distrust the world switch (option verify) */
 
 static inline u64 hv_get(struct vcpu *v, enum hv_reg r)
 {

@@ -8,6 +8,7 @@
 
 static const char *const mmu_words[] = {"nested", NULL};
 static const char *const bench_words[] = {"none", "record", NULL};
+static const char *const verify_words[] = {"none", "registers", NULL};
 static const char *const trace_words[] = {"all", "some", "none", "off", NULL};
 static const char *const trace_groups[] = {"walks", "io", "exits", "sched", "time", "memory", NULL};
 
@@ -67,6 +68,7 @@ static const struct arg_key keys[] = {
     {"tracebuf", FIELD(tracebuf), .unit = &arg_size, .low = 1u << 20, .high = 192u << 20,
      .range = "1M to 192M"},
     {"bench", FIELD(bench), .words = bench_words},
+    {"verify", FIELD(verify), .words = verify_words},
 };
 
 static const struct argtable table = {"option of the machine", keys, ARRAY_SIZE(keys), false};
@@ -81,6 +83,7 @@ int options_parse(const char *text, struct options *options, char *why, size_t w
         .trace = {"all", 3},
         .tracebuf = 64u << 20,
         .bench = BENCH_NONE,
+        .verify = VERIFY_NONE,
     };
     return argtable_parse(&table, &text, options, &(struct arg_error){why, why_size});
 }

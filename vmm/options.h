@@ -10,6 +10,7 @@
 #include "vmm/vmargs.h"
 
 enum bench_kind { BENCH_NONE, BENCH_RECORD };
+enum verify_kind { VERIFY_NONE, VERIFY_REGISTERS };
 
 struct options {
     const struct sched_ops *sched;
@@ -19,6 +20,7 @@ struct options {
     struct word trace; /* for trace_select(), which takes it without complaint */
     u64 tracebuf;      /* bytes */
     enum bench_kind bench;
+    enum verify_kind verify;
 };
 
 /* 0, or -EINVAL with a sentence that names the word (160 bytes hold any). */

@@ -13,6 +13,14 @@
 #define CR0_PE 1ull
 #define EFER_LMA (1ull << 10)
 
+/* What the VM's argument exits= adds. Nobody handles these: study, not use. */
+static void add_exits(struct hv_ctl *ctl, enum vm_exits exits)
+{
+    ctl->rdtsc_exits = exits == EXITS_RDTSC;
+    ctl->invlpg_exits = exits == EXITS_INVLPG;
+    ctl->exceptions = exits == EXITS_UD ? 1u << 6 : exits == EXITS_DE ? 1u << 0 : 0;
+}
+
 int vcpu_init(struct vcpu *v, struct vm *vm, u8 id)
 {
     memset(v, 0, sizeof(*v));
@@ -21,6 +29,7 @@ int vcpu_init(struct vcpu *v, struct vm *vm, u8 id)
     v->id = id;
     v->who = trace_who(vm->id, id);
     v->ctl.nested_root = vm->npt.root;
+    add_exits(&v->ctl, vm->args.exits);
     v->attention = true;
     return hv->vcpu_init(v);
 }

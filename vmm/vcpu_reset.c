@@ -14,12 +14,12 @@
 #define CR0_ET     (1ull << 4)
 #define RFLAGS_ONE 2ull
 /* Segment attributes as struct seg has them. */
-#define CODE32 0xc9b /* G, D, present, code, read, accessed */
-#define DATA32 0xc93
-#define CODE16 0x09b
-#define DATA16 0x093
-#define LDT    0x082
-#define TSS32  0x08b
+#define CODE32  0xc9b /* G, D, present, code, read, accessed */
+#define DATA32  0xc93
+#define CODE16  0x09b
+#define DATA16  0x093
+#define LDT     0x082
+#define TSS32   0x08b
 #define LIMIT16 0xffffu
 #define LIMIT32 0xffffffffu
 

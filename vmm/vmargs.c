@@ -85,6 +85,7 @@ static const char *const mmu_words[] = {"nested", NULL};
 static const char *const boot_words[] = {"auto", "multiboot", "raw", NULL};
 static const char *const view_words[] = {"wall", "apparent", NULL};
 static const char *const tick_words[] = {"discard", "merge", "delay", "slew", NULL};
+static const char *const exits_words[] = {"none", "rdtsc", "invlpg", "ud", "de", NULL};
 static const char *const checks_words[] = {"count", "ignore", NULL};
 
 #define FIELD(name) .offset = offsetof(struct vm_args, name)
@@ -102,6 +103,7 @@ static const struct arg_key keys[] = {
     {"break", .set = set_break},
     {"watchdog", FIELD(watchdog), .unit = &arg_time, .high = 1000 * NS_PER_SEC,
      .range = "0s to 1000s"},
+    {"exits", FIELD(exits), .words = exits_words},
 };
 
 static const struct argtable table = {"VM argument", keys, ARRAY_SIZE(keys), true};

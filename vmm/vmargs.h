@@ -18,6 +18,9 @@ enum vm_boot { BOOT_AUTO, BOOT_MULTIBOOT, BOOT_RAW };
 /* Whether its self-checks decide the run's exit status. */
 enum vm_checks { CHECKS_COUNT, CHECKS_IGNORE };
 
+/* What exits besides the usual, for nobody. */
+enum vm_exits { EXITS_NONE, EXITS_RDTSC, EXITS_INVLPG, EXITS_UD, EXITS_DE };
+
 struct vm_args {
     u32 slots;
     struct {
@@ -29,6 +32,7 @@ struct vm_args {
     enum clock_view tsc, pit;
     enum tick_policy ticks;
     enum vm_checks checks;
+    enum vm_exits exits;
     u64 restart; /* how often it is created anew after its end */
     u64 weight;
     u64 watchdog; /* ns of its own time without a word at the test port; 0: no limit */

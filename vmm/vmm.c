@@ -25,6 +25,7 @@ extern const struct hv_ops hv_svm;
 static const struct hv_ops *const backends[] = {&hv_svm};
 
 const struct hv_ops *hv;
+bool hv_verify;
 
 static struct options options;
 static const struct sched_ops *sched;
@@ -39,7 +40,7 @@ static int choose_backend(void)
     for (u32 i = 0; i < ARRAY_SIZE(backends); i++)
         if (backends[i]->probe(&caps) == 0) {
             hv = backends[i];
-            return hv->cpu_on();
+            return 0;
         }
     return -ENOTSUP;
 }
@@ -318,6 +319,11 @@ enum host_status vmm_main(const struct bundle *b)
     learn_address_width();
     if (options_parse(b->cmdline, &options, why, sizeof(why)) != 0) {
         console_print("nestling: options: %s\n", why);
+        return STATUS_REFUSED;
+    }
+    hv_verify = options.verify == VERIFY_REGISTERS;
+    if (hv->cpu_on() != 0) {
+        console_print("nestling: the processor's extension cannot be switched on\n");
         return STATUS_REFUSED;
     }
     trace_select(options.trace.text, options.trace.len);

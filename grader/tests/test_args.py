@@ -15,7 +15,7 @@ def test_a_guest_without_arguments_has_the_defaults():
     assert guest.values == {"mem": ((0, 16 << 20),), "mmu": "nested", "boot": "auto",
                             "tsc": "wall", "pit": "wall", "ticks": "delay", "restart": 0,
                             "checks": "count", "weight": 256, "break": "",
-                            "watchdog": 0}
+                            "watchdog": 0, "exits": "none"}
 
 
 def test_the_two_command_lines_are_told_apart():

@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 GUESTS = ROOT / "build" / "guests"
 MULTIBOOT_MAGIC = 0x1BADB002
 ELF = ["hello", "ticker", "greedy", "probe", "walker", "crash", "canary", "hostile", "bench",
-       "yielder", "keeper", "hello32", "hello-pae", "walker-pae"]
+       "yielder", "keeper", "stepper", "asker", "stray", "hello32", "hello-pae", "walker-pae"]
 HOST_LIMIT_S = 120  # only so that a hung emulator ends; nothing is measured by it
 
 QEMU = ["qemu-system-x86_64", "-accel", "tcg", "-cpu", "qemu64,+pdpe1gb", "-m", "16", "-display",
@@ -186,6 +186,33 @@ def test_keeper_finds_its_pages_unchanged() -> None:
     run = boot_guest("keeper", "pages=32 hz=1000 rounds=4")
     assert run.code == 0 and run.values("pages") == [32]
     assert run.checks()["kept"] and run.text.count("check kept:") == 4
+
+
+def test_stepper_finds_its_registers_as_the_manual_says() -> None:
+    run = boot_guest("stepper", "steps=400")
+    assert {"cpuid", "hlt", "in", "out"} <= set(run.checks()) and all(run.checks().values())
+    assert sum(run.values(kind)[0] for kind in ("cpuid", "hlt", "in", "out")) == 400
+    only = boot_guest("stepper", "steps=50 kind=in")
+    assert only.values("in") == [50] and not only.values("out") and only.code == 0
+
+
+def test_asker_reports_every_leaf_twice() -> None:
+    run = boot_guest("asker")
+    assert len(run.values("00000000")) == len(run.values("80000008")) == 2
+    vendor = run.values("00000000")[0] >> 32
+    assert vendor.to_bytes(4, "little") == b"Auth"
+    assert {"fcw", "mxcsr", "upper"} <= set(run.checks()) and run.code == 0
+
+
+@pytest.mark.parametrize("how, words", [
+    ("rdtsc", "checkpoint went on: 0"),
+    ("invlpg", "checkpoint went on: 1"),
+    ("ud", "unexpected exception 6"),
+    ("de", "unexpected exception 0"),
+])
+def test_stray_goes_on_where_nothing_is_intercepted(how: str, words: str) -> None:
+    run = boot_guest("stray", f"how={how}")
+    assert run.values("stray") and words in run.text
 
 
 @pytest.mark.parametrize("args, words", [

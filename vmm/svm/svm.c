@@ -34,6 +34,8 @@
 #define SVM_FRAMES (1 + (sizeof(struct svm_vcpu) + PAGE_SIZE - 1) / PAGE_SIZE)
 
 static u8 host_save[PAGE_SIZE] __attribute__((aligned(4096)));
+/* A call through a variable is one instruction too. */
+static void (*enter_guest)(u64 *gpr, hpa_t vmcb) = svm_enter;
 
 static int svm_probe(struct hv_caps *caps)
 {
@@ -59,6 +61,7 @@ static int svm_cpu_on(void)
 {
     wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_SVME);
     wrmsr(MSR_VM_HSAVE_PA, ptr_hpa(host_save).v);
+    enter_guest = hv_verify ? svm_enter_verified : svm_enter;
     return 0;
 }
 
@@ -202,7 +205,7 @@ static void svm_run(struct vcpu *v, struct exit *x)
     put_registers(v, b);
     if (__builtin_expect(svm_of(v)->changed, 0) && !remember(v, x))
         return;
-    svm_enter(v->gpr, ptr_hpa(b));
+    enter_guest(v->gpr, ptr_hpa(b));
     take_registers(v, b);
     b->tlb_control = 0;
     svm_translate(v, b, x);

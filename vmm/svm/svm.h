@@ -22,6 +22,9 @@ static inline struct svm_vcpu *svm_of(struct vcpu *v)
 /* The world switch (svm_run.S): loads the general registers at gpr but RAX and
  * RSP, enters the guest, stores them. */
 void svm_enter(u64 *gpr, hpa_t vmcb);
+/* The same, and a panic if it does not keep the host's registers (svm_verified.S). */
+void svm_enter_verified(u64 *gpr, hpa_t vmcb);
+void svm_verify(void);
 /* In its place as long as there is none (svm_todo.c). */
 _Noreturn void svm_enter_missing(void);
 

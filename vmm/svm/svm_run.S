@@ -2,7 +2,8 @@
  * The world switch. The processor swaps RIP, RSP, RAX, RFLAGS, the control
  * registers and segments; this swaps the other general registers. Interrupts
  * that arrive in the guest exit (host IF is 1 at VMRUN) and stay pending: GIF
- * is 0 until STGI, and IF is 0 again by then.
+ * is 0 until STGI, and IF is 0 again by then. STI does not stand right before
+ * VMRUN: QEMU 7.2 would let its shadow last for the guest's first instruction.
  * Source: AMD64 Manual vol. 2, 15.5.1, 15.17, 15.21.
  *
  * void svm_enter(u64 *gpr, hpa_t vmcb)
@@ -48,9 +49,9 @@ svm_enter:
         movq    R13(%rdi), %r13
         movq    R14(%rdi), %r14
         movq    R15(%rdi), %r15
-        movq    RDI(%rdi), %rdi
         clgi
         sti
+        movq    RDI(%rdi), %rdi
         vmrun   %rax
         cli
         stgi

@@ -40,6 +40,7 @@ static void test_defaults(void)
     CHECK_EQ(vm.restart, 0);
     CHECK_EQ(vm.watchdog, 0);
     CHECK_EQ(vm.weight, 256);
+    CHECK_EQ(vm.exits, EXITS_NONE);
     CHECK_STR(vm.breaks, "");
     CHECK_STR(vm.cmdline, "");
 }
@@ -47,7 +48,7 @@ static void test_defaults(void)
 static void test_values(void)
 {
     CHECK_EQ(parse("mem=2M mmu=nested boot=raw tsc=apparent pit=apparent ticks=slew "
-                   "restart=1000000 checks=ignore weight=65535 -- mem=bad  x --  y"),
+                   "restart=1000000 checks=ignore weight=65535 exits=de -- mem=bad  x --  y"),
              0);
     CHECK_EQ(vm.slot[0].size, 2 << 20);
     CHECK_EQ(vm.boot, BOOT_RAW);
@@ -57,6 +58,7 @@ static void test_values(void)
     CHECK_EQ(vm.restart, 1000000);
     CHECK_EQ(vm.checks, CHECKS_IGNORE);
     CHECK_EQ(vm.weight, 65535);
+    CHECK_EQ(vm.exits, EXITS_DE);
     CHECK_STR(vm.cmdline, "mem=bad  x --  y");
     static const char *const ticks[] = {"ticks=discard", "ticks=merge", "ticks=delay"};
     for (u32 i = 0; i < ARRAY_SIZE(ticks); i++) {
@@ -110,7 +112,8 @@ static void test_memory(void)
 
 static void test_errors(void)
 {
-    const char *keys = "mem, mmu, boot, tsc, pit, ticks, restart, checks, weight, break, watchdog";
+    const char *keys = "mem, mmu, boot, tsc, pit, ticks, restart, checks, weight, break, watchdog, "
+                       "exits";
     char want[160] = "'hz=100' is no VM argument; there are: ";
 
     refuse("hz=100", strcat(want, keys));
@@ -127,6 +130,7 @@ static void test_errors(void)
     refuse("restart=-1", "'restart=-1': '-1' is not a number");
     refuse("weight=99999999999999999999",
            "'weight=99999999999999999999': '99999999999999999999' is out of range: 1 to 65535");
+    refuse("exits=pushf", "'exits=pushf': 'pushf' is none of: none, rdtsc, invlpg, ud, de");
     refuse("watchdog=1001s", "'watchdog=1001s': '1001s' is out of range: 0s to 1000s");
     refuse("break=sixteen-letters-",
            "'break=sixteen-letters-': 'sixteen-letters-' is no entry check");
@@ -162,13 +166,14 @@ static void test_options(void)
     CHECK_EQ(machine.tracebuf, 64 << 20);
     CHECK_EQ(machine.bench, BENCH_NONE);
     CHECK_EQ(parse_options("sched=rr slice=100us time=1000s mmu=nested trace=walks,io,exits "
-                           "tracebuf=192M bench=record"),
+                           "tracebuf=192M bench=record verify=registers"),
              0);
     CHECK_EQ(machine.slice, 100000);
     CHECK_EQ(machine.time, 1000000000000);
     CHECK(word_is(machine.trace, "walks,io,exits"));
     CHECK_EQ(machine.tracebuf, 192 << 20);
     CHECK_EQ(machine.bench, BENCH_RECORD);
+    CHECK_EQ(machine.verify, VERIFY_REGISTERS);
     CHECK_EQ(parse_options("slice=1s time=1us tracebuf=1M trace=sched,time,memory"), 0);
     CHECK_EQ(parse_options("trace=off"), 0);
     CHECK_EQ(parse_options("trace=none"), 0);
@@ -185,6 +190,7 @@ static void test_option_errors(void)
     refuse_options("tracebuf=193M", "'tracebuf=193M': '193M' is out of range: 1M to 192M");
     refuse_options("tracebuf=512K", "'tracebuf=512K': '512K' is out of range: 1M to 192M");
     refuse_options("sched=fifo", "'sched=fifo': 'fifo' is none of: rr");
+    refuse_options("verify=all", "'verify=all': 'all' is none of: none, registers");
     refuse_options("bench=all", "'bench=all': 'all' is none of: none, record");
     refuse_options("trace=walks,all",
                    "'trace=walks,all': 'all' is no group of events: walks, io, exits, sched, "
@@ -193,7 +199,7 @@ static void test_option_errors(void)
                    "'trace=walks,': '' is no group of events: walks, io, exits, sched, "
                    "time, memory, or alone all, some, none, off");
     refuse_options("-- x", "'--' is no option of the machine; there are: sched, slice, time, mmu, "
-                           "trace, tracebuf, bench");
+                           "trace, tracebuf, bench, verify");
 }
 
 int main(void)
