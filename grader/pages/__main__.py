@@ -1,7 +1,8 @@
 """python3 -m grader.pages: the handouts as a site, and as PDF where Chromium is installed.
 
-Exit codes: 0 all is there; 2 something is broken: each problem is one line on stderr.
-Figures that need a function still to be written are named, and are no error.
+Exit codes: 0 all is there; 2 something is broken: each problem is one line on stderr, and
+what can be written is written all the same.  A figure whose run meets a function that is
+still to be written is named, and is no error.
 """
 from __future__ import annotations
 
@@ -36,10 +37,6 @@ def main(words: Optional[List[str]] = None) -> int:
 def _build(options: argparse.Namespace) -> int:
     declared = figures.load(build=options.build)
     whole = site.read(ROOT, declared)
-    if whole.problems:
-        for problem in whole.problems:
-            print(f"handouts: {problem}", file=sys.stderr)
-        return BROKEN
     studio = figures.Studio(options.build / "pages" / "figures")
 
     def draw(figure: figures.Figure) -> Path:
@@ -56,7 +53,9 @@ def _build(options: argparse.Namespace) -> int:
     if not options.no_pdf:
         _print(whole, options)
     print(f"{len(whole.pages)} pages: open {plan.short(options.out / 'index.html')} in a browser")
-    return OK
+    for problem in whole.problems:
+        print(f"handouts: {problem}", file=sys.stderr)
+    return BROKEN if whole.problems else OK
 
 
 def _print(whole: site.Site, options: argparse.Namespace) -> None:

@@ -3,7 +3,8 @@
 handouts/index.md gives the order: a page is a text that it links to, its headings of
 the second level are the groups of the contents.  A page is one file with its style
 inside; only its figures are files beside it.  `problems` names what is broken: links,
-anchors, figures nobody declared, texts that index.md forgot.
+anchors, figures nobody declared, texts that index.md forgot, functions that are not
+where a text says.  The pages are written all the same.
 """
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ from typing import Callable, Dict, Iterator, List, Optional, Tuple
 
 import jinja2
 
-from grader.pages import markdown
+from grader.pages import cites, markdown
 from grader.pages.figures import Figure, NotYet
 from grader.pages.markdown import Text
 from viz import style
@@ -72,6 +73,8 @@ def read(root: Path, figures: Dict[str, Figure]) -> Site:
     for page in site.pages:
         site.problems += [f"{page.text.path.name}: {problem}" for problem in _wrong(site, page)]
         site.problems += markdown.wrong_fences(page.text)
+        site.problems += [f"{page.text.path.name}: {problem}" for problem in
+                          cites.wrong_cites(page.text.codes, root)]
     return site
 
 
@@ -149,16 +152,20 @@ def _body(site: Site, page: Page, out: Path, draw: Draw, missing: List[str]) -> 
 
     def show(target: str, caption: str) -> str:
         if not target.startswith(FIGURES):
+            if not (page.text.path.parent / target).is_file():
+                return _blank(f"there is no {target}", caption)
             shutil.copyfile(page.text.path.parent / target, out / FIGURES / Path(target).name)
             return _figure(FIGURES + Path(target).name, "", caption)
-        figure = site.figures[Path(target).stem]
+        figure = site.figures.get(Path(target).stem)
+        if figure is None:
+            return _blank("nobody has declared it", caption)
+        caption = caption or markdown.inline_html(figure.caption)
         try:
             shutil.copyfile(draw(figure), out / target)
         except NotYet as error:
             missing.append(f"figure {figure.name} is not drawn: {error}")
-            return (f'<figure class="missing"><p>Not drawn yet: {escape(str(error))}</p>'
-                    f"<figcaption>{caption}</figcaption></figure>\n")
-        return _figure(target, figure.alt, caption or markdown.inline_html(figure.caption))
+            return _blank(str(error), caption)
+        return _figure(target, figure.alt, caption)
 
     return markdown.to_html(page.text, resolve, show)
 
@@ -166,6 +173,11 @@ def _body(site: Site, page: Page, out: Path, draw: Draw, missing: List[str]) -> 
 def _figure(target: str, alt: str, caption: str) -> str:
     return (f'<figure><div class="wide"><a href="{target}"><img src="{target}" '
             f'alt="{escape(alt or re.sub("<[^>]*>", "", caption))}"></a></div>'
+            f"<figcaption>{caption}</figcaption></figure>\n")
+
+
+def _blank(why: str, caption: str) -> str:
+    return (f'<figure class="missing"><p>Not drawn: {escape(why)}</p>'
             f"<figcaption>{caption}</figcaption></figure>\n")
 
 
