@@ -26,8 +26,9 @@ TEMPLATES = Path(__file__).with_name("upload")
 PROJECT = "nestling"
 OLDEST = (1980, 1, 1, 0, 0, 0)  # the first date that a zip file knows
 OLDEST_S = 315532800
-GRADING = ("grader/kit/gradeall.py", "grader/kit/classlist.py", "grader/kit/source.py",
-           "grader/kit/class.html.j2")
+GRADING = ("grader/kit/gradeall.py", "grader/kit/gradeall_table.py", "grader/kit/classlist.py",
+           "grader/kit/regions.py", "grader/kit/source.py", "grader/kit/tree.py",
+           "grader/kit/makefile.py", "grader/kit/starter.mk", "grader/kit/class.html.j2")
 
 
 def add(commands: "argparse._SubParsersAction[Any]") -> None:
