@@ -17,7 +17,7 @@ from typing import Dict, List
 from grader.grading import limits, processes
 from grader.grading.sandbox import INSIDE, Sandbox
 
-FOLDERS = ("kernel", "vmm", "build/obj/kernel", "build/obj/vmm")
+FOLDERS = ("kernel", "vmm", "prior", "build/obj/kernel", "build/obj/vmm")
 PRODUCTS = ("nestling.elf", "nestling64.elf", "nestling.img", "nestling.bin")
 OUTPUT_BYTES = 64 << 10
 SECONDS = 180.0
