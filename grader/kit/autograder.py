@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from grader import labtoml, plan
-from grader.kit import starter, tree
+from grader.kit import prior, starter, tree
 from grader.plan import RunError
 
 TEMPLATES = Path(__file__).with_name("upload")
@@ -65,8 +65,9 @@ def pack(root: Path, lab: int, out: Path) -> tree.Files:
 
 def project(root: Path, lab: int, prefix: str) -> tree.Files:
     """The project with stubs from this lab on, its hidden tests and what grades a class."""
-    labtoml.find(root, lab)
+    described = labtoml.find(root, lab)
     files = tree.collect(root, lab, hidden=True)
+    prior.replace(files, root, described, "reference", None)
     files.update({path: tree.File((root / path).read_bytes()) for path in GRADING
                   if (root / path).is_file()})
     files[starter.README] = _filled(root, lab, "README.md.in", tree.PLAIN)

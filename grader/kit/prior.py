@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import tempfile
 from pathlib import Path
-from typing import List, Optional
+from typing import Dict, List, Optional
 
 from grader import labtoml
 from grader.kit import tree
@@ -29,20 +29,21 @@ def replace(files: tree.Files, root: Path, lab: labtoml.Lab, kind: str,
     Where a lab has nothing to write, the later labs come as objects too: it is there to
     show a machine that works.
     """
-    labs = all_labs(root)
-    earlier = [each for each in labs if each.number < lab.number]
+    marked = tree.marked_sources(root)
     if not sources_of(lab):
-        _as_objects(files, root, [each for each in labs if each.number > lab.number])
+        _as_objects(files, root, {number: marked[number] for number in marked
+                                  if number > lab.number})
     if kind == "object":
-        _as_objects(files, root, earlier)
+        _as_objects(files, root, {number: marked[number] for number in marked
+                                  if number < lab.number})
     elif kind == "own" and source is not None:
-        _as_own(files, earlier, source)
+        _as_own(files, earlier(root, lab.number), source)
 
 
-def all_labs(root: Path) -> List[labtoml.Lab]:
-    """The labs of the project, by number."""
+def earlier(root: Path, lab: int) -> List[labtoml.Lab]:
+    """The labs before `lab`, by number."""
     labs = [labtoml.load(path, root) for path in root.glob("labs/[0-9]*-*/lab.toml")]
-    return sorted(labs, key=lambda each: each.number)
+    return sorted((each for each in labs if each.number < lab), key=lambda each: each.number)
 
 
 def sources_of(lab: labtoml.Lab) -> List[str]:
@@ -63,16 +64,13 @@ def output(command: List[str], folder: Path) -> str:
 
 # --- Objects -------------------------------------------------------------------------
 
-def _as_objects(files: tree.Files, root: Path, labs: List[labtoml.Lab]) -> None:
+def _as_objects(files: tree.Files, root: Path, marked: Dict[int, List[str]]) -> None:
     """Compile these labs' reference, take the objects, drop the sources and the labs."""
-    for lab in labs:
-        sources = sources_of(lab)
-        if not sources:
-            continue
+    for number, sources in marked.items():
         files.update(_compile(files, root, sources))
-        folder = f"labs/{lab.path.parent.name}/"
-        for path in [path for path in files if path in sources or path.startswith(folder)]:
-            del files[path]
+        for path in list(files):
+            if path in sources or path.startswith(f"labs/{number}-"):
+                del files[path]
 
 
 def _compile(files: tree.Files, root: Path, sources: List[str]) -> tree.Files:

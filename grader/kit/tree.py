@@ -81,6 +81,16 @@ def collect(root: Path, lab: int, hidden: bool = False) -> Files:
     return files
 
 
+def marked_sources(root: Path) -> Dict[int, List[str]]:
+    """lab -> the files that hold its regions, as compilers take them."""
+    found: Dict[int, List[str]] = {}
+    for path in project_files(root):
+        if path.endswith((".c", ".S")):
+            for number in {each.lab for each in regions.parse((root / path).read_text(), path)}:
+                found.setdefault(number, []).append(path)
+    return found
+
+
 def _belongs(path: str, lab: int, hidden: bool) -> bool:
     of_lab = re.match(r"labs/(\d+)-[^/]*/(hidden/)?", path)
     if of_lab and int(of_lab[1]) > lab:
