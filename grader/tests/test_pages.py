@@ -254,7 +254,7 @@ def test_a_figure_is_drawn_once_and_anew_when_something_changes(tmp_path):
 
 @pytest.mark.machine
 @pytest.mark.parametrize("change, said", [
-    ({"draw": "walk --vm 7"}, "walk"), ({"guests": '["hello break=none"]'}, "break"),
+    ({"draw": "walk --vm 7"}, "walk"), ({"guests": '["hello mmu=none"]'}, "mmu"),
     ({"guests": '["none"]'}, "there is no guest"), ({"draw": "timeline --from 9s"}, "timeline"),
 ])
 def test_a_figure_that_cannot_be_drawn_is_one_sentence(tmp_path, change, said):
