@@ -126,9 +126,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     if args.index:
         index(args.run, args.output)
+        print(f"{args.output}: the start page of {args.run}")
         return 0
     found = gather(args.run)
     page = render(found)
     write_text(args.output, page)
     announce(found.trace)
+    print(f"{args.output}: the report of {args.run}, {len(found.trace):,} records")
     return 0

@@ -36,16 +36,21 @@ def _time(text: str) -> int:
 
 def run(args: argparse.Namespace) -> int:
     trace = load(args.trace)
-    draw(trace, args.output, args.start, args.end, args.vm)
+    line = draw(trace, args.output, args.start, args.end, args.vm)
     announce(trace)
+    first, last = _window(line, args.start, args.end)
+    lanes = ", ".join(f"VM {vm}" for vm in _chosen(line, args.vm)) or "no VM"
+    print(f"{args.output}: timeline of {lanes}; {style.show_time(first)} to {style.show_time(last)}, "
+          f"of {len(trace):,} records")
     return 0
 
 
 def draw(trace: Trace, out_path: str, start: Optional[int] = None, end: Optional[int] = None,
-         vms: Optional[Iterable[int]] = None) -> None:
+         vms: Optional[Iterable[int]] = None) -> Timeline:
     """Draw start..end (ns of virtual time) of a trace; the format by the name's ending.
 
-    TraceError, in one line, when there is nothing to draw or a choice does not exist.
+    Returns all that could be drawn.  TraceError, in one line, when there is nothing to draw
+    or a choice does not exist.
     """
     kind = out_path.rsplit(".", 1)[-1].lower()
     if kind not in FORMATS:
@@ -61,6 +66,7 @@ def draw(trace: Trace, out_path: str, start: Optional[int] = None, end: Optional
     else:
         from viz import timeline_static
         timeline_static.save(line, out_path, first, last, chosen)
+    return line
 
 
 def _window(line: Timeline, start: Optional[int], end: Optional[int]) -> Tuple[int, int]:

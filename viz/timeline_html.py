@@ -69,7 +69,7 @@ def save(line: Timeline, out_path: str, start: int, end: int, vms: Sequence[int]
     facts.update(strings=strings, columns=columns.index)
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True)
     page = environment.get_template("timeline.html.j2").render(
-        title=facts["title"], subtitle=facts["subtitle"], sources=words.SOURCES,
+        title=facts["title"], records=f"{len(line.trace):,}", subtitle=facts["subtitle"], sources=words.SOURCES,
         asked=words.asked_rule(line), caveats=facts["caveats"], style=_style(),
         script="\n".join((TEMPLATES / name).read_text("utf-8") for name in SCRIPTS),
         facts=_script_json(facts), data=columns.base64())

@@ -271,8 +271,10 @@ addEventListener("DOMContentLoaded", async () => {
     const columns = await readColumns(facts.columns, byId("data").textContent);
     byId("data").remove();
     window.timeline = new Page(new Model(facts, columns));
+    byId("loading").remove();
     document.documentElement.dataset.ready = "yes";
   } catch (error) {
+    byId("loading")?.remove();
     const note = document.querySelector("main").appendChild(document.createElement("p"));
     note.className = "caveat";
     note.textContent = "This page could not be drawn: " + error.message;

@@ -303,6 +303,38 @@ def test_dark_and_light_and_print(page: Page) -> None:
         page.browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
 
 
+def changed(folder: Path, old: str, new: str) -> str:
+    """The address of a copy of the page with one place of it changed."""
+    text = (folder / "t.html").read_text("utf-8")
+    assert text.count(old) == 1
+    (folder / "changed.html").write_text(text.replace(old, new), "utf-8")
+    return (folder / "changed.html").as_uri()
+
+
+def test_it_says_that_it_is_loading_until_it_is_drawn(browser: Any, small: Path) -> None:
+    assert Page(browser, small / "t.html").js("document.getElementById('loading')") is None
+    browser.get(changed(small, "await readColumns(", "await new Promise(() => 0); readColumns("))
+    loading = browser.find_element(By.ID, "loading")
+    count = len(load(str(small / "trace.bin")))
+    assert loading.is_displayed() and f"{count:,} records" in loading.text
+    browser.get(changed(small, "await readColumns(", "await readNothing("))
+    WebDriverWait(browser, PATIENCE).until(
+        lambda _: "could not be drawn" in browser.find_element(By.TAG_NAME, "main").text)
+    assert not browser.find_elements(By.ID, "loading")
+    assert any("readNothing" in error["message"] for error in browser.get_log("browser"))
+
+
+def test_without_javascript_it_says_so_and_nothing_else(browser: Any, small: Path) -> None:
+    browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
+    try:
+        browser.get((small / "t.html").as_uri())
+        shown = browser.find_element(By.TAG_NAME, "body").text
+    finally:
+        browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
+    assert "drawn by JavaScript, which is switched off" in shown and "viz timeline" in shown
+    assert "Decoding" not in shown and "Totals" not in shown
+
+
 def test_caveats_and_strange_texts_are_shown_as_text(browser: Any, tmp_path: Path) -> None:
     w = TraceWriter(tmp_path / "t", cmdline="<b>bold</b>")
     w.emit("vm_create", vm=1, ns=0, args="</script><img/src=x>")

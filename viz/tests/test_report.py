@@ -195,5 +195,7 @@ def test_the_start_page_links_what_is_there(folder):
 def test_the_command_writes_both_pages(viz, folder, tmp_path):
     for extra, name in (([], "r.html"), (["--index"], "i.html")):
         done = viz("report", folder, *extra, "-o", tmp_path / name)
-        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+        assert (done.returncode, done.stderr) == (0, "")
+        line, = done.stdout.splitlines()
+        assert line.startswith(f"{tmp_path / name}: ") and str(folder) in line
         Page((tmp_path / name).read_text())

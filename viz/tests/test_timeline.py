@@ -40,6 +40,15 @@ def test_each_format_by_its_ending(trace_path: Path, tmp_path: Path, kind: str,
     assert out.read_bytes().startswith(magic)
 
 
+def test_it_says_what_was_written_and_where(trace_path: Path, tmp_path: Path,
+                                            capsys: pytest.CaptureFixture) -> None:
+    out, count = str(tmp_path / "t.svg"), len(load(str(trace_path)))
+    assert main(["timeline", str(trace_path), "-o", out, "--vm", "2", "--from", "1ms",
+                 "--to", "2500us"]) == 0
+    assert capsys.readouterr().out == (
+        f"{out}: timeline of VM 2; 1 ms to 2.5 ms, of {count:,} records\n")
+
+
 def test_the_picture_says_shares_errors_and_reasons(trace_path: Path, tmp_path: Path) -> None:
     text = draw(trace_path, tmp_path / "t.svg")
     for expected in ("48.0 % of the CPU", "asked 33.3 %, error +44.0 %", "slice end", "blocked",
