@@ -105,12 +105,3 @@ int guestmem_write(const struct guestmem *m, gpa_t a, const void *from, u64 n)
     }
     return 0;
 }
-
-u64 guestmem_size(const struct guestmem *m)
-{
-    u64 size = 0;
-
-    for (u32 i = 0; i < m->slots; i++)
-        size += m->slot[i].size;
-    return size;
-}

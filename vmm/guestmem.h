@@ -35,6 +35,5 @@ static inline bool guestmem_has(const struct guestmem *m, gpa_t a)
 /* Whole or not at all: 0 or -EFAULT. */
 int guestmem_read(const struct guestmem *, gpa_t, void *to, u64 n);
 int guestmem_write(const struct guestmem *, gpa_t, const void *from, u64 n);
-u64 guestmem_size(const struct guestmem *);
 
 #endif

@@ -104,19 +104,3 @@ enum walk_fault walk_nested(hpa_t root, gpa_t a, u8 access, u8 serves, struct wa
         return descent_fail(&d, w, FAULT_NOT_PRESENT, 4, false);
     return descend(&d, w, &w->hpa.v, &w->nested_size);
 }
-
-const char *walk_fault_words(enum walk_fault fault)
-{
-    static const char *const words[] = {
-        [FAULT_NONE] = "nothing forbids it",
-        [FAULT_NOT_PRESENT] = "nothing is mapped there",
-        [FAULT_WRITE] = "writing is not allowed",
-        [FAULT_USER] = "the privilege level does not fit the page",
-        [FAULT_EXECUTE] = "executing is not allowed",
-        [FAULT_RESERVED] = "an entry has a reserved bit set",
-        [FAULT_NON_CANONICAL] = "the address is not canonical",
-        [FAULT_LIMIT] = "it lies beyond the segment's limit",
-        [FAULT_NO_MEMORY] = "a page table lies outside the VM's memory",
-    };
-    return (u32)fault < ARRAY_SIZE(words) ? words[fault] : "for an unknown reason";
-}

@@ -93,7 +93,4 @@ enum walk_fault walk_2d(hpa_t nroot, const struct guest_paging *, gva_t, u8 acce
 void walk_trace(u16 vm, u8 vcpu, const struct walk *, const struct guest_paging *,
                 enum walk_kind, enum walk_cause);
 
-/* The reason in words, for messages: completes "the access failed: ...". */
-const char *walk_fault_words(enum walk_fault);
-
 #endif

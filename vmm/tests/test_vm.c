@@ -43,7 +43,7 @@ static void test_real_mode(void)
     check_segment(SEG_DS, 0, 0x93, 0xffff);
     check_segment(SEG_SS, 0, 0x93, 0xffff);
     CHECK_EQ(vm.mem.slots, 1);
-    CHECK_EQ(guestmem_size(&vm.mem), 1 << 20);
+    CHECK_EQ(vm.mem.slot[0].size, 1 << 20);
     CHECK_EQ(v->ctl.nested_root.v, vm.npt.root.v);
     CHECK(!v->inject.valid);
     rig_end(&vm);

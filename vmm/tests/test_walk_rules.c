@@ -110,7 +110,7 @@ static void test_named_level(void)
     tables_map(&guest, at, 0x1234000, 1, RW);
     for (u32 i = 0; i < ARRAY_SIZE(cases); i++) {
         for (int level = 4; level >= 1; level--) {
-            check_about("%s at level %d", walk_fault_words(cases[i].fault), level);
+            check_about("fault %d at level %d", (int)cases[i].fault, level);
             u64 good = tables_read(&guest, at, level);
             tables_write(&guest, at, level, (good & ~cases[i].clear) | cases[i].set);
             CHECK_EQ(walk_guest(&mem, &p, gva(at), cases[i].access, true, &w), cases[i].fault);
