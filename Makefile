@@ -112,7 +112,7 @@ VMM_SRC := \
     vmm/vmm.c
 
 # --- Guests -------------------------------------------------------------------
-GUESTS64   := hello ticker greedy probe walker crash canary hostile bench yielder keeper stepper asker stray
+GUESTS64   := hello ticker greedy probe walker crash canary hostile bench yielder keeper stepper asker stray lines counter masker
 GUESTS32   := hello32 hello-pae walker-pae
 GUESTS16   := real
 
@@ -325,6 +325,9 @@ GUEST_OBJ_hostile    := hostile/main hostile/recover hostile/enter hostile/ports
     hostile/descriptors hostile/outside hostile/code hostile/testport hostile/death
 GUEST_OBJ_bench      := bench
 GUEST_OBJ_keeper     := keeper
+GUEST_OBJ_lines      := lines
+GUEST_OBJ_counter    := counter
+GUEST_OBJ_masker     := masker
 GUEST_OBJ_yielder    := yielder
 GUEST_OBJ_stepper    := stepper stepper_code
 GUEST_OBJ_asker      := asker

@@ -136,6 +136,13 @@ static inline void halt_until_interrupt(void)
 {
     __asm__ volatile("sti; hlt" : : : "memory");
 }
+/* Let time pass by computing: two instructions a step. Emulators run this far
+ * faster than a loop that reads a clock. */
+static inline void cpu_spin(u64 steps)
+{
+    while (steps--)
+        __asm__ volatile("");
+}
 static inline void cpu_relax(void)
 {
     __asm__ volatile("pause" : : : "memory");

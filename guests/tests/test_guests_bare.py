@@ -19,7 +19,8 @@ ROOT = Path(__file__).resolve().parents[2]
 GUESTS = ROOT / "build" / "guests"
 MULTIBOOT_MAGIC = 0x1BADB002
 ELF = ["hello", "ticker", "greedy", "probe", "walker", "crash", "canary", "hostile", "bench",
-       "yielder", "keeper", "stepper", "asker", "stray", "hello32", "hello-pae", "walker-pae"]
+       "yielder", "keeper", "lines", "counter", "masker", "stepper", "asker", "stray",
+       "hello32", "hello-pae", "walker-pae"]
 HOST_LIMIT_S = 120  # only so that a hung emulator ends; nothing is measured by it
 
 QEMU = ["qemu-system-x86_64", "-accel", "tcg", "-cpu", "qemu64,+pdpe1gb", "-m", "16", "-display",
@@ -213,6 +214,34 @@ def test_asker_reports_every_leaf_twice() -> None:
 def test_stray_goes_on_where_nothing_is_intercepted(how: str, words: str) -> None:
     run = boot_guest("stray", f"how={how}")
     assert run.values("stray") and words in run.text
+
+
+def test_lines_finds_the_promises_of_a_real_controller_kept() -> None:
+    run = boot_guest("lines", "rounds=5")
+    assert {"masked", "irr", "unmasked", "ifoff", "ifon", "tickmask", "tickopen", "order", "nested",
+            "end", "endnamed", "held", "freed", "noend", "ended"} <= set(run.checks())
+    assert all(run.checks().values()) and run.code == 0
+    assert "held" not in boot_guest("lines", "timer=0").checks()
+
+
+def test_counter_finds_a_real_counter_in_time() -> None:
+    run = boot_guest("counter", "rounds=4")
+    assert {"value", "latch", "order", "low", "high", "status", "alone", "back"} <= set(run.checks())
+    assert all(run.checks().values()) and run.code == 0
+
+
+def test_counter_notices_a_counter_of_another_rate() -> None:
+    run = boot_guest("counter", "rounds=2 tschz=1010000000")    # it takes its TSC for a fast one
+    assert not run.checks()["value"] and run.code == 1
+
+
+def test_masker_finds_that_a_real_controller_merges() -> None:
+    run = boot_guest("masker", "policy=merge rounds=8")
+    assert all(run.checks().values()) and run.code == 0
+    assert run.values("ticks")[0] < run.values("due")[0]
+    for wrong, failed in (("discard", "ticks"), ("slew", "slew")):
+        run = boot_guest("masker", f"policy={wrong} rounds=8 most=4")
+        assert not run.checks()[failed] and run.code == 1
 
 
 @pytest.mark.parametrize("args, words", [

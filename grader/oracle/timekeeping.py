@@ -1,0 +1,128 @@
+"""What guests and emulator say of virtual time, for judging a run beside its timer records.
+
+A guest's own counts and sealed checks, the ends of interrupt that the emulator saw,
+the waits for the CPU, and what each view of time makes of a span. It does not judge the
+timer records: that is timer.py. The clocks' rule: wall is all time, apparent leaves out
+the time in which the VM was ready and another ran.
+"""
+from __future__ import annotations
+
+import re
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
+
+import numpy as np
+
+from grader.oracle.vmlife import Life, lives
+
+IOIO = 0x7B
+OUT_20 = 0x20 << 16 | 1 << 4        # EXITINFO1 of a byte written to port 0x20, less flags
+PORT_AND_SIZE = 0xFFFF0000 | 1 << 4 | 1
+INITIALISATIONS = 1                 # ICW1 goes to the same port, once in each guest of ours
+
+
+def when(ns: int) -> str:
+    """A virtual time for people."""
+    return f"{ns / 1e6:.3f} ms"
+
+
+def checkpoints(trace: Any, vm: int) -> List[Tuple[str, int, int]]:
+    """(name, value, virtual time) of all that this VM reported, in order."""
+    found = trace.select("checkpoint")
+    return [(found.text(i), int(found["value"][i]), int(found.ns[i]))
+            for i in np.flatnonzero(found.vm == vm).tolist()]
+
+
+def last(trace: Any, vm: int, name: str) -> Optional[int]:
+    """The last value reported under that name; None: there is none."""
+    values = [value for told, value, _ in checkpoints(trace, vm) if told == name]
+    return values[-1] if values else None
+
+
+def broken(trace: Any, vm: int, meanings: Mapping[str, str]) -> List[str]:
+    """The VM's checks of these names that failed or never came, in words."""
+    rows, found, seen = trace.select("check"), [], set()
+    for i in np.flatnonzero(rows.vm == vm).tolist():
+        name, value, expected = rows.text(i), int(rows["value"][i]), int(rows["expected"][i])
+        if name not in meanings:
+            continue
+        seen.add(name)
+        if value != expected or not rows["sealed"][i]:
+            found.append(f"{meanings[name]}: the guest expected {expected:#x} and saw {value:#x} "
+                         f"(its check {name}, record {int(rows.index[i])}, VM {vm}, at "
+                         f"{when(int(rows.ns[i]))})")
+    return found + [f"VM {vm} never came to its check {name} ({meanings[name]})"
+                    for name in meanings if name not in seen]
+
+
+def dated(trace: Any, problem: str) -> str:
+    """An oracle's sentence, which names a record, with the record's virtual time."""
+    number = re.search(r"record (\d+)", problem)
+    return f"{problem} (at {when(int(trace.ns[int(number[1])]))})" if number else problem
+
+
+def totals(trace: Any, vm: int) -> Dict[str, int]:
+    """Ticks due, delivered and dropped over the whole run, as the trace tells."""
+    found = {}
+    for event in ("timer_due", "timer_delivered", "timer_dropped"):
+        records = trace.select(event)
+        found[event[6:]] = int(records["ticks"][records.vm == vm].sum())
+    return found
+
+
+def ends_of_interrupt(exits: Any, trace: Any, vm: int) -> int:
+    """How often the emulator saw that VM end an interrupt at the first PIC.
+
+    The log of exits has no VM numbers: those are the trace's, whose exits are the
+    same ones in the same order.
+    """
+    count = min(len(exits.code), len(trace.select("exit")))
+    mine = trace.select("exit").vm[:count] == vm
+    ends = (exits.code[:count] == IOIO) & (exits.info1[:count] & np.uint64(PORT_AND_SIZE) == OUT_20)
+    return int((ends & mine).sum()) - INITIALISATIONS
+
+
+def life_of(trace: Any, vm: int) -> Life:
+    """The first life of that VM."""
+    return next(life for life in lives(trace) if life.vm == vm)
+
+
+def waits(life: Life) -> List[int]:
+    """How long the VM was ready without running, each time (ns)."""
+    changes = life.changes
+    return [now[1] - before[1] for before, now in zip(changes, changes[1:])
+            if before[2] == "ready" and now[2] == "running"]
+
+
+class Spans(NamedTuple):
+    """The probe's TSC span, what each view of time makes of it, and how sure that is (ns)."""
+
+    tsc: int
+    wall: int
+    apparent: int
+    doubt: int
+
+
+READING = 3_000     # ns: from one reading of a clock to the next, an exit or two
+
+
+def spans(trace: Any, vm: int, tsc_is_wall: bool) -> Spans:
+    """What probe, as that VM, measured from its first look to its last."""
+    said = checkpoints(trace, vm)
+    tsc = next(value for name, value, _ in said if name == "tsc")
+    ratios = [at for name, _, at in said if name == "tsc/pit"]
+    end = ratios[-2]                                # right after the last look
+    life = life_of(trace, vm)
+
+    def own(since: int, until: int) -> int:
+        return until - since - life.stolen_at(until) + life.stolen_at(since)
+
+    low, high = life.created, end                   # where the measured time began
+    while low < high and not tsc_is_wall:
+        middle = (low + high) // 2
+        low, high = (middle + 1, high) if own(middle, end) > tsc else (low, middle)
+    begin = end - tsc if tsc_is_wall else low
+    doubt = 2 * READING
+    for at in (begin, end):                         # the CPU lost between two readings?
+        near = (at - 20 * READING, at + 20 * READING)
+        doubt += near[1] - near[0] - own(*near)
+    return Spans(tsc, end - begin, own(begin, end), doubt)
