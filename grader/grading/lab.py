@@ -10,7 +10,6 @@ import random
 from dataclasses import dataclass, field
 from typing import Any, Dict, List, Optional
 
-from grader.grading import evidence
 from grader.grading.api import Failed
 from grader.grading.job import derive
 from grader.grading.runs import Run, Runs, trouble
@@ -39,6 +38,7 @@ class Lab:
     predictions: Dict[str, Any] = field(default_factory=dict)
     questions: Dict[str, str] = field(default_factory=dict)
     used: List[Run] = field(default_factory=list)
+    strict: List[Run] = field(default_factory=list)     # those whose sources must agree
     pictures: List[Picture] = field(default_factory=list)
     measured: Dict[str, float] = field(default_factory=dict)
     contradictions: List[str] = field(default_factory=list)
@@ -51,7 +51,7 @@ class Lab:
             seed: Optional[int] = None, ok: bool = True, contradictions: str = "fail") -> Run:
         """Run guests under the submission's VMM.  The test fails, in words, if the run could not
         be made, hung, met an unwritten function, panicked, ended with a status other than 0 to
-        2 (unless ok=False), or if its sources contradict each other (unless
+        2 (unless ok=False), or, once it has judged, if its sources contradict each other (unless
         contradictions="tell": then they are in run.contradictions)."""
         if contradictions not in ("fail", "tell"):
             raise ValueError(f"contradictions={contradictions!r}: fail or tell")
@@ -63,12 +63,19 @@ class Lab:
         wrong = trouble(made, ok)
         if wrong:
             raise Failed(wrong)
-        if made.contradictions is None:
-            made.contradictions = evidence.contradictions(made)
-        if made.contradictions and contradictions == "fail":
-            self.contradictions += made.contradictions
-            raise Failed("what the run left contradicts itself: " + made.contradictions[0])
+        if contradictions == "fail":
+            self.strict.append(made)
         return made
+
+    def check_evidence(self) -> None:
+        """Hold the sources of all runs that were used against each other; Failed if they
+        disagree.  Done after the test has judged, so that an honest mistake is told in the
+        words of the test first."""
+        for each in self.strict:
+            self.contradictions += [text for text in each.contradictions
+                                    if text not in self.contradictions]
+        if self.contradictions:
+            raise Failed("what the run left contradicts itself: " + self.contradictions[0])
 
     def measure(self, key: str, number: float) -> None:
         """Put a measured number beside the student's prediction; [predict] of lab.toml knows key."""

@@ -102,6 +102,12 @@ class Plugin:
         if missing:
             pytest.skip(f"not tried: it needs {missing[0]}, which did not pass")
 
+    @pytest.hookimpl(trylast=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> None:
+        """After the test itself: it counts only if what it was shown does not contradict itself."""
+        assert self._lab is not None
+        self._lab.check_evidence()
+
     @pytest.hookimpl(hookwrapper=True)
     def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo
                                   ) -> Generator[None, Any, None]:

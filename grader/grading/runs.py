@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import numpy as np
 
-from grader import collect, plan, run as running
+from grader import args, collect, plan, run as running
 from grader.grading import budget as budgets
 from grader.grading.api import Failed
 from grader.grading.job import derive
@@ -39,7 +39,13 @@ class Run:
     json: Dict[str, Any]
     sentence: str
     build: Path
-    contradictions: Optional[List[str]] = field(default=None)
+    options: str = ""           # the machine's options as the bundle has them
+
+    @cached_property
+    def contradictions(self) -> List[str]:
+        """Where the sources of this run disagree, in words."""
+        from grader.grading import evidence
+        return evidence.contradictions(self)
 
     @cached_property
     def trace(self) -> viz_trace.Trace:
@@ -70,6 +76,29 @@ class Run:
         if not path.is_file():
             raise Failed("the emulator wrote no log of exits")
         return exitlog.read(path)
+
+    def traces(self, group: str) -> bool:
+        """Whether the run was told to trace this group of events."""
+        words = [word[6:] for word in self.options.split() if word.startswith("trace=")]
+        wanted = words[-1].split(",") if words else ["all"]
+        return "all" in wanted or group in wanted or (wanted == ["some"]
+                                                      and group not in ("exits", "io"))
+
+    def restarts(self, vm: int) -> int:
+        """How often a VM may be created anew."""
+        if not 1 <= vm <= len(self.guests):
+            return 0
+        return int(args.parse_guest(self.guests[vm - 1]).values["restart"])
+
+    def is_ours(self, vm: int) -> bool:
+        """Whether the VM's guest is one of the kit's."""
+        return "/" not in args.parse_guest(self.guests[vm - 1]).name
+
+    def image(self, vm: int) -> Optional[Path]:
+        """The file of a VM's guest; None if there is no such VM."""
+        if not 1 <= vm <= len(self.guests):
+            return None
+        return plan.find_guest(args.parse_guest(self.guests[vm - 1]).name, self.build)
 
     @property
     def vms(self) -> List[Dict[str, Any]]:
@@ -153,7 +182,7 @@ class Runs:
             "timeout": self.budget.wall_s(limits)}))
         if result.json["exit_reason"] == "timeout":
             self.budget.hung()
-        return Run(out, guests, result.json, result.sentence, self.build)
+        return Run(out, guests, result.json, result.sentence, self.build, planned.options.text)
 
     def _before(self, folder: Path) -> None:
         """The machine's RAM is a file of ours, so that the limit of other files can be low."""

@@ -21,6 +21,16 @@ static struct {
     u64 nonce, seed;
 } port;
 
+/* The last checks, kept where the grader reads them from outside, by this symbol: what
+ * the VMM reports of them must be the same (handouts/formats.md, section 5). */
+#define KEPT 64
+struct testport_kept {
+    u64 count; /* of all checks; the last KEPT are here, check i at i % KEPT */
+    struct {
+        u64 name, value, expected, seal;
+    } check[KEPT];
+} testport_kept;
+
 u64 mix(u64 a, u64 b, u64 c)
 {
     const u64 words[2] = {b, c};
@@ -86,6 +96,16 @@ static u64 pack_name(const char *name)
     return packed;
 }
 
+static void keep(u64 name, u64 value, u64 expected, u64 seal)
+{
+    u32 i = (u32)testport_kept.count % KEPT;
+    testport_kept.check[i].name = name;
+    testport_kept.check[i].value = value;
+    testport_kept.check[i].expected = expected;
+    testport_kept.check[i].seal = seal;
+    testport_kept.count++; /* last: an interrupt handler may check, too */
+}
+
 bool check(const char *name, u64 value, u64 expected)
 {
     bool ok = value == expected;
@@ -93,10 +113,12 @@ bool check(const char *name, u64 value, u64 expected)
     if (!ok)
         port.failed++;
     if (port.present) {
+        u64 seal = mix(port.nonce ^ packed, value, expected);
+        keep(packed, value, expected, seal);
         set_argument(0, packed);
         set_argument(1, value);
         set_argument(2, expected);
-        set_argument(3, mix(port.nonce ^ packed, value, expected));
+        set_argument(3, seal);
         outl(TESTPORT_BASE, TESTPORT_CHECK);
     }
     if (!ok)
