@@ -66,8 +66,12 @@ u32 canary_differs(const char *what, u32 index, u64 seen, u64 want)
 {
     if (seen == want)
         return 0;
-    if (tell(what))
-        print("canary: %s %u is 0x%X, was 0x%X\n", what, index, seen, want);
+    if (!tell(what))
+        return 1;
+    print("canary: %s", what);
+    if (index != NO_INDEX)
+        print(" %u", index);
+    print(" is 0x%X, was 0x%X\n", seen, want);
     return 1;
 }
 
@@ -100,8 +104,8 @@ static u32 compare_registers(const struct action *a)
     u32 n = 0;
     for (u32 i = 0; i < GPR_COUNT; i++)
         if (!(a->gpr_lost >> i & 1))
-            n += canary_differs(gpr_names[i], 0, canary_seen.gpr[i], canary_want.gpr[i]);
-    return n + canary_differs("flags", 0, canary_seen.flags & ~a->flags_lost,
+            n += canary_differs(gpr_names[i], NO_INDEX, canary_seen.gpr[i], canary_want.gpr[i]);
+    return n + canary_differs("flags", NO_INDEX, canary_seen.flags & ~a->flags_lost,
                               canary_want.flags & ~a->flags_lost);
 }
 
@@ -130,7 +134,7 @@ static void one_round(struct rng *r, u64 spins, u64 standing)
     result.gpr += compare_registers(a);
     result.fx += canary_fx_compare();
     canary_system_compare(&result.system);
-    result.system.other += canary_differs("standing state", 0, standing_state(), standing);
+    result.system.other += canary_differs("standing state", NO_INDEX, standing_state(), standing);
 }
 
 void guest_main(const struct multiboot_info *info)

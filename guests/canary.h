@@ -44,6 +44,7 @@ void canary_system_load(struct rng *);
 void canary_system_compare(struct canary_system *);
 
 /* The first difference of each name is printed; later ones are only counted. */
+#define NO_INDEX (~0u)
 u32 canary_differs(const char *what, u32 index, u64 seen, u64 want);
 
 #endif

@@ -98,8 +98,8 @@ static u32 compare_at(const char *what, u32 index, unsigned offset, size_t n)
 
 u32 canary_fx_compare(void)
 {
-    u32 n = compare_at("fcw", 0, FX_FCW, 2) + compare_at("fsw", 0, FX_FSW, 2) +
-            compare_at("ftw", 0, FX_FTW, 1) + compare_at("mxcsr", 0, FX_MXCSR, 4);
+    u32 n = compare_at("fcw", NO_INDEX, FX_FCW, 2) + compare_at("fsw", NO_INDEX, FX_FSW, 2) +
+            compare_at("ftw", NO_INDEX, FX_FTW, 1) + compare_at("mxcsr", NO_INDEX, FX_MXCSR, 4);
     for (u32 i = 0; i < 8; i++)
         n += compare_at("st mantissa", i, FX_ST + 16 * i, 8) +
              compare_at("st exponent", i, FX_ST + 16 * i + 8, 2);
@@ -182,6 +182,6 @@ void canary_system_compare(struct canary_system *count)
         const struct system_register *r = &registers[i];
         bool dr = r->kind >= IS_DR0 && r->kind <= IS_DR7;
         u32 *place = r->kind == IS_CR2 ? &count->cr2 : dr ? &count->dr : &count->other;
-        *place += canary_differs(r->name, 0, get(r), r->want);
+        *place += canary_differs(r->name, NO_INDEX, get(r), r->want);
     }
 }
