@@ -18,6 +18,7 @@ GUESTS = ("ticker -- hz=100", "ticker -- hz=250", "greedy")
 OPTION = "sched=rr slice=10ms"
 PICTURES = (("walk.svg", walk.draw), ("timeline.svg", timeline.draw),
             ("timeline.html", timeline.draw))
+REPORT = "report.html"
 PAGE = "index.html"
 TIME = "2100ms"  # a little more than 2 s, since the boot counts too
 
@@ -29,7 +30,7 @@ def request(out: Path, seed: int, build: Path) -> plan.Request:
 
 def show(wanted: plan.Request) -> int:
     """Make the run, draw it, and say where the pictures are; the exit code."""
-    for name in (PAGE, *(name for name, _ in PICTURES)):
+    for name in (PAGE, REPORT, *(name for name, _ in PICTURES)):
         (wanted.out / name).unlink(missing_ok=True)  # of an earlier run
     _say(f"running {len(wanted.guests)} guests for {wanted.time} of virtual time ...")
     result = run.make(wanted, show_progress=True)
@@ -59,9 +60,11 @@ def draw(result: run.Result) -> List[Path]:
         _say(f"drawing {name} ...")
         draw_one(trace, str(path))
         pictures.append(path)
-    page = result.dir / PAGE
+    _say(f"writing {REPORT} ...")
+    viz_report.save(str(result.dir), str(result.dir / REPORT))
+    page = result.dir / PAGE  # last: it links what is there
     viz_report.index(str(result.dir), str(page))
-    return [page, *pictures]
+    return [page, *pictures, result.dir / REPORT]
 
 
 def _say(text: str) -> None:

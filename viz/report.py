@@ -84,6 +84,13 @@ def render(run: Run) -> str:
                                       "console": _console(run)})
 
 
+def save(run_dir: str, out: str) -> Run:
+    """Write the report of a run to the file `out`."""
+    found = gather(run_dir)
+    write_text(out, render(found))
+    return found
+
+
 def _console(run: Run) -> List[str]:
     """The last lines of the console, without what is not text."""
     path = run.file("console.txt")
@@ -128,9 +135,7 @@ def run(args: argparse.Namespace) -> int:
         index(args.run, args.output)
         print(f"{args.output}: the start page of {args.run}")
         return 0
-    found = gather(args.run)
-    page = render(found)
-    write_text(args.output, page)
+    found = save(args.run, args.output)
     announce(found.trace)
     print(f"{args.output}: the report of {args.run}, {len(found.trace):,} records")
     return 0
