@@ -1,0 +1,162 @@
+"""Every lab, from the starter to full marks: what students and their graders rely on.
+
+The reference has all points.  The starter builds without a warning, has none, and says
+what is missing; with the reference's files put into it, its own `make check` gives full
+marks, so what is graded at home is what is graded here.  No text of a solution is in it.
+"""
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+from pathlib import Path
+from typing import Dict, Set
+
+import pytest
+
+from grader import labtoml
+from grader.grading import grade
+from grader.kit import mutant_trial, regions, starter, tree
+from grader.labtoml import Lab
+from grader.plan import ROOT
+
+LABS = [labtoml.load(path, ROOT) for path in sorted(ROOT.glob("labs/*/lab.toml"))]
+WRITTEN = [lab for lab in LABS if any(file.endswith((".c", ".S")) for file in lab.files)]
+FIRST = WRITTEN[0].number if WRITTEN else 1
+LONG = 20  # characters of a line that is nobody's by chance
+MORE_SEEDS = (2, 0xfeed)
+
+
+def name_of(lab: Lab) -> str:
+    return lab.path.parent.name
+
+
+def graded(lab: Lab, submission: Path, out: Path, seed: int = 1) -> Dict[str, object]:
+    return grade.grade(grade.Job(lab.number, submission, out, seed=seed, quiet=True))
+
+
+def lost(results) -> Dict[str, str]:
+    return {test["name"]: test["output"] for test in results["tests"]
+            if test["score"] < test["max_score"]}
+
+
+def make(folder: Path, *words: str) -> str:
+    """What make prints in a starter; a warning there fails the test."""
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("MAKE")}
+    done = subprocess.run(["make", "-j2", *words], cwd=folder, env=environment, text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+    assert done.returncode == 0 and "warning" not in done.stdout, done.stdout
+    return done.stdout
+
+
+# --- Reference and starter ------------------------------------------------------------
+
+@pytest.mark.machine
+@pytest.mark.parametrize("lab", LABS, ids=name_of)
+def test_the_reference_has_all_points(lab, tmp_path, torture):
+    submission = mutant_trial.submission(ROOT, lab, tmp_path / "s")
+    for seed in (1, *(MORE_SEEDS if torture else ())):
+        results = graded(lab, submission, tmp_path / "out", seed)
+        assert not lost(results)
+        assert results["score"] == lab.points
+        assert [test for test in results["tests"] if "hidden" in test["tags"]] or lab.points < 10
+
+
+@pytest.mark.machine
+@pytest.mark.parametrize("lab", WRITTEN, ids=name_of)
+def test_the_starter_has_no_point_and_leads_to_all(lab, tmp_path):
+    folder = tmp_path / "starter"
+    starter.write(starter.make(ROOT, lab.number), folder)
+    make(folder)
+    results = graded(lab, folder, tmp_path / "out")
+    assert results["score"] == 0 and set(lost(results)) == {
+        test["name"] for test in results["tests"] if test["max_score"]}
+    assert all(test["score"] == 0 for test in results["tests"])
+    assert re.search(rf"lab {lab.number}: \w+ is not written yet: handout {lab.number}\.\d",
+                     " ".join(lost(results).values()))
+    mutant_trial.submission(ROOT, lab, folder)
+    full_marks(lab, folder)
+
+
+def full_marks(lab: Lab, folder: Path) -> None:
+    """`make check` in a starter passes every public test."""
+    make(folder, "check")
+    results = json.loads((folder / "build" / "grade" / "results.json").read_text())
+    assert not lost(results) and len(results["tests"]) >= 1
+    assert {test["name"].partition("[")[0] for test in results["tests"]} == {
+        name for path in lab.path.parent.glob("test_*.py")
+        for name in re.findall(r"^def (test_\w+)", path.read_text(), re.M)}
+
+
+@pytest.mark.machine
+@pytest.mark.parametrize("lab", [lab for lab in LABS if lab not in WRITTEN], ids=name_of)
+def test_where_nothing_is_to_be_written_the_starter_works_at_once(lab, tmp_path):
+    folder = tmp_path / "starter"
+    starter.write(starter.make(ROOT, lab.number), folder)
+    full_marks(lab, folder)
+
+
+@pytest.mark.machine
+@pytest.mark.parametrize("lab", [lab for lab in WRITTEN if lab.number > FIRST],
+                         ids=name_of)
+def test_earlier_labs_as_objects_do_as_well(lab, tmp_path):
+    folder = tmp_path / "starter"
+    starter.write(starter.make(ROOT, lab.number, "object"), folder)
+    make(folder)
+    mutant_trial.submission(ROOT, lab, folder)
+    full_marks(lab, folder)
+
+
+# --- What a starter must not hold ---------------------------------------------------------
+
+def solution_lines(least: int) -> Set[str]:
+    """Lines of regions of labs `least` and above that stand nowhere outside of regions."""
+    inside: Set[str] = set()
+    outside: Set[str] = set()
+    for path in tree.project_files(ROOT):
+        if not path.endswith(tree.SOURCES) or "/tests/" in path:
+            continue
+        text = (ROOT / path).read_text()
+        for region in regions.parse(text, path):
+            if region.lab >= least:
+                inside |= long_lines(region.body)
+        outside |= long_lines(regions.strip(text, path, least))
+    return inside - outside
+
+
+def long_lines(text: str) -> Set[str]:
+    return {line.strip() for line in text.splitlines() if len(line.strip()) > LONG}
+
+
+@pytest.mark.parametrize("kind", ["reference", "object"])
+@pytest.mark.parametrize("lab", LABS, ids=name_of)
+def test_no_line_of_a_solution_is_in_the_starter(lab, kind):
+    least = min(lab.number, FIRST) if kind == "object" else max(lab.number, FIRST)
+    secret = solution_lines(least)
+    assert len(secret) > 20
+    for path, file in starter.make(ROOT, lab.number, kind).items():
+        leaked = secret & long_lines(file.data.decode("latin-1"))
+        assert not leaked, f"{path} holds {sorted(leaked)[:3]}"
+
+
+@pytest.mark.parametrize("lab", LABS, ids=name_of)
+def test_no_hidden_test_and_no_mutant_is_in_the_starter(lab):
+    files = starter.make(ROOT, lab.number)
+    assert not [path for path in files if re.search(r"/(mutants|hidden|tests)/", path)]
+    later = [path for path in files if re.match(r"labs/(\d+)-", path)
+             and int(re.match(r"labs/(\d+)-", path)[1]) > lab.number]
+    assert not later and f"labs/{name_of(lab)}/lab.toml" in files
+    marks = [path for path, file in files.items() if path.endswith(tree.SOURCES)
+             and regions.NEARLY.search(file.data.decode())]
+    assert not marks
+
+
+def test_handouts_name_the_sections_that_the_stubs_name():
+    """`todo(1, "1.3", ...)` leads a student to a section that is there."""
+    for lab in WRITTEN:
+        text = (ROOT / lab.handout).read_text()
+        for task in starter.tasks(ROOT, lab):
+            section = re.escape(task["section"])
+            assert re.search(rf"^#+ .*\b{section}\b", text, re.M), (
+                f"{task['file']}: {lab.handout} has no section {task['section']}")
