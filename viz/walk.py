@@ -149,11 +149,12 @@ def listing(trace: Trace, vm: Optional[int] = None, gva: Optional[int] = None) -
     walks = Walks(trace)
     if len(walks) == 0:
         raise WalkError(none_there(walks.trace))
-    faults = walks.faults()
+    faults, causes = walks.faults(), walks.causes()
     names = {"NONE": "", "?": "the trace ends before the walk does"}
     lines = [f"{'n':>6} {'seconds':>14} {'VM':>3} {'gVA':>18} {'refs':>5}  fault"]
     for i in matching(walks, vm, gva):
         word = names.get(faults[i], fault_name(faults[i]))
+        word += ", made on a fault" if causes[i] == "FAULT" else ""
         lines.append(f"{i + 1:>6} {walks.ns[i] / 1e9:>14.9f} {walks.vm[i]:>3} "
                      f"{int(walks.gva[i]):>#18x} {walks.counts[i]:>5}  {word}".rstrip())
     return lines

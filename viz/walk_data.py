@@ -113,6 +113,10 @@ class Walks(Sequence[Walk]):
             _finish(walk, self._end.where(self._end_of[i:i + 1]))
         return walk
 
+    def causes(self) -> List[str]:
+        """The cause word of every walk."""
+        return [word.upper() for word in self._begin.word("cause")]
+
     def faults(self) -> List[str]:
         """The fault word of every walk; "?" where the trace lacks the end."""
         words = [word.upper() for word in self._end.word("fault")]

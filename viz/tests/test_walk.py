@@ -167,6 +167,18 @@ def test_list(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     assert lines[3].endswith("not present")
 
 
+def test_the_list_tells_which_were_made_on_a_fault(tmp_path: Path,
+                                                   capsys: pytest.CaptureFixture) -> None:
+    def both(writer: TraceWriter) -> None:
+        nested_walk(writer, fault_at=24)
+        kinds.final_fault(writer)
+
+    one(tmp_path, both)
+    assert main(["walk", str(tmp_path / "trace.bin"), "--list"]) == 0
+    _, asked, met = capsys.readouterr().out.rstrip().split("\n")
+    assert asked.endswith(" not present") and met.endswith(" not present, made on a fault")
+
+
 def test_walks_of_two_cpus_do_not_mix(tmp_path: Path) -> None:
     """Records of two CPUs interleave in time; each walk keeps its own references."""
     writer = TraceWriter(tmp_path / "trace.bin", cpus=2)
