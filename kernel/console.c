@@ -1,5 +1,8 @@
 /*
- * The console: text to COM1, polled. Source: PC16550D data sheet.
+ * The console: text to COM1, polled; but to port 0xE9 where that answers as
+ * Bochs's debug port does. There a character costs one instruction, while
+ * Bochs's COM1 is as slow as a real one: printing would shift all that is
+ * measured. Source: PC16550D data sheet; Bochs's documentation, port_e9_hack.
  */
 #include "kernel/console.h"
 #include "kernel/cpu.h"
@@ -10,9 +13,13 @@
 #define LSR      (COM1 + 5)
 #define LSR_THRE 0x20
 #define LSR_TEMT 0x40
+#define DEBUG_PORT 0xe9 /* reading it gives its own number */
+
+static bool has_debug_port;
 
 void console_init(void)
 {
+    has_debug_port = inb(DEBUG_PORT) == DEBUG_PORT;
     outb(COM1 + 1, 0);    /* no interrupts */
     outb(COM1 + 3, 0x80); /* divisor latch */
     outb(COM1 + 0, 1);    /* 115200 baud */
@@ -23,6 +30,10 @@ void console_init(void)
 
 static void put(char c)
 {
+    if (has_debug_port) {
+        outb(DEBUG_PORT, (u8)c);
+        return;
+    }
     while (!(inb(LSR) & LSR_THRE))
         ;
     outb(COM1, (u8)c);

@@ -17,6 +17,7 @@ static owner_t owners[MAX_FRAMES];
 static u64 owned[OWNER_END]; /* how many frames each owner has */
 static u64 frames;           /* that the machine has */
 static u64 hint;             /* where a search for a single frame starts */
+static u64 top;              /* the end of the highest frame ever handed out */
 
 static void set_owner(u64 i, owner_t owner)
 {
@@ -48,6 +49,7 @@ void frame_init(const struct bootinfo *info)
     claim((u64)kernel_start, (u64)(kernel_end - kernel_start), OWNER_KERNEL);
     claim((u64)info->bundle, info->bundle_size, OWNER_BUNDLE);
     hint = (u64)kernel_end / PAGE_SIZE;
+    top = (u64)kernel_end;
 }
 
 /* How many of the n frames from i on are free; n if all are. */
@@ -81,6 +83,7 @@ hpa_t frames_alloc(u64 n, u64 align, owner_t owner)
     if (!found.v)
         return found;
     claim(found.v, n * PAGE_SIZE, owner);
+    top = max_u64(top, found.v + n * PAGE_SIZE);
     if (n == 1)
         hint = found.v / PAGE_SIZE + 1;
     return found;
@@ -112,6 +115,11 @@ void frames_free(hpa_t first, u64 n, owner_t owner)
 u64 frames_owned(owner_t owner)
 {
     return owned[owner];
+}
+
+hpa_t frames_top(void)
+{
+    return hpa(top);
 }
 
 void frame_reserve(hpa_t base, u64 size, owner_t owner)

@@ -33,6 +33,9 @@ void frames_free(hpa_t first, u64 n, owner_t owner);
 /* How many the owner has: counted as they change hands, so asking is cheap. */
 u64 frames_owned(owner_t owner);
 
+/* Below it lie the kernel and every frame that was ever handed out. */
+hpa_t frames_top(void);
+
 /* Take a fixed range out of the free memory; panics if it is not free. */
 void frame_reserve(hpa_t base, u64 size, owner_t owner);
 

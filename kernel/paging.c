@@ -18,7 +18,13 @@
 #define IDENTITY   (4ull << 30) /* mapped one to one */
 #define FIRST_MMIO 0xc0000000ull
 
+#define MAX_HOLES 2
+
 extern u8 kernel_start[], text_end[], rodata_end[], kernel_end[], stack_guard[];
+
+/* The entries of pages that are not mapped. */
+static u64 *hole[MAX_HOLES], hole_at[MAX_HOLES];
+static u32 holes;
 
 static u64 *table_new(void)
 {
@@ -47,6 +53,10 @@ static u64 map_small(u64 base)
     for (u64 i = 0; i < 512; i++) {
         u64 a = base + i * PAGE_SIZE, flags = small_page_flags(a);
         pt[i] = flags ? a | flags : 0;
+        if (!flags && holes < MAX_HOLES) {
+            hole[holes] = &pt[i];
+            hole_at[holes++] = a;
+        }
     }
     return ptr_hpa(pt).v | P | W;
 }
@@ -66,4 +76,10 @@ void paging_init(void)
             base < (u64)kernel_end ? map_small(base) : base | P | W | NX | PS | cache;
     }
     write_cr3(ptr_hpa(pml4).v);
+}
+
+void paging_reveal(void)
+{
+    for (u32 i = 0; i < holes; i++)
+        *hole[i] = hole_at[i] | P | NX;
 }

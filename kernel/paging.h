@@ -9,4 +9,7 @@
  * uncached, everything one to one up to 4 GiB. */
 void paging_init(void);
 
+/* Map page 0 and the guard too: for a debugger that reads all memory. */
+void paging_reveal(void);
+
 #endif

@@ -1,12 +1,15 @@
 /*
  * The raw image's first 2 KiB: a boot sector that loads the rest of itself,
- * asks the firmware for the memory map, copies the kernel behind it to 1 MiB
- * and enters it as a Multiboot loader would. One image for both emulators.
+ * asks the firmware for the memory map, copies the kernel behind it to 1 MiB,
+ * a bundle from the second disk (if there is one) to 128 MiB, and enters the
+ * kernel as a Multiboot loader would. One image for both emulators.
  * KERNEL_SECTORS comes from the Makefile.
  * Source: BIOS INT 13h AH=42h, INT 15h AX=E820h; Multiboot 0.6.96, 3.2, 3.3.
  */
         .set    LOADER_SECTORS, 4
         .set    KERNEL, 0x100000
+        .set    BUNDLE, 0x8000000
+        .set    SECOND_DISK, 0x81
         .set    BUFFER_SEG, 0x1000              /* 0x10000: one piece of the kernel */
         .set    PIECE, 64                       /* sectors */
         .set    INFO, 0x800                     /* the Multiboot information */
@@ -34,11 +37,13 @@ loader: cli
         jmp     second
 
 /* Read what the packet says; without a disk there is nothing to say. */
-read:   movw    $packet, %si
+read:   call    try
+        jc      failed
+        ret
+try:    movw    $packet, %si
         movb    $0x42, %ah
         movb    drive, %dl
         int     $0x13
-        jc      failed
         ret
 failed: movw    $message, %si
 2:      lodsb
@@ -94,24 +99,45 @@ second: inb     $0x92, %al                      /* A20 on */
         movl    $MMAP, INFO_MMAP_ADDR
         movl    $1 << 6, INFO_FLAGS
 
-        /* The kernel, piece by piece */
-        movl    $KERNEL, target
-        movl    $LOADER_SECTORS, packet_lba
         movw    $0, packet_offset
         movw    $BUFFER_SEG, packet_seg
-7:      movw    left, %ax
-        testw   %ax, %ax
-        jz      enter
-        cmpw    $PIECE, %ax
+        movl    $KERNEL, target
+        movl    $LOADER_SECTORS, packet_lba
+        call    load
+
+        /* The bundle: its first sector tells how many there are */
+        movb    $SECOND_DISK, drive
+        movl    $0, packet_lba
+        movw    $1, packet_count
+        call    try
+        jc      enter
+        movw    $BUFFER_SEG, %ax
+        movw    %ax, %es
+        cmpl    $0x5453454e, %es:0              /* NEST */
+        jne     enter
+        movl    %es:12, %eax                    /* bytes */
+        addl    $511, %eax
+        shrl    $9, %eax
+        movl    %eax, left
+        movl    $BUNDLE, target
+        call    load
+        jmp     enter
+
+/* Load what is left from packet_lba on, piece by piece, to the target. */
+load:   movl    left, %eax
+        testl   %eax, %eax
+        jz      9f
+        cmpl    $PIECE, %eax
         jbe     8f
-        movw    $PIECE, %ax
+        movl    $PIECE, %eax
 8:      movw    %ax, packet_count
-        subw    %ax, left
+        subl    %eax, left
         call    read
         call    copy
         movzwl  packet_count, %eax
         addl    %eax, packet_lba
-        jmp     7b
+        jmp     load
+9:      ret
 
 /* Copy the piece above 1 MiB: protected mode for a moment makes DS and ES
  * reach 4 GiB, until the firmware loads them again. */
@@ -154,8 +180,7 @@ protected:
         jmp     *%ecx
 
         .align  4
-left:   .word   KERNEL_SECTORS
-        .align  4
+left:   .long   KERNEL_SECTORS                  /* sectors */
 target: .long   0
         .org    LOADER_SECTORS * 512
         .section .note.GNU-stack, "", @progbits
