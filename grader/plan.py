@@ -76,6 +76,8 @@ def make(request: Request) -> Plan:
         parsed = [args.parse_guest(text) for text in request.guests]
     except (args.ArgError, KeyError) as error:
         raise RunError(str(error.args[0])) from None
+    if request.gdb and not platform.takes_gdb:
+        raise RunError(f"{platform.name} has no connection for GDB; qemu-svm has")
     if not parsed:
         raise RunError("a run needs at least one guest: --guest NAME")
     _check_number("seed", request.seed)

@@ -72,6 +72,7 @@ class Platform(ABC):
     clock_hz: int  # TSC ticks a second of virtual time
     kernel: str  # the image it boots, in build/
     raw_kernel: str  # the same as a disk
+    takes_gdb: bool = False  # GDB can be attached
     live_offset: Optional[int] = None  # of the trace in memory.bin while the machine runs
 
     @abstractmethod
@@ -95,6 +96,10 @@ class Platform(ABC):
     @abstractmethod
     def trace_area(self, machine: Machine) -> Optional[Tuple[Path, int]]:
         """File and offset at which the trace lies, None if the platform left none."""
+
+    def remarks(self, machine: Machine) -> List[str]:
+        """What the emulator itself has to say about how the run went."""
+        return []
 
     def run(self, machine: Machine, watch: Watch, timeout: Optional[float]) -> Ending:
         """Run the machine to its end, or for `timeout` seconds of host time.

@@ -3,11 +3,13 @@ from __future__ import annotations
 
 from typing import Tuple
 
+from grader import bochs
 from grader.platform import Platform
 from grader.qemu_svm import QemuSvm
 
 PLATFORMS: Tuple[Platform, ...] = (
     QemuSvm(),
+    *bochs.PLATFORMS,
 )
 
 

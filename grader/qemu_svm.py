@@ -33,6 +33,7 @@ class QemuSvm(Platform):
     clock_hz = 10**9
     kernel = "nestling.elf"
     raw_kernel = "nestling.img"
+    takes_gdb = True
     live_offset = TRACE_ADDRESS
 
     def version(self, emulator: str = "") -> str:

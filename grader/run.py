@@ -22,7 +22,8 @@ from grader.progress import Progress, Tail
 
 TRACE = "trace.bin"
 RUN_JSON = "run.json"
-LEFT_BEHIND = (TRACE, CONSOLE, RUN_JSON, MEMORY, BUNDLE, EMULATOR_LOG, EXIT_LOG, "gdb.sock")
+LEFT_BEHIND = (TRACE, CONSOLE, RUN_JSON, MEMORY, BUNDLE, EMULATOR_LOG, EXIT_LOG, "gdb.sock",
+               "bochs.log")
 STATUS_ENDED, STATUS_FAILED, STATUS_TIME, STATUS_REFUSED, STATUS_PANIC, STATUS_TODO = range(6)
 LEAST_TIMEOUT_S = 60.0
 HOST_S_PER_VIRTUAL_S = 60.0  # about ten times what a busy machine needs
@@ -114,6 +115,7 @@ def _collect(plan: Plan, machine: Machine, ending: Ending) -> Result:
     if findings.trace["dropped"]:
         findings.warnings.append("for a longer run: --option trace=some, or a larger tracebuf= "
                                  "(64M by default, at most 192M)")
+    findings.warnings += plan.platform.remarks(machine)
     exit_reason = _exit_reason(ending, status, findings)
     if plan.request.exit_log and not (machine.dir / EXIT_LOG).is_file():
         findings.warnings.append("the emulator wrote no log of exits")
