@@ -28,7 +28,8 @@ SCRIPTS = "handouts/draw"
 COMMANDS = ("walk", "timeline")
 KEPT = (run.TRACE, run.CONSOLE, run.RUN_JSON, run.EXIT_LOG)
 RUN_KEYS = {"guests": list, "option": str, "time": str, "seed": int, "exit_log": bool, "lab": int}
-FIGURE_KEYS = {"run": dict, "runs": list, "draw": str, "alt": str, "caption": str}
+FIGURE_KEYS = {"run": dict, "runs": list, "draw": str, "alt": str, "caption": str,
+               "landscape": bool}
 
 
 class FigureError(RunError):
@@ -48,6 +49,7 @@ class Figure:
     draw: Tuple[str, ...]
     alt: str
     caption: str = ""
+    landscape: bool = False
 
     @property
     def script(self) -> Optional[Path]:
@@ -78,7 +80,8 @@ def _figure(where: str, name: str, table: Any, build: Path) -> Figure:
         raise FigureError(f"{where}: draw must begin with {', '.join(COMMANDS)} or a script")
     given = [table["run"]] if "run" in table else table.get("runs", [])
     runs = tuple(_request(where, each, build) for each in given)
-    figure = Figure(name, runs, words, table["alt"], table.get("caption", ""))
+    figure = Figure(name, runs, words, table["alt"], table.get("caption", ""),
+                    table.get("landscape", False))
     if figure.script is None and len(runs) != 1:
         raise FigureError(f"{where}: viz draws one run, not {len(runs)}")
     if figure.script is not None and not figure.script.is_file():

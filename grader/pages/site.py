@@ -165,13 +165,14 @@ def _body(site: Site, page: Page, out: Path, draw: Draw, missing: List[str]) -> 
         except NotYet as error:
             missing.append(f"figure {figure.name} is not drawn: {error}")
             return _blank(str(error), caption)
-        return _figure(target, figure.alt, caption)
+        return _figure(target, figure.alt, caption, figure.landscape)
 
     return markdown.to_html(page.text, resolve, show)
 
 
-def _figure(target: str, alt: str, caption: str) -> str:
-    return (f'<figure><div class="wide"><a href="{target}"><img src="{target}" '
+def _figure(target: str, alt: str, caption: str, landscape: bool = False) -> str:
+    kind = ' class="landscape"' if landscape else ""
+    return (f'<figure{kind}><div class="wide"><a href="{target}"><img src="{target}" '
             f'alt="{escape(alt or re.sub("<[^>]*>", "", caption))}"></a></div>'
             f"<figcaption>{caption}</figcaption></figure>\n")
 
