@@ -45,6 +45,12 @@ def opens_function(code: str) -> bool:
     return depth(code) == 1 and code.endswith("{") and code[:-1].rstrip().endswith(")")
 
 
+def function(before: str) -> str:
+    """The function, or in assembly the label, inside which the text `before` ends."""
+    heads = re.findall(r"^(?:[A-Za-z_][^;{}#:]*?\b(\w+)\(|(\w+):)", blank(before), re.M)
+    return "".join(heads[-1]) if heads else ""
+
+
 def statements(stub: str) -> List[str]:
     """The statements of a stub; an instruction of assembly is one."""
     pieces = re.split(r";" if ";" in blank(stub) else r"\n", blank(stub))

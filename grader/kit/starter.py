@@ -15,10 +15,12 @@ from typing import Any, Dict, List, Optional
 
 from grader import labtoml, plan
 from grader.kit import prior, regions, tree
+from grader.kit import source as source_text
 from grader.plan import RunError
 
 README = "README.md"
 TEMPLATE = "starter_readme.md.j2"
+TODO = r'\btodo(?:_stop)?\(\d+,(?: "\w+",)? "([\d.]+)"'
 
 
 def add(commands: "argparse._SubParsersAction[Any]") -> None:
@@ -87,19 +89,32 @@ def _readme(root: Path, lab: labtoml.Lab, files: tree.Files, kind: str) -> str:
 
 
 def tasks(root: Path, lab: labtoml.Lab) -> List[Dict[str, str]]:
-    """What is to be written, by section of the handout: file, section, sentence."""
+    """What is to be written, by section of the handout: section, function, file, sentence."""
     found = []
     for file in lab.files:
-        section = ""
         if not file.endswith(tree.SOURCES):
             continue
-        for region in regions.parse((root / file).read_text(), file):
-            told = re.search(r'todo\(\d+, "([\d.]+)"', region.stub)
-            section = told[1] if told else section
-            if region.stub or told:
-                found.append({"file": file, "section": section, "sentence": region.sentence})
-    return sorted(found, key=lambda task: [int(part) for part in re.findall(r"\d+",
-                                                                           task["section"])])
+        text = (root / file).read_text()
+        for region in regions.parse(text, file):
+            if region.stub:
+                found.append({"file": file, "section": _section(root, region),
+                              "function": source_text.function(text[:region.begin.start]),
+                              "sentence": region.sentence})
+    return sorted(found, key=lambda task: [int(part) for part in task["section"].split(".")])
+
+
+def _section(root: Path, region: regions.Region) -> str:
+    """The section that a stub names; assembly's jumps to a function that names it."""
+    told = re.search(TODO, region.stub)
+    target = re.match(r"jmp\s+(\w+)", region.stub)
+    if told is None and target is not None:
+        there = re.compile(rf"\b{target[1]}\([^;{{}}]*\)\s*{{\s*{TODO}")
+        texts = [(root / path).read_text() for path in tree.project_files(root)
+                 if path.endswith(".c")]
+        told = next(filter(None, map(there.search, texts)), None)
+    if told is None:
+        raise RunError(f"the stub names no section of the handout: {region.stub}")
+    return told[1]
 
 
 def version(root: Path) -> str:

@@ -35,7 +35,8 @@ def test_the_mutant_loses_what_it_names(lab, name, torture):
     assert not trial.wrong, f"{mutant.mistake}\n" + "\n".join(trial.wrong)
 
 
-@pytest.mark.parametrize("lab", WRITTEN, ids=lambda lab: lab.path.parent.name)
+@pytest.mark.parametrize("lab", [
+    pytest.param(lab, id=lab.path.parent.name) for lab in WRITTEN])
 def test_there_are_enough_mutants_and_no_two_are_the_same(lab):
     found = mutants.load_all(ROOT, lab)
     assert len(found) >= LEAST
@@ -43,7 +44,8 @@ def test_there_are_enough_mutants_and_no_two_are_the_same(lab):
     assert len({each.mistake for each in found}) == len(found)
 
 
-@pytest.mark.parametrize("lab", WRITTEN, ids=lambda lab: lab.path.parent.name)
+@pytest.mark.parametrize("lab", [
+    pytest.param(lab, id=lab.path.parent.name) for lab in WRITTEN])
 def test_every_test_and_every_file_has_a_mutant(lab):
     """A test that no mutant fails may be one that cannot fail."""
     found = mutants.load_all(ROOT, lab)

@@ -146,6 +146,16 @@ def test_layout_and_comments_do_not_change_a_fingerprint(same):
     assert source.fingerprint(same) != source.fingerprint("int a; int c;")
 
 
+@pytest.mark.parametrize("before, name", [
+    ("int a(void)\n{\n}\n\nstatic int b(int x,\n             int y)\n{\n", "b"),
+    ("struct x *c(struct y (*z)(int))\n{\n", "c"),
+    ("#define e(x) x\n/* f( */\nint g(void)\n{\n", "g"),
+    (".globl run\nrun:\n    push %rbx\n", "run"),
+])
+def test_the_function_around_a_place_is_named(before, name):
+    assert source.function(before) == name
+
+
 # --- Our tree --------------------------------------------------------------------
 
 def sources():

@@ -71,7 +71,7 @@ def test_git_says_which_files_are_ours_and_a_walk_where_there_is_no_git(root):
 def test_the_page_tells_what_to_write_and_where(root):
     page = starter.make(root, 2)["README.md"].data.decode()
     assert page.startswith("# Lab 2: Toy 2\n") and "for instructors" not in page
-    assert "| 2.1 | `src/two.c` | what two gives. |" in page and "a helper" not in page
+    assert "| 2.1 | `two` | `src/two.c` | what two gives. |" in page and "a helper" not in page
     assert "- `src/two.c`\n- `labs/2-toy/predictions.toml`\n" in page
     assert "src/one.c" not in page
 
