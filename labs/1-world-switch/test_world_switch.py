@@ -34,6 +34,14 @@ def ended_well(run, vm):
            f"{end['how']}, code {end['code']}: {why}")
 
 
+def ended_well_but_for_checks(run, vm):
+    """The VM came to the end of its program; what its checks say is judged one by one."""
+    end = run.vms[vm - 1]
+    expect(end["how"] == "EXITED" and end["code"] in (0, 1),
+           f"VM {vm} ({end['name']}) should have come to its own end; it ended with {end['how']}, "
+           f"code {end['code']}: {line(run, vm, 'unexpected exception') or end['why']}")
+
+
 def passed(run, vm, name, sentence, pattern=None):
     """The guest made that self-check, and it passed; else the sentence, and what it printed."""
     found = run.checks(vm).get(name, [])
@@ -82,7 +90,7 @@ def test_the_fpu_starts_as_after_reset(lab):
 # --- The world switch ------------------------------------------------------------------------
 
 
-@points(7, hint="1.5", needs="test_a_guest_boots")
+@points(6, hint="1.5", needs="test_a_guest_boots")
 def test_guest_registers_survive(lab):
     """After 10,000 exits all general registers and the flags are what the guest left in them."""
     run = lab.run("canary -- rounds=2500", option="slice=5ms", time="4s")
@@ -93,15 +101,7 @@ def test_guest_registers_survive(lab):
            r"canary: (r|flags)")
 
 
-def ended_well_but_for_checks(run, vm):
-    """The VM came to the end of its program; what its checks say is judged one by one."""
-    end = run.vms[vm - 1]
-    expect(end["how"] == "EXITED" and end["code"] in (0, 1),
-           f"VM {vm} ({end['name']}) should have come to its own end; it ended with {end['how']}, "
-           f"code {end['code']}: {line(run, vm, 'unexpected exception') or end['why']}")
-
-
-@points(5, hint="1.5", needs="test_a_guest_boots")
+@points(4, hint="1.5", needs="test_a_guest_boots")
 def test_host_registers_survive(lab):
     """The host's RBX, RBP, R12 to R15, RSP and flags are untouched behind every exit."""
     run = lab.run("canary -- rounds=100", option="verify=registers", time="1s")
@@ -206,7 +206,7 @@ def test_ticks_arrive_in_time(lab):
 
 def stepped(lab, kind, number=150):
     """One kind of instruction, seeded, with prefixes: where it goes on, and what it changes."""
-    run = lab.run(f"stepper -- steps={number} kind={kind}", time="2s")
+    run = lab.run(f"stepper -- steps={number} kind={kind}", time="300ms")
     wrong = steps.first_wrong(run, 1, number)
     expect(not wrong, wrong)
     ended_well_but_for_checks(run, 1)
@@ -227,7 +227,9 @@ def test_in_reads_as_wide_as_it_is(lab):
 def test_out_writes_as_wide_as_it_is(lab):
     """OUT of 1, 2 and 4 bytes: the device sees that many bytes of RAX and no more."""
     run = stepped(lab, "out")
+    said = run.trace.select("checkpoint").index[0]      # "code": the steps come behind it
     io = run.trace.select("io")
+    io = io.where(io.index > said)
     wide = np.flatnonzero(io["value"] >> (np.uint64(8) * io["size"]))
     expect(not len(wide), "" if not len(wide) else
            f"an OUT of {int(io['size'][wide[0]])} bytes to port {int(io['port'][wide[0]]):#x} "

@@ -35,14 +35,15 @@ def spoke(run, vm):
 @points(7, hint="1.8", needs="test_a_guest_boots")
 def test_hidden_steps(lab):
     """All kinds of instructions that exit, mixed, in two VMs at once: each goes on behind."""
-    run = lab.run("stepper -- steps=400", "stepper -- steps=400", option="slice=1ms", time="4s")
+    run = lab.run("stepper -- steps=400", "stepper -- steps=400", option="slice=1ms",
+                  time="600ms")
     for vm in (1, 2):
         wrong = steps.first_wrong(run, vm, 400)
         expect(not wrong, f"VM {vm}: {wrong}")
         whole(run, vm)
 
 
-@points(8, hint="1.2", needs="test_a_guest_boots")
+@points(7, hint="1.2", needs="test_a_guest_boots")
 def test_hidden_registers(lab):
     """Three guests with other seeds, rounds and slices: every register stays its owner's."""
     chance = lab.random("rounds")
