@@ -55,6 +55,10 @@ class Lab:
     tell: str = "hint"
     visibility: str = "visible"
 
+    def tell_hint(self, hidden: bool) -> bool:
+        """Whether a lost test's hint is told."""
+        return not hidden or self.tell != "nothing"
+
 
 def find(root: Path, number: int) -> Lab:
     """Lab `number` of the tree at `root`."""

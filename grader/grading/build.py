@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,7 @@ FOLDERS = ("kernel", "vmm", "prior", "build/obj/kernel", "build/obj/vmm")
 PRODUCTS = ("nestling.elf", "nestling64.elf", "nestling.img", "nestling.bin")
 OUTPUT_BYTES = 64 << 10
 SECONDS = 180.0
+STEP = re.compile(r"  (CC|LD) \S+$")  # what make says of a step that went well
 MAKE = ("make", "-s", "--no-print-directory", "-j2", "kernel", "CC=gcc", "LD=ld",
         "OBJCOPY=objcopy", "B=build")
 
@@ -82,6 +84,7 @@ def build(copy: Path, sandbox: Sandbox) -> Built:
 def _readable(made: processes.Output, copy: Path) -> str:
     """The compiler's words with the paths that a student knows."""
     text = made.text.replace(INSIDE + "/", "").replace(str(copy) + "/", "")
+    text = "".join(line for line in text.splitlines(True) if not STEP.match(line))
     return text + ("\n(cut: there was more)\n" if made.cut else "")
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Iterator
 
 from grader.plan import ROOT, RunError
+from grader.platform import MEMORY
 
 MARK = ".nestling-grading"
 FILES = ("results.json", "junit.xml", "report.html", "record.json", "build.log", "judge.log")
@@ -52,6 +53,11 @@ class Folders:
                 shutil.rmtree(self.out / name)
         for name in FILES:
             (self.out / name).unlink(missing_ok=True)
+
+    def drop_memory(self) -> None:
+        """Remove what is large and can be made again: the RAM of the machines."""
+        for path in self.runs.glob(f"*/{MEMORY}"):
+            path.unlink()
 
     def __exit__(self, *_: object) -> None:
         shutil.rmtree(self.work, ignore_errors=True)

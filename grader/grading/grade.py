@@ -7,53 +7,71 @@ such lab, no submission, no emulator, no sandbox.
 """
 from __future__ import annotations
 
-import json
-import shutil
 import subprocess
 import time
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict
 
 from grader import labtoml, platforms
-from grader.grading import intake, predictions, results, sandbox, verdict, worker
+from grader.grading import (intake, pictures, predictions, record, report, results, sandbox,
+                            verdict)
 from grader.grading.folders import Folders
-from grader.grading.job import ALL, PUBLIC, Job, Seeds
+from grader.grading.job import Job, Seeds
 from grader.grading.progress import Steps
-from grader.labtoml import Lab
 from grader.plan import RunError
 
 __all__ = ["Job", "grade"]
-PLATFORM = "qemu-svm"
 
 
 def grade(job: Job) -> Dict[str, Any]:
     """Grade one submission; the contents of results.json."""
     start = time.monotonic()
     lab = labtoml.find(job.root, job.lab)
-    recorded = results.read_record(job.record) if job.record else {}
+    recorded = record.read(job.record) if job.record else {}
     seeds = Seeds.of(job.seed, recorded.get("seeds", {}))
     box = sandbox.find(job.disposable, job.sandbox)
-    if not platforms.find(PLATFORM).version():
+    if not platforms.find(record.PLATFORM).version():
         raise RunError("the emulator does not answer: make doctor says what is missing")
-    folders = Folders(job.out)
     steps = Steps(job.quiet)
-    with folders:
-        steps.say(f"lab {lab.number}: taking the files of {job.submission.name or job.submission}")
-        taken = intake.take(job.submission, lab.files)
-        _make_pristine(job.root, folders)
-        grading = verdict.Grading(job, lab, seeds, box, taken, folders, steps)
-        grading.told = predictions.read(taken, lab)
-        grading.build()
-        grading.judge()
-        steps.done()
-        return results.write(grading, time.monotonic() - start)
+    with Folders(job.out) as folders:
+        try:
+            steps.say(f"lab {lab.number}: taking the files of {job.submission}")
+            taken = intake.take(job.submission, lab.files, job.root)
+            _make_guests(job.root, folders)
+            grading = verdict.Grading(job, lab, seeds, box, taken, folders, steps)
+            grading.told = predictions.read(taken, lab)
+            grading.build()
+            grading.judge()
+            return _write(grading, recorded, start)
+        finally:
+            steps.done()
 
 
-def _make_pristine(root: Path, folders: Folders) -> None:
-    """The guests and, as far as they build, the objects that a submission does not touch."""
+def _make_guests(root: Path, folders: Folders) -> None:
+    """The guests are the kit's own: built outside the sandbox, from no submission."""
     with folders.lock(root / "build"):
         made = subprocess.run(["make", "-s", "guests"], cwd=root, capture_output=True, text=True,
                               stdin=subprocess.DEVNULL, check=False)
     if made.returncode:
         last = (made.stderr.strip().splitlines() or ["make said nothing"])[-1]
         raise RunError(f"the guests do not build: {last}")
+
+
+def _write(grading: verdict.Grading, recorded: Dict[str, Any], start: float) -> Dict[str, Any]:
+    """Everything that a grading leaves; results.json last, so that it tells that all is there."""
+    out = grading.folders.out
+    drawn = pictures.draw(grading)
+    if not grading.job.keep:
+        grading.folders.drop_memory()
+    data = results.contents(grading, time.monotonic() - start)
+    kept = record.contents(grading, data)
+    if recorded:
+        differs = record.differences(recorded, kept) or ["nothing differs"]
+        data["output"] = "\n".join(filter(None, [
+            data["output"], "regraded by its record: " + "; ".join(differs)]))
+    (out / "build.log").write_text(grading.built["log"])
+    (out / "report.html").write_text(report.page(grading, data, drawn))
+    (out / "junit.xml").write_bytes(results.junit(grading, data))
+    results.write_json(out / "record.json", kept)
+    results.write_json(out / "results.json", data)
+    return data

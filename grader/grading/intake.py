@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Dict, List, Sequence
+from typing import Dict, List, Optional, Sequence
 
 from grader.grading import archive, folder
 from grader.grading.source import MOST_BYTES, Refused, Source
@@ -36,11 +36,13 @@ class Taken:
         return {name: hashlib.sha256(data).hexdigest() for name, data in self.files.items()}
 
 
-def take(submission: Path, wanted: Sequence[str]) -> Taken:
-    """Take `wanted` from a submission.  RunError: there is nothing that could be graded."""
+def take(submission: Path, wanted: Sequence[str], tree: Optional[Path] = None) -> Taken:
+    """Take `wanted` from a submission.  RunError: there is nothing that could be graded.
+
+    Other files count as ignored, but for those that are as in `tree`, the project itself."""
     try:
         with _open(submission) as source:
-            return _take(source, wanted)
+            return _take(source, wanted, tree)
     except Refused as refused:
         raise RunError(f"the submission {submission.name}: {refused}") from None
     except OSError as error:
@@ -56,7 +58,7 @@ def _open(submission: Path) -> Source:
     raise RunError(f"there is no submission {submission}")
 
 
-def _take(source: Source, wanted: Sequence[str]) -> Taken:
+def _take(source: Source, wanted: Sequence[str], tree: Optional[Path]) -> Taken:
     prefix = _prefix(source, wanted)
     taken = Taken(source.kind, commit=source.commit())
     for name in wanted:
@@ -65,7 +67,8 @@ def _take(source: Source, wanted: Sequence[str]) -> Taken:
         except Refused as refused:
             taken.problems[name] = str(refused)
     mine = {prefix + name for name in wanted}
-    others = [name for name in source.names() if name not in mine]
+    others = [name for name in source.names()
+              if name not in mine and not _as_given(source, name, prefix, tree)]
     taken.ignored_count = len(others)
     taken.ignored = [printable(name) for name in sorted(others)[:TELL]]
     return taken
@@ -80,6 +83,17 @@ def _prefix(source: Source, wanted: Sequence[str]) -> str:
         if any(source.holds(f"{top}/{name}") for name in wanted):
             return top + "/" if len(tops) == 1 else ""
     return ""
+
+
+def _as_given(source: Source, name: str, prefix: str, tree: Optional[Path]) -> bool:
+    """Whether this file is as students were given it."""
+    if tree is None or not name.startswith(prefix):
+        return False
+    given = tree / name[len(prefix):]
+    try:
+        return given.is_file() and source.read(name, MOST_BYTES) == given.read_bytes()
+    except (Refused, OSError, ValueError):
+        return given.is_file() and given.stat().st_size > MOST_BYTES
 
 
 def _text(data: bytes) -> bytes:

@@ -15,6 +15,7 @@ from grader.grading.job import derive
 from grader.grading.runs import Run, Runs, trouble
 from grader.plan import RunError
 
+LESS_TRACED = "trace=some tracebuf=192M"  # a run whose trace was full is made again with it
 KINDS = ("timeline", "walk", "report")
 
 
@@ -65,17 +66,24 @@ class Lab:
             raise Failed(wrong)
         if contradictions == "fail":
             self.strict.append(made)
+        if made.json["trace"]["dropped"] and "trace" not in option:
+            return self.run(*guests, option=f"{option} {LESS_TRACED}".strip(), time=time,
+                            seed=seed, ok=ok, contradictions=contradictions)
         return made
 
     def check_evidence(self) -> None:
         """Hold the sources of all runs that were used against each other; Failed if they
         disagree.  Done after the test has judged, so that an honest mistake is told in the
         words of the test first."""
+        self.note_contradictions()
+        if self.contradictions:
+            raise Failed("what the run left contradicts itself: " + self.contradictions[0])
+
+    def note_contradictions(self) -> None:
+        """Collect what contradicts itself in the runs of this test."""
         for each in self.strict:
             self.contradictions += [text for text in each.contradictions
                                     if text not in self.contradictions]
-        if self.contradictions:
-            raise Failed("what the run left contradicts itself: " + self.contradictions[0])
 
     def measure(self, key: str, number: float) -> None:
         """Put a measured number beside the student's prediction; [predict] of lab.toml knows key."""

@@ -120,10 +120,13 @@ class Plugin:
             self.lost.add(item.originalname)
         lab = self._lab
         assert lab is not None
+        if status == FAILED:
+            lab.note_contradictions()
+        self.runs.trim()
         self.tell(at="result", name=item.name, function=item.originalname, status=status,
                   message=message, measured=lab.measured, contradictions=lab.contradictions,
                   seed=hex(lab.seed), runs=[each.dir.name for each in lab.used],
-                  repeat=[each.json["repeat"] for each in lab.used[-1:]],
+                  repeat=[each.again for each in lab.used[-1:]],
                   console=lab.used[-1].console_tail() if lab.used else [],
                   pictures=[_picture(each) for each in lab.pictures], **self.runs.state())
 

@@ -1,97 +1,69 @@
-"""What a grading leaves: results.json as Gradescope documents it, junit.xml, record.json.
+"""What a grading leaves: results.json as Gradescope documents it, and junit.xml.
 
-Students read results.json and report.html; record.json is the instructor's, with all that
-a regrade needs and what hidden tests said.  handouts/formats.md, section 7.
+The pages for humans are in report.py, the instructor's record in record.py; what is said
+to whom is decided in told.py.  handouts/formats.md, section 7.
 """
 from __future__ import annotations
 
 import json
-import platform as host
-import subprocess
+import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, List
+from typing import TYPE_CHECKING, Any, Dict
+from xml.etree import ElementTree
 
-from grader import platforms
-from grader.grading.plugin import NOT_TRIED, PASSED
-from grader.plan import RunError
+from grader.grading import told
+from grader.grading.plugin import NOT_TRIED
 
 if TYPE_CHECKING:
     from grader.grading.verdict import Grading
 
-
-def write(grading: "Grading", seconds: float) -> Dict[str, Any]:
-    """Write everything; the contents of results.json."""
-    out = grading.folders.out
-    contents = gradescope(grading, seconds)
-    (out / "build.log").write_text(grading.built.get("log", ""))
-    (out / "record.json").write_text(json.dumps(record(grading, contents), indent=1) + "\n")
-    (out / "results.json").write_text(json.dumps(contents, indent=1) + "\n")
-    return contents
+NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def gradescope(grading: "Grading", seconds: float) -> Dict[str, Any]:
-    """results.json."""
-    tests = [_test(grading, number, case) for number, case in enumerate(grading.cases, 1)]
-    return {"score": sum(each["score"] for each in tests),
-            "execution_time": round(seconds, 1),
-            "visibility": "visible", "stdout_visibility": "hidden",
-            "output": "\n".join(remarks(grading)),
-            "tests": tests,
-            "extra_data": {"lab": grading.lab.number, "trusted": grading.box.trusted,
-                           "max_score": sum(each["max_score"] for each in tests)}}
+def contents(grading: "Grading", seconds: float) -> Dict[str, Any]:
+    """What results.json holds."""
+    tests = [told.test(grading, number, case) for number, case in enumerate(grading.cases, 1)]
+    return {
+        "score": sum(each["score"] for each in tests),
+        "execution_time": round(seconds, 1),
+        "visibility": "visible", "stdout_visibility": "hidden",
+        "output": "\n".join(told.remarks(grading)), "output_format": "text",
+        "tests": tests,
+        "extra_data": {
+            "lab": grading.lab.number, "max_score": sum(each["max_score"] for each in tests),
+            "trusted": grading.box.trusted, "label": grading.box.label,
+            "seed": hex(grading.seeds.public), "commit": grading.taken.commit,
+            "predictions": told.predictions(grading)}}
 
 
-def _test(grading: "Grading", number: int, case: Dict[str, Any]) -> Dict[str, Any]:
-    result = grading.results[case["name"]]
-    passed = result["status"] == PASSED
-    return {"name": case["name"], "number": str(number),
-            "score": case["points"] if passed else 0, "max_score": case["points"],
-            "status": "passed" if passed else "failed",
-            "output": told(grading, case, result), "visibility": "visible",
-            "tags": [each for each in ("hidden" if case["hidden"] else "public",
-                                       result["status"])]}
+def write_json(path: Path, data: Dict[str, Any]) -> None:
+    """Write a JSON file whole or not at all."""
+    part = path.with_name(path.name + ".part")
+    part.write_text(json.dumps(data, indent=1) + "\n")
+    part.replace(path)
 
 
-def told(grading: "Grading", case: Dict[str, Any], result: Dict[str, Any]) -> str:
-    """What a student reads of a test."""
-    lines = [case["title"]]
-    if result["status"] == PASSED:
-        return lines[0]
-    open_ = not case["hidden"] or grading.lab.tell == "message" or grading.broken \
-        or result["status"] == NOT_TRIED
-    if open_:
-        lines.append(result["message"])
-    if case["hint"]:
-        lines.append(f"Read on: {grading.lab.handout}, section {case['hint']}")
-    if open_ and result["repeat"]:
-        lines.append(f"Its last run again: {result['repeat'][0]}")
-    return "\n".join(lines)
+def junit(grading: "Grading", data: Dict[str, Any]) -> bytes:
+    """junit.xml: one suite, tests not tried as skipped."""
+    tests = data["tests"]
+    lost = [each for each in tests if each["status"] != "passed"]
+    skipped = [each for each in lost if NOT_TRIED in each["tags"]]
+    suite = ElementTree.Element("testsuite", {
+        "name": f"lab {grading.lab.number}", "tests": str(len(tests)), "errors": "0",
+        "failures": str(len(lost) - len(skipped)), "skipped": str(len(skipped)),
+        "time": str(data["execution_time"])})
+    for each in tests:
+        case = ElementTree.SubElement(suite, "testcase", {
+            "classname": f"lab{grading.lab.number}", "name": _xml(each["name"]), "time": "0"})
+        if each in lost:
+            kind = "skipped" if each in skipped else "failure"
+            first = each["output"].split("\n", 2)[1] if "\n" in each["output"] else ""
+            ElementTree.SubElement(case, kind, {"message": _xml(first)}).text = _xml(each["output"])
+    root = ElementTree.Element("testsuites")
+    root.append(suite)
+    return ElementTree.tostring(root, encoding="utf-8", xml_declaration=True) + b"\n"
 
 
-def remarks(grading: "Grading") -> List[str]:
-    """What is to be said about the submission as a whole."""
-    said = []
-    if grading.broken:
-        said.append(grading.broken)
-    if not grading.box.trusted:
-        said.append(grading.box.label)
-    return said
-
-
-def record(grading: "Grading", contents: Dict[str, Any]) -> Dict[str, Any]:
-    """record.json."""
-    return {"lab": grading.lab.number, "seeds": grading.seeds.record(),
-            "files": grading.taken.hashes, "machine": grading.built["hashes"],
-            "score": contents["score"],
-            "results": list(grading.results.values())}
-
-
-def read_record(path: Path) -> Dict[str, Any]:
-    """A record.json of an earlier grading."""
-    try:
-        found = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise RunError(f"the record {path} cannot be read: {error}") from None
-    if not isinstance(found, dict) or "seeds" not in found:
-        raise RunError(f"{path} is no record.json of a grading")
-    return found
+def _xml(text: str) -> str:
+    """Text without the characters that XML cannot hold."""
+    return NOT_XML.sub("?", text)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -27,6 +28,7 @@ from grader.platform import CONSOLE, EXIT_LOG, MEMORY
 from viz import trace as viz_trace
 
 CONSOLE_BYTES = 8 << 20
+KEPT_BYTES = 2 << 30            # of RAM files, before old ones are given up
 Check = Tuple[int, int, bool]   # value, expected, passed
 
 
@@ -76,6 +78,16 @@ class Run:
         if not path.is_file():
             raise Failed("the emulator wrote no log of exits")
         return exitlog.read(path)
+
+    @property
+    def again(self) -> str:
+        """The command that makes this run again with what is built, on the student's machine."""
+        words = ["python3", "-m", "grader", "run"]
+        for guest in self.guests:
+            words += ["--guest", guest]
+        if self.options:
+            words += ["--option", self.options]
+        return shlex.join(words + ["--seed", self.json["seed"], "--out", "build/again"])
 
     def traces(self, group: str) -> bool:
         """Whether the run was told to trace this group of events."""
@@ -191,10 +203,24 @@ class Runs:
             file.truncate(int(RAM[:-1]) << 20)
         self.sandbox.hand_over(folder)
 
+    def trim(self) -> None:
+        """After a test: forget the oldest runs if all together fill much of the disk."""
+        for key in list(self._made)[:-1]:
+            if sum(_disk(each) for each in self._made.values()) <= KEPT_BYTES:
+                return
+            self._made[key].close()
+            (self._made.pop(key).dir / MEMORY).unlink(missing_ok=True)
+
     def close(self) -> None:
         """Close all runs."""
         for each in self._made.values():
             each.close()
+
+
+def _disk(run: Run) -> int:
+    """Bytes of disk that a run's RAM takes."""
+    path = run.dir / MEMORY
+    return path.stat().st_blocks * 512 if path.is_file() else 0
 
 
 def trouble(run: Run, ok: bool) -> str:

@@ -41,6 +41,11 @@ class Grading:
     results: Dict[str, Dict[str, Any]] = field(default_factory=dict)
     current: str = ""
 
+    @property
+    def has_hidden(self) -> bool:
+        """Whether hidden tests are among the tests."""
+        return any(case["hidden"] for case in self.cases)
+
     # --- The build --------------------------------------------------------------------
 
     def build(self) -> None:
