@@ -26,7 +26,7 @@ FOLDERS = ("kernel", "vmm", "guests", "viz", "grader", "labs", "handouts")
 SOURCE = re.compile(r"[\w./*-]+\.(c|h|S|py|md|def|ld)")
 FIGURE = re.compile(r"figures/[\w-]+\.svg")
 SHOWN_THERE = {"mine.c", "mine.ld"}  # the reader is to write them
-MAKEFILE = (ROOT / "Makefile").read_text()
+MAKEFILE = (ROOT / "Makefile").read_text() + (ROOT / "grader/kit/starter.mk").read_text()
 TARGETS = set(re.findall(r"^([a-z]+):", MAKEFILE, re.M))
 GUESTS = set(" ".join(re.findall(r"^GUESTS\d+ *:= (.*)$", MAKEFILE, re.M)).split())
 COMMAND = re.compile(r"/usr/bin/python3 -m (grader|viz) (.*)")
