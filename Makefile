@@ -195,7 +195,7 @@ export PYTHON
 
 help: ## list the targets
 	@echo "Nestling: a teaching hypervisor and lab kit. Targets:"
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 	@echo "Variables: LAB=$(LAB) PLATFORM=$(PLATFORM) SEED=$(SEED) PYTHON=$(PYTHON)"
 
 setup: ## install what is missing (Debian, Ubuntu), or say what is

@@ -1,7 +1,7 @@
 """Mutants: wrong solutions that must lose exactly the points they name, and why.
 
 A mutant is the reference with at most five lines changed, as a student's mistake would
-change them; labs/N-name/mutants/NAME.toml, see handouts/formats.md, section 7.  This file
+change them; labs/N-name/mutants/NAME.toml, see handouts/formats.md, section 8.  This file
 reads and applies them; grading and comparing is in mutant_trial.py.
 """
 from __future__ import annotations

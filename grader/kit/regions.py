@@ -5,7 +5,7 @@
     /* LAB 1 END: todo(1, "1.3", v, until); */
 
 parse() finds the regions of a C or assembly file and refuses what handouts/formats.md,
-section 7 forbids; strip() puts the stub of END where the solution was.  Which labs are
+section 8 forbids; strip() puts the stub of END where the solution was.  Which labs are
 stripped, and what becomes of the files, is decided in starter.py.
 """
 from __future__ import annotations

@@ -50,5 +50,6 @@ def _work(options: argparse.Namespace) -> int:
 def summary(lab: int, results: Dict[str, Any]) -> Dict[str, Any]:
     """What a CI job wants to know of results.json."""
     tests = [{key: test[key] for key in TEST_FIELDS if key in test} for test in results["tests"]]
-    return {"lab": lab, "score": results["score"], "trusted": results["extra_data"]["trusted"],
-            "max_score": sum(test["max_score"] for test in tests), "tests": tests}
+    return {"lab": lab, "score": results["score"],
+            "max_score": sum(test["max_score"] for test in tests),
+            "trusted": results["extra_data"]["trusted"], "tests": tests}
