@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 import shutil
 from pathlib import Path
-from typing import Any, Callable, Dict
+from typing import Any, Callable, Dict, List
 
 import pytest
 
@@ -74,6 +74,18 @@ def test_the_commands_of_a_text_do_what_it_says(path, tmp_path, torture):
         if torture or not block.is_long:
             told = handout_commands.wrong(block, *handout_commands.run(block, copy))
             assert told is None, f"{path.name}:{block.fence.line}: {told}"
+
+
+def misquoted(text: str) -> List[str]:
+    """Files that do not hold the code that a text shows as theirs: From `file`, ... ```c."""
+    quotes = re.findall(r"^From `([\w/.-]+)`[^\n]*\n\n```\w+\n(.*?)^```", text, re.M | re.S)
+    return [name for name, code in quotes if code not in (ROOT / name).read_text()]
+
+
+@pytest.mark.parametrize("path", TEXTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_code_shown_as_a_files_is_in_it(path):
+    assert not misquoted(path.read_text())
+    assert misquoted("From `vmm/vcpu.c`, as it was:\n\n```c\nvoid\n```\n") == ["vmm/vcpu.c"]
 
 
 def test_the_texts_show_commands_that_are_run():
