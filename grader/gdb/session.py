@@ -21,6 +21,7 @@ from grader.plan import RunError
 from grader.platform import EMULATOR_LOG
 
 START = Path(__file__).with_name("start.py")
+SYMBOLS = "nestling64.elf"
 SOCKET_WAIT_S = 30.0
 SOCKET_PATH_MAX = 100       # the kernel's limit is 107 bytes
 OK, TIMED_OUT = 0, 124
@@ -39,7 +40,7 @@ def debug(request: plan.Request, wish: Wish) -> int:
     """Start the machine and GDB, wait for GDB's end; the exit code is GDB's."""
     check(wish)
     visit = Visit(request, wish)
-    result = run.make(replace(request, gdb=True, watch=visit.watch))
+    result = run.make(replace(request, gdb=True, watch=visit.watch, before=visit.keep_symbols))
     print(f"{visit.sentence(result)}; {plan.short(result.dir)} holds what was recorded",
           file=sys.stderr)
     return visit.code if visit.code is not None else run.STATUS_FAILED
@@ -62,6 +63,14 @@ class Visit:
     def __init__(self, request: plan.Request, wish: Wish) -> None:
         self.request, self.wish = request, wish
         self.code: Optional[int] = None
+
+    def keep_symbols(self, folder: Path) -> None:
+        """The symbols of the kernel that runs, whatever is built in the meantime."""
+        try:
+            shutil.copyfile(self.request.build / SYMBOLS, folder / SYMBOLS)
+        except OSError as error:
+            raise RunError(f"no symbols for GDB, {plan.short(self.request.build / SYMBOLS)}: "
+                           f"{error.strerror}: run make first") from None
 
     def watch(self, elapsed: float) -> None:
         """At the first call run GDB to its end; if the machine is still there at the next

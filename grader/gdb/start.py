@@ -25,10 +25,10 @@ PANICKED = "the host kernel panics: bt says from where, trace and exits what cam
 
 def start(run: Path, build: Path, socket: str) -> None:
     """Set GDB up, connect, and stop before the machine's first instruction."""
-    for setting in ("confirm off", "breakpoint pending on", "print pretty on", "max-value-size unlimited",
+    for setting in ("breakpoint pending on", "print pretty on", "max-value-size unlimited",
                     "architecture i386:x86-64", "remotetimeout 30"):
         gdb.execute(f"set {setting}", to_string=True)
-    host = kernel.Kernel(build / "nestling64.elf", run / "memory.bin")
+    host = kernel.Kernel(run / "nestling64.elf", run / "memory.bin")
     commands.register(commands.Debugger(host, symbols.View(host, build)))
     gdb.execute(f"target remote {socket}", to_string=True)
     symbols.EndStop(host, "host_exit", about_to_end)
@@ -56,5 +56,9 @@ def tell_the_end() -> None:
     removed.connect(lambda event: leaving or print(ENDED))
 
 
-start(Path(os.environ["NESTLING_RUN"]), Path(os.environ["NESTLING_BUILD"]),
-      os.environ["NESTLING_SOCKET"])
+try:
+    start(Path(os.environ["NESTLING_RUN"]), Path(os.environ["NESTLING_BUILD"]),
+          os.environ["NESTLING_SOCKET"])
+except (gdb.error, OSError) as error:
+    print(f"grader: GDB cannot debug this machine: {error}", file=sys.stderr)
+    gdb.execute("quit 2")
