@@ -1,18 +1,20 @@
 """How the other labs come into a starter: reference, object files, or the student's own.
 
-PRIOR=object is for courses that must not publish answers: the source files of earlier
-labs are absent, and prior/ holds what the compiler made of them, without debugging
-information.  PRIOR=own takes the student's files out of FROM, by the same rules as from a
-submission.
+Later labs always come as object files: without a virtual timer (lab 2) no guest of lab 1
+would run, and its source would be lab 2's solution.  Earlier labs do so with PRIOR=object,
+for courses that must not publish answers.  prior/ holds what the compiler made, without
+debugging information, and the hashes of the headers that it saw: objects fit no others.
+PRIOR=own takes the student's files out of FROM, by the rules of a submission.
 """
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import subprocess
 import tempfile
 from pathlib import Path
-from typing import Dict, List, Optional
+from typing import Dict, List, Optional, Set
 
 from grader import labtoml
 from grader.kit import tree
@@ -20,23 +22,17 @@ from grader.plan import RunError
 
 KINDS = ("reference", "object", "own")
 FOLDER = "prior"
+HEADERS = FOLDER + "/headers.sha256"
 
 
 def replace(files: tree.Files, root: Path, lab: labtoml.Lab, kind: str,
             source: Optional[Path]) -> None:
-    """Put the other labs into `files` as `kind` says.
-
-    Where a lab has nothing to write, the later labs come as objects too: it is there to
-    show a machine that works.
-    """
+    """Put the labs before and after `lab` into `files`."""
     marked = tree.marked_sources(root)
-    if not sources_of(lab):
-        _as_objects(files, root, {number: marked[number] for number in marked
-                                  if number > lab.number})
-    if kind == "object":
-        _as_objects(files, root, {number: marked[number] for number in marked
-                                  if number < lab.number})
-    elif kind == "own" and source is not None:
+    absent = [number for number in marked if number > lab.number
+              or (kind == "object" and number < lab.number)]
+    _as_objects(files, root, {number: marked[number] for number in absent})
+    if kind == "own" and source is not None:
         _as_own(files, earlier(root, lab.number), source)
 
 
@@ -44,11 +40,6 @@ def earlier(root: Path, lab: int) -> List[labtoml.Lab]:
     """The labs before `lab`, by number."""
     labs = [labtoml.load(path, root) for path in root.glob("labs/[0-9]*-*/lab.toml")]
     return sorted((each for each in labs if each.number < lab), key=lambda each: each.number)
-
-
-def sources_of(lab: labtoml.Lab) -> List[str]:
-    """The student's files of a lab that are compiled."""
-    return [file for file in lab.files if file.endswith((".c", ".S"))]
 
 
 def output(command: List[str], folder: Path) -> str:
@@ -66,11 +57,15 @@ def output(command: List[str], folder: Path) -> str:
 
 def _as_objects(files: tree.Files, root: Path, marked: Dict[int, List[str]]) -> None:
     """Compile these labs' reference, take the objects, drop the sources and the labs."""
-    for number, sources in marked.items():
-        files.update(_compile(files, root, sources))
-        for path in list(files):
-            if path in sources or path.startswith(f"labs/{number}-"):
-                del files[path]
+    sources = [path for number in sorted(marked) for path in marked[number]]
+    if not sources:
+        return
+    made = _compile(files, root, sources)
+    absent = tuple(f"labs/{number}-" for number in marked)
+    for path in list(files):
+        if path in sources or path.startswith(absent):
+            del files[path]
+    files.update(made)
 
 
 def _compile(files: tree.Files, root: Path, sources: List[str]) -> tree.Files:
@@ -83,11 +78,23 @@ def _compile(files: tree.Files, root: Path, sources: List[str]) -> tree.Files:
         for source in sources:
             (folder / source).write_bytes((root / source).read_bytes())
         made = [f"build/obj/{Path(source).with_suffix('.o')}" for source in sources]
-        _run(["make", "-s", *made], folder)
+        _run(["make", "-s", "-j2", *made], folder)
         for path in made:
-            _run(["objcopy", "--strip-debug", path], folder)
-        return {path.replace("build/obj", FOLDER, 1): tree.File((folder / path).read_bytes())
-                for path in made}
+            _run(["objcopy", "--strip-unneeded", path], folder)
+        found = {path.replace("build/obj", FOLDER, 1): tree.File((folder / path).read_bytes())
+                 for path in made}
+        found[HEADERS] = tree.File(_header_sums(folder, files, made).encode())
+        return found
+
+
+def _header_sums(folder: Path, files: tree.Files, made: List[str]) -> str:
+    """What sha256sum --check reads: the headers that the objects were made with."""
+    seen: Set[str] = set()
+    for path in made:
+        rules = (folder / path).with_suffix(".d")
+        seen |= set(rules.read_text().split()) if rules.is_file() else set()
+    return "".join(f"{hashlib.sha256(files[path].data).hexdigest()}  {path}\n"
+                   for path in sorted(seen & set(files)) if path.endswith((".h", ".def")))
 
 
 def _run(command: List[str], folder: Path) -> None:

@@ -1,8 +1,7 @@
 """make starter: the project as the students of a lab get it.
 
 A whole project that builds, runs, and says what is missing; tree.py decides what is in
-it.  The earlier labs come as the reference, as object files, or as the student's own
-(prior.py).  Everything is made in memory first and then written, so an error leaves
+it, prior.py how earlier and later labs come.  Everything is made in memory first and then written, so an error leaves
 nothing half done in OUT.
 """
 from __future__ import annotations
@@ -83,7 +82,7 @@ def _readme(root: Path, lab: labtoml.Lab, files: tree.Files, kind: str) -> str:
     text = environment.get_template(TEMPLATE).render(
         lab=lab, tasks=tasks(root, lab), prior=kind, version=version(root),
         folder=lab.path.parent.name, objects=sorted(
-            path for path in files if path.startswith(prior.FOLDER + "/")),
+            path for path in files if re.fullmatch(prior.FOLDER + r"/.*\.o", path)),
         predictions=[file for file in lab.files if file.endswith("predictions.toml")])
     return re.sub(r"\n+(?=## )", "\n\n", text)
 

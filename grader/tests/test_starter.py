@@ -38,13 +38,15 @@ def test_it_builds_without_a_warning_and_holds_no_solution(root, tmp_path, lab):
     assert "secret_of_two" not in said and "helper_of_two" not in said
     assert ("secret_of_one" in said) == (lab == 2)
     assert "LAB 2 BEGIN" not in said and "LAB 1 BEGIN" not in said
-    assert '/* LAB 2: what two gives. */\n    todo(2, "2.1", x);' in said
+    name = {1: "one", 2: "two"}[lab]
+    assert f'/* LAB {lab}: what {name} gives. */\n    todo({lab}, "{lab}.1", x);' in said
 
 
 def test_what_is_in_it_and_what_is_not(root):
     paths = set(starter.make(root, 1))
     assert paths == {
-        "Makefile", "README.md", "src/todo.h", "src/one.c", "src/two.c", "grader/packages.txt",
+        "Makefile", "README.md", "src/todo.h", "src/one.c", "prior/src/two.o",
+        "prior/headers.sha256", "grader/packages.txt",
         "grader/run.py", "grader/kit/score.py", "grader/oracle/__init__.py",
         "grader/oracle/memory.py", "grader/oracle/deep.py", "grader/oracle/one.py",
         "labs/0-toy/lab.toml", "labs/1-toy/lab.toml", "labs/1-toy/predictions.toml",
@@ -84,8 +86,8 @@ def test_earlier_labs_as_objects(root, tmp_path):
     assert not (out / "src" / "one.c").exists() and not (out / "labs" / "1-toy").exists()
     said = text_of(out)
     assert "secret_of_one" not in said and "7919" not in said
-    assert "cp " not in toy.build(out) and (out / "build/obj/src/one.o").read_bytes() == (
-        out / "prior/src/one.o").read_bytes()
+    toy.build(out)
+    assert (out / "build/obj/src/one.o").read_bytes() == (out / "prior/src/one.o").read_bytes()
     assert "`prior/src/one.o`" in (out / "README.md").read_text()
 
 
@@ -97,6 +99,15 @@ def test_a_students_source_is_taken_before_an_object(root, tmp_path):
     symbols = subprocess.run(["nm", "build/obj/src/one.o"], cwd=out, text=True, check=True,
                              capture_output=True).stdout
     assert "mine" in symbols
+
+
+def test_a_header_that_objects_do_not_fit_is_refused(root, tmp_path):
+    out = made(root, tmp_path / "s", 1)
+    toy.build(out)
+    (out / "src" / "todo.h").write_text((out / "src" / "todo.h").read_text() + "/* x */\n")
+    done = subprocess.run(["make"], cwd=out, text=True, capture_output=True, check=False)
+    assert done.returncode and "do not fit this header" in done.stderr
+    assert "src/todo.h: FAILED" in done.stdout
 
 
 def test_a_lab_without_anything_to_write_has_the_others_as_objects(root, tmp_path):

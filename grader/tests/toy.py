@@ -15,7 +15,7 @@ B := build
 all: $(B)/obj/src/one.o $(B)/obj/src/two.o
 $(B)/obj/src/%.o: src/%.c Makefile
 \t@mkdir -p $(@D)
-\tgcc -g -Wall -Wextra -Werror -c -o $@ $<
+\tgcc -MMD -g -Wall -Wextra -Werror -c -o $@ $<
 # NOT IN A STARTER
 unit: build/unit
 # IN A STARTER AGAIN
