@@ -1,0 +1,71 @@
+"""Lab 2, handout 2.5: what becomes of ticks that a guest could not take, one test a policy.
+
+`masker` takes no tick for some seeded periods and knows by its own TSC how many fell
+due; then it counts what comes and when.  The table of the handout, line by line.
+"""
+from grader.grading import expect, points
+from grader.oracle import timer
+from grader.oracle import timekeeping as time
+
+MOST = 9
+
+
+def masked(lab, policy, meanings):
+    """Run masker under this policy; fail with the first thing that was not as the table says."""
+    hz = lab.random().randrange(700, 1300)
+    run = lab.run(f"masker ticks={policy} -- policy={policy} rounds=5 most={MOST} hz={hz}", time="200ms")
+    lab.picture(run, "timeline")
+    found = time.broken(run.trace, 1, meanings)
+    expect(not found, f"policy {policy}: " + "; ".join(found[:2]))
+    found = timer.check(run.trace)
+    expect(not found, time.dated(run.trace, found[0]) if found else "")
+    told = time.totals(run.trace, 1)
+    counted, due = time.last(run.trace, 1, "ticks"), time.last(run.trace, 1, "due")
+    expect(counted == told["delivered"], f"policy {policy}: the guest counted {counted} ticks, but "
+           f"{told['delivered']} were booked as delivered")
+    expect(told["due"] in (due, due + 1), f"policy {policy}: by the guest's TSC {due} ticks fell due, "
+           f"but {told['due']} were booked")
+    return told, told["due"] - told["delivered"] - told["dropped"]
+
+
+@points(3, hint="2.5", needs="test_a_tick_reaches_its_handler")
+def test_discard(lab):
+    """discard: late ticks are given up, all of them; the next comes at its regular time."""
+    told, left = masked(lab, "discard", {
+        "atonce": "no tick at once: the late ones are gone",
+        "ticks": "as many ticks as fell due after that", "phase": "all in phase with the timer"})
+    expect(told["dropped"] > 0 and left <= 1,
+           f"policy discard keeps no backlog: {told['dropped']} discarded, {left} left")
+
+
+@points(3, hint="2.5", needs="test_a_tick_reaches_its_handler")
+def test_merge(lab):
+    """merge: of k late ticks one comes at once and k - 1 are given up."""
+    told, left = masked(lab, "merge", {
+        "atonce": "one tick at once", "ticks": "one tick for all that were late",
+        "phase": "but for that one, all in phase with the timer"})
+    expect(told["dropped"] > 0 and left <= 1,
+           f"policy merge keeps no backlog: {told['dropped']} discarded, {left} left")
+
+
+@points(3, hint="2.5", needs="test_a_tick_reaches_its_handler")
+def test_delay(lab):
+    """delay: one comes at once, the others stay owed: none is given up, none comes faster."""
+    told, left = masked(lab, "delay", {
+        "atonce": "one tick at once", "ticks": "one tick for all that were late",
+        "phase": "but for that one, all in phase with the timer"})
+    expect(not told["dropped"] and left > 0,
+           f"policy delay gives up no tick, and owes what it did not deliver: {told['dropped']} "
+           f"discarded, {left} left")
+
+
+@points(4, hint="2.5", needs="test_a_tick_reaches_its_handler")
+def test_slew(lab):
+    """slew: the late ticks are delivered faster than the timer's rate until none is owed."""
+    told, left = masked(lab, "slew", {
+        "ticks": "every tick, the late ones as well",
+        "slew": "caught up after the sum of period / (min(backlog, 7) + 1)"})
+    expect(not told["dropped"] and left <= 1,
+           f"policy slew gives up no tick and owes none in the end: {told['dropped']} discarded, "
+           f"{left} left")
+    lab.measure("catch_up", round(sum(1 / (min(left, 7) + 1) for left in range(1, MOST)), 2))
