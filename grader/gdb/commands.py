@@ -18,6 +18,8 @@ from viz import trace as viz_trace
 
 ALL = ("all", "*")
 EXITS, RECORDS = 10, 20
+REFUSED = ("which the processor refused: what it was entered with (its own block may hold the "
+           "host's registers now)")
 OURS = """What Nestling adds to GDB.
 
 vms                      every VM: state, generation, rip, exits, ticks, memory
@@ -133,7 +135,8 @@ def vmcb(debugger: Debugger, words: List[str]) -> None:
         raise gdb.GdbError(f"VM {vm.number} ({vm.name}) has {vm.state}: its control block was "
                            "given back")
     block = vm.block()
-    print(f"VM {vm.number} ({vm.name}), {validity(now, vm)}")
+    told = REFUSED if control_block.refused(block) else validity(now, vm)
+    print(f"VM {vm.number} ({vm.name}), {told}")
     for title, lines in control_block.groups(block):
         print(f"{title}:")
         for line in lines:

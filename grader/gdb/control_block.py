@@ -48,6 +48,16 @@ def u(block: bytes, offset: int, size: int = 8) -> int:
     return int.from_bytes(block[offset:offset + size], "little")
 
 
+def refused(block: bytes) -> bool:
+    """Whether the processor did not take this block (VMEXIT_INVALID)."""
+    return u(block, 0x070, 4) == 0xffffffff
+
+
+def with_exit_of(block: bytes, other: bytes) -> bytes:
+    """`block` with the four words of the last exit taken from `other`."""
+    return block[:0x070] + other[0x070:0x090] + block[0x090:]
+
+
 def flags(register: str, value: int) -> str:
     """The names of the bits that are set, highest first."""
     return " ".join(name for bit, name in FLAGS.get(register, ()) if value >> bit & 1)

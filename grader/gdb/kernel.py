@@ -137,9 +137,19 @@ class Vm:
         return int(self.vcpu["backend"])
 
     def block(self) -> bytes:
-        """The 4096 bytes of its control block."""
-        state = self.kernel.read(self.backend, self.kernel.type["svm_vcpu"])
-        return self.kernel.memory.read_bytes(int(state["vmcb"]), control_block.SIZE)
+        """The 4096 bytes of its control block.
+
+        A refused entry may leave the host's registers in it: then those of the VMM's copy
+        of what it entered with, but for the exit.
+        """
+        kind = self.kernel.type["svm_vcpu"]
+        state = self.kernel.read(self.backend, kind)
+        raw = self.kernel.memory.read_bytes(int(state["vmcb"]), control_block.SIZE)
+        if not control_block.refused(raw):
+            return raw
+        offset = next(f.bitpos // 8 for f in kind.fields() if f.name == "copy")
+        copy = self.kernel.memory.read_bytes(self.backend + offset, control_block.SIZE)
+        return control_block.with_exit_of(copy, raw)
 
     def registers(self) -> Dict[str, int]:
         """The general registers as of the last exit."""

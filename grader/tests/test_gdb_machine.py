@@ -299,6 +299,18 @@ def test_after_the_machines_end_its_memory_is_read(tmp_path):
     assert session.of("trace -f vm_end").count(" vm_end ") == 2
 
 
+def test_a_refused_entry_is_shown_as_it_was_entered_with(tmp_path):
+    """The processor leaves the host's registers in the block; the guest's are in the copy."""
+    session = debug(tmp_path, ["hello break=asid"], ["break vm_end", "continue", "vmcb",
+                                                     "trace 1 -f entry_failed"])
+    said = session.of("vmcb")
+    assert "which the processor refused: what it was entered with" in said
+    assert "ASID             0" in said and "EXITCODE    0xffffffff VMEXIT_INVALID" in said
+    entered = int(session.trace.select("entry")["rip"][-1])
+    assert f"RIP    {entered:#018x}" in said and "CR0    0x0000000000000011 ET PE" in said
+    assert "ASID must not be 0" in session.of("trace 1 -f entry_failed")
+
+
 def test_commands_refuse_in_a_sentence(tmp_path):
     calls = ["vms 1", "walk 1", "trace -f", "exits 1 2 3", "walk 1 nosuch", "guest-break 1 on_tick",
              "guest-break 9 0x1000", "guest-symbols x"]
