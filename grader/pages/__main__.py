@@ -47,22 +47,21 @@ def _build(options: argparse.Namespace) -> int:
         return path
 
     shutil.rmtree(options.out, ignore_errors=True)
-    for sentence in site.write(whole, options.out, draw):
+    browser = None if options.no_pdf else pdf.find_browser()
+    for sentence in site.write(whole, options.out, draw, printed=browser is not None):
         print(f"handouts: {sentence}", file=sys.stderr)
     studio.forget_others()
-    if not options.no_pdf:
-        _print(whole, options)
+    if browser is not None:
+        _print(browser, whole, options)
+    elif not options.no_pdf:
+        print("no PDF: chromium is not installed")
     print(f"{len(whole.pages)} pages: open {plan.short(options.out / 'index.html')} in a browser")
     for problem in whole.problems:
         print(f"handouts: {problem}", file=sys.stderr)
     return BROKEN if whole.problems else OK
 
 
-def _print(whole: site.Site, options: argparse.Namespace) -> None:
-    browser = pdf.find_browser()
-    if browser is None:
-        print("no PDF: chromium is not installed")
-        return
+def _print(browser: str, whole: site.Site, options: argparse.Namespace) -> None:
     names = [page.name for page in whole.pages if page.name != "index"] + [site.BOOK]
     for name in names:
         pdf.print_page(browser, options.out / f"{name}.html", options.out / "pdf" / f"{name}.pdf",

@@ -26,6 +26,7 @@ from grader.plan import ROOT, RunError
 DECLARED = ROOT / "handouts" / "figures.toml"
 SCRIPTS = "handouts/draw"
 COMMANDS = ("walk", "timeline")
+INTERACTIVE = "timeline"  # drawn as a page to zoom in, too
 KEPT = (run.TRACE, run.CONSOLE, run.RUN_JSON, run.EXIT_LOG)
 RUN_KEYS = {"guests": list, "option": str, "time": str, "seed": int, "exit_log": bool, "lab": int}
 FIGURE_KEYS = {"run": dict, "runs": list, "draw": str, "alt": str, "caption": str,
@@ -129,15 +130,17 @@ class Studio:
         self._viz = _digest(*sorted((ROOT / "viz").rglob("*.py")))
 
     def draw(self, figure: Figure) -> Path:
-        """The picture of a figure, drawn if it is not there yet."""
+        """The picture of a figure, drawn if it is not there yet; a timeline's page lies beside it."""
         folders = [self._run(figure, request) for request in figure.runs]
         script = _digest(figure.script) if figure.script else ""
         key = _key(self._viz, script, *figure.draw, *(folder.name for folder in folders))
         path = self.folder / f"{figure.name}-{key}.svg"
-        self.used.add(path)
-        if not path.is_file():
-            self._draw(figure, folders, path)
-            self.made += 1
+        wanted = [path, path.with_suffix(".html")] if figure.draw[0] == INTERACTIVE else [path]
+        for each in wanted:
+            self.used.add(each)
+            if not each.is_file():
+                self._draw(figure, folders, each)
+                self.made += 1
         return path
 
     def forget_others(self) -> None:
@@ -175,7 +178,7 @@ class Studio:
     def _draw(self, figure: Figure, folders: List[Path], path: Path) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=self.folder) as scratch:
-            out = Path(scratch, "figure.svg")
+            out = Path(scratch, path.name)
             made = subprocess.run(_command(figure, folders, out), cwd=ROOT, text=True, check=False,
                                   capture_output=True, stdin=subprocess.DEVNULL,
                                   env={**os.environ, "PYTHONPATH": str(ROOT)})

@@ -118,8 +118,9 @@ def _wrong(site: Site, page: Page) -> Iterator[str]:
 
 # --- Writing -----------------------------------------------------------------------
 
-def write(site: Site, out: Path, draw: Draw) -> List[str]:
-    """Write all pages and the book; returns the figures that could not be drawn yet."""
+def write(site: Site, out: Path, draw: Draw, printed: bool = False) -> List[str]:
+    """Write all pages and the book; returns the figures that could not be drawn yet.
+    printed: PDF files will lie in out/pdf, and pages lead to them."""
     missing: List[str] = []
     (out / FIGURES).mkdir(parents=True, exist_ok=True)
     template = _template("page.html.j2")
@@ -128,7 +129,7 @@ def write(site: Site, out: Path, draw: Draw) -> List[str]:
         body = _body(site, page, out, draw, missing)
         whole.append((page, body))
         (out / page.file).write_text(template.render(
-            site=site, page=page, body=body, before=site.pages[place - 1] if place else None,
+            site=site, page=page, body=body, printed=printed, before=site.pages[place - 1] if place else None,
             after=site.pages[place + 1] if place + 1 < len(site.pages) else None))
     (out / f"{BOOK}.html").write_text(_template("book.html.j2").render(
         site=site, chapters=[(page, _joined(site, page, body)) for page, body in whole]))
@@ -155,26 +156,39 @@ def _body(site: Site, page: Page, out: Path, draw: Draw, missing: List[str]) -> 
             if not (page.text.path.parent / target).is_file():
                 return _blank(f"there is no {target}", caption)
             shutil.copyfile(page.text.path.parent / target, out / FIGURES / Path(target).name)
-            return _figure(FIGURES + Path(target).name, "", caption)
+            return _figure(FIGURES + Path(target).name, None, caption)
         figure = site.figures.get(Path(target).stem)
         if figure is None:
             return _blank("nobody has declared it", caption)
         caption = caption or markdown.inline_html(figure.caption)
         try:
-            shutil.copyfile(draw(figure), out / target)
+            drawn = draw(figure)
         except NotYet as error:
             missing.append(f"figure {figure.name} is not drawn: {error}")
             return _blank(str(error), caption)
-        return _figure(target, figure.alt, caption, figure.landscape)
+        shutil.copyfile(drawn, out / target)
+        return _figure(target, figure, caption, _page_of(drawn, out / target))
 
     return markdown.to_html(page.text, resolve, show)
 
 
-def _figure(target: str, alt: str, caption: str, landscape: bool = False) -> str:
-    kind = ' class="landscape"' if landscape else ""
-    return (f'<figure{kind}><div class="wide"><a href="{target}"><img src="{target}" '
-            f'alt="{escape(alt or re.sub("<[^>]*>", "", caption))}"></a></div>'
-            f"<figcaption>{caption}</figcaption></figure>\n")
+def _page_of(drawn: Path, target: Path) -> str:
+    """The page that lies beside a drawing, put beside its copy: its address, '' if there is none."""
+    page = drawn.with_suffix(".html")
+    if not page.is_file():
+        return ""
+    shutil.copyfile(page, target.with_suffix(".html"))
+    return FIGURES + target.with_suffix(".html").name
+
+
+def _figure(target: str, figure: Optional[Figure], caption: str, page: str = "") -> str:
+    """A figure leads to itself alone, or to the page where one can zoom in it."""
+    kind = ' class="landscape"' if figure and figure.landscape else ""
+    alt = figure.alt if figure else re.sub("<[^>]*>", "", caption)
+    zoom = f' <a class="zoom" href="{page}">Zoom and read totals.</a>' if page else ""
+    return (f'<figure{kind}><div class="wide"><a href="{page or target}"><img src="{target}" '
+            f'alt="{escape(alt)}"></a></div>'
+            f"<figcaption>{caption}{zoom}</figcaption></figure>\n")
 
 
 def _blank(why: str, caption: str) -> str:

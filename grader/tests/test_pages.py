@@ -159,6 +159,18 @@ def test_a_figure_has_its_words_and_the_texts_caption_wins(tree, tmp_path):
     assert (tmp_path / "out" / "figures" / "drawn.svg").read_text() == "<svg/>"
 
 
+def test_a_figure_with_a_page_of_its_own_leads_there(tree, tmp_path):
+    def draw(figure: figures.Figure) -> Path:
+        text(tmp_path, "<p>zoom</p>", "drawn.html")
+        return text(tmp_path, "<svg/>", "drawn.svg")
+    site.write(tree(one="# One\n\n![](figures/drawn.svg)\n"), tmp_path / "out", draw, printed=True)
+    html = (tmp_path / "out" / "one.html").read_text()
+    assert html.count('href="figures/drawn.html"') == 2 and 'href="pdf/one.pdf"' in html
+    assert (tmp_path / "out" / "figures" / "drawn.html").read_text() == "<p>zoom</p>"
+    html = written(tree(one="# One\n\n![](figures/drawn.svg)\n"), tmp_path / "other")
+    assert 'class="zoom"' not in html and "pdf/" not in html
+
+
 def test_a_figure_that_waits_for_a_student_is_said_so(tree, tmp_path):
     def draw(figure: figures.Figure) -> Path:
         raise NotYet("lab 1: vcpu_run is not written yet: handout 1.3")
@@ -257,9 +269,10 @@ def test_a_figure_is_drawn_once_and_anew_when_something_changes(tmp_path):
     assert studio.draw(declared(tmp_path)) == first and studio.made == 2
     assert studio.draw(declared(tmp_path, draw="walk --vm 1")) != first and studio.made == 3
     other = figures.Studio(tmp_path / "kept")
-    changed = other.draw(declared(tmp_path, guests='["hello-pae -- x"]'))
+    changed = other.draw(declared(tmp_path, guests='["hello-pae -- x"]', draw="timeline"))
+    assert "<html" in changed.with_suffix(".html").read_text()
     other.forget_others()
-    assert other.made == 2 and not first.exists()
+    assert other.made == 3 and not first.exists()
     assert sorted(path.name for path in (tmp_path / "kept").iterdir()) == sorted(
         path.name for path in other.used) and changed in other.used
 
