@@ -37,7 +37,7 @@ def grade(job: Job) -> Dict[str, Any]:
         try:
             steps.say(f"lab {lab.number}: taking the files of {job.submission}")
             taken = intake.take(job.submission, lab.files, job.root)
-            _make_guests(job.root, folders)
+            _make_pristine(job.root, folders)
             grading = verdict.Grading(job, lab, seeds, box, taken, folders, steps)
             grading.told = predictions.read(taken, lab)
             grading.build()
@@ -47,11 +47,14 @@ def grade(job: Job) -> Dict[str, Any]:
             steps.done()
 
 
-def _make_guests(root: Path, folders: Folders) -> None:
-    """The guests are the kit's own: built outside the sandbox, from no submission."""
+def _make_pristine(root: Path, folders: Folders) -> None:
+    """Guests are the kit's own: built outside the sandbox, from no submission.  So are the
+    objects that a submission does not touch; in a student's tree some may not build."""
     with folders.lock(root / "build"):
-        made = subprocess.run(["make", "-s", "guests"], cwd=root, capture_output=True, text=True,
-                              stdin=subprocess.DEVNULL, check=False)
+        made = subprocess.run(["make", "-s", "-j2", "guests"], cwd=root, capture_output=True,
+                              text=True, stdin=subprocess.DEVNULL, check=False)
+        subprocess.run(["make", "-s", "-j2", "-k", "kernel"], cwd=root, capture_output=True,
+                       stdin=subprocess.DEVNULL, check=False)
     if made.returncode:
         last = (made.stderr.strip().splitlines() or ["make said nothing"])[-1]
         raise RunError(f"the guests do not build: {last}")

@@ -12,6 +12,7 @@ from typing import Any, Callable, Dict
 
 import pytest
 
+from grader.grading import processes
 from grader.grading.plugin import Plugin
 from grader.grading.runs import Runs
 from grader.grading.sandbox import Sandbox
@@ -27,7 +28,7 @@ def work(job: Dict[str, Any], tell: Callable[..., None]) -> int:
     if hard == resource.RLIM_INFINITY:
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, hard))
     runs = Runs(Path(job["build"]), Path(job["runs"]), Sandbox(**job["sandbox"]),
-                int(job["seeds"]["nonce"], 16), tell)
+                int(job["seeds"]["nonce"], 16), tell, processes.end_descendants)
     runs.resume(job["made"], job["hangs"])
     plugin = Plugin(job, runs, tell)
     words = [*job["files"], "-c", str(INI), "--rootdir", job["folder"], "--noconftest",

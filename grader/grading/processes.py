@@ -75,18 +75,25 @@ def _read(stream, said: bytearray, most: int) -> None:
 
 
 def end_group(process: subprocess.Popen) -> None:
-    """Kill the command's session and whatever of it is still there."""
+    """Kill the command's session and what is below it; a worker looks for orphans at its end."""
+    below = descendants(process.pid)
     try:
         os.killpg(process.pid, signal.SIGKILL)
     except (ProcessLookupError, PermissionError):
         pass
+    for pid in below:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except (ProcessLookupError, PermissionError):
+            continue
     process.wait()
-    end_descendants()
 
 
 def end_descendants() -> None:
-    """Kill all processes below this one; with adopt_orphans() that is all it ever started."""
+    """Kill all processes below this one; with adopt_orphans() that is all it ever started.
+    For workers only: a process that has other children would lose them."""
     for _ in range(100):
+        _reap_all()
         left = descendants(os.getpid())
         if not left:
             return
@@ -96,6 +103,15 @@ def end_descendants() -> None:
             except ProcessLookupError:
                 continue
         _reap(left)
+
+
+def _reap_all() -> None:
+    """Take leave of children that have ended, adopted ones above all."""
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
+        pass
 
 
 def _reap(pids: Set[int]) -> None:

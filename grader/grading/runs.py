@@ -121,9 +121,9 @@ class Run:
         """The self-checks of a VM: name -> (value, expected, passed), in their order."""
         rows = self._of("check", vm)
         found: Dict[str, List[Check]] = {}
-        for i in range(len(rows)):
-            value, expected = int(rows["value"][i]), int(rows["expected"][i])
-            passed = bool(rows["sealed"][i]) and value == expected
+        columns = zip(rows["value"].tolist(), rows["expected"].tolist(), rows["sealed"].tolist())
+        for i, (value, expected, sealed) in enumerate(columns):
+            passed = bool(sealed) and value == expected
             found.setdefault(rows.text(i), []).append((value, expected, passed))
         return found
 
@@ -152,9 +152,9 @@ class Runs:
     """Makes runs and remembers them."""
 
     def __init__(self, build: Path, folder: Path, sandbox: Sandbox, nonce: int,
-                 told: Callable[..., None]) -> None:
+                 told: Callable[..., None], after: Callable[[], None] = lambda: None) -> None:
         self.build, self.folder, self.sandbox, self.nonce = build, folder, sandbox, nonce
-        self.told = told
+        self.told, self.after = told, after     # after: called when a run has ended
         self.budget = budgets.Budget()
         self._made: Dict[str, Run] = {}
         self._number = 0
@@ -192,6 +192,7 @@ class Runs:
             **request.__dict__, "wrap": tuple(self.sandbox.wrap(out, limits)),
             "before": self._before, "watch": AsleepWatch(),
             "timeout": self.budget.wall_s(limits)}))
+        self.after()
         if result.json["exit_reason"] == "timeout":
             self.budget.hung()
         return Run(out, guests, result.json, result.sentence, self.build, planned.options.text)
