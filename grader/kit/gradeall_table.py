@@ -45,6 +45,16 @@ class Row:
     before: Optional[float] = None
 
     @property
+    def lost(self) -> List[str]:
+        """The tests that did not give all their points."""
+        return [name for name, points in self.tests.items() if points < self.worth[name]]
+
+    @property
+    def untouched(self) -> bool:
+        """Whether every file is still as it was given."""
+        return bool(self.hashes) and set(self.hashes.values()) == {classlist.AS_GIVEN}
+
+    @property
     def differs(self) -> bool:
         """Whether a regrade gave another score."""
         return self.before is not None and self.before != self.score
@@ -122,8 +132,11 @@ def _cell(value: object) -> object:
 
 
 def same_text(row: Row) -> str:
-    """Which files are whose, in words."""
-    return "; ".join(f"{file}: {', '.join(names)}" for file, names in row.same_as.items())
+    """With whom which files are shared, in words."""
+    shared: Dict[str, List[str]] = {}
+    for file, names in row.same_as.items():
+        shared.setdefault(", ".join(names), []).append(file)
+    return "; ".join(f"{names}: {', '.join(files)}" for names, files in shared.items())
 
 
 def _write_page(rows: List[Row], lab: Lab, tests: List[str], path: Path) -> None:
