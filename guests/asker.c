@@ -3,7 +3,8 @@
  * that matter and for random ones, with garbage in the upper halves of the
  * registers, and reports every answer: two checkpoints a leaf, named by the
  * leaf's number (hexadecimal), the first EAX | EBX << 32, the second
- * ECX | EDX << 32. Then what the FPU held before anyone touched it.
+ * ECX | EDX << 32. Then what the FPU held before anyone touched it, and where
+ * a page fault happened that a VMM must deliver itself: that of an OUTS.
  * It judges only what it can know by itself: see the checks at the end.
  * AMD64 Manual vol. 3, CPUID; vol. 2, 11.4.4 (FXSAVE).
  */
@@ -71,6 +72,24 @@ static void look_at_fpu(void)
     check("mxcsr", mxcsr, MXCSR_RESET);
 }
 
+/* Above what the trampoline maps. */
+#define NOWHERE 0x40001230ull
+
+static u64 fault_at;
+
+static void on_page_fault(struct trap_frame *frame)
+{
+    fault_at = read_cr2();
+    frame->ip += 1; /* OUTSB */
+}
+
+static void fault_in_outs(void)
+{
+    trap_set(VECTOR_PF, on_page_fault);
+    __asm__ volatile("outsb" : : "S"(NOWHERE), "d"(0x80) : "memory");
+    check("outs pf", fault_at, NOWHERE);
+}
+
 void guest_main(const struct multiboot_info *info)
 {
     struct rng rng = {guest_seed()};
@@ -78,6 +97,7 @@ void guest_main(const struct multiboot_info *info)
     (void)info;
     args_allow("");
     look_at_fpu();
+    fault_in_outs();
     for (u32 i = 0; i < ARRAY_SIZE(leaves); i++)
         ask_and_report(&rng, leaves[i]);
     for (u32 i = 0; i < RANDOM_LEAVES; i++)

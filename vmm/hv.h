@@ -27,7 +27,7 @@ enum gpr {
 /* Registers behind get_reg and set_reg. CR0, CR4 and EFER are the effective
  * values, the ones that the processor runs with. */
 enum hv_reg {
-    HV_CR0, HV_CR3, HV_CR4, HV_EFER, HV_DR6, HV_DR7,
+    HV_CR0, HV_CR2, HV_CR3, HV_CR4, HV_EFER, HV_DR6, HV_DR7,
     HV_STAR, HV_LSTAR, HV_CSTAR, HV_SFMASK, HV_KERNEL_GS_BASE,
     HV_SYSENTER_CS, HV_SYSENTER_ESP, HV_SYSENTER_EIP, HV_PAT,
     HV_TPR, /* CR8 */

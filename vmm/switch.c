@@ -26,7 +26,6 @@ static inline void load_registers(struct vcpu *v)
 {
     /* LAB 1 BEGIN: What an exit leaves alone, from the vCPU into the processor. */
     __asm__ volatile("fxrstorq %0" : : "m"(v->fpu));
-    write_cr2(v->cr2);
     debug_regs_load(v->dr);
     hv->load(v);
     /* LAB 1 END: todo(1, "1.2", v); */
@@ -37,7 +36,6 @@ static inline void save_registers(struct vcpu *v)
     /* LAB 1 BEGIN: and back. */
     hv->save(v);
     debug_regs_save(v->dr);
-    v->cr2 = read_cr2();
     __asm__ volatile("fxsaveq %0" : "=m"(v->fpu));
     /* LAB 1 END: todo(1, "1.2", v); */
 }
@@ -52,11 +50,4 @@ void switch_save(struct vcpu *v)
 {
     v->loaded = false;
     save_registers(v);
-}
-
-void switch_set_cr2(struct vcpu *v, u64 cr2)
-{
-    v->cr2 = cr2;
-    if (v->loaded)
-        write_cr2(cr2);
 }

@@ -7,11 +7,9 @@
 
 #include "vmm/vcpu.h"
 
-/* Make its state the processor's, and back: FPU and SSE, CR2, DR0 to DR3, the
+/* Make its state the processor's, and back: FPU and SSE, DR0 to DR3, the
  * segments and MSRs of VMLOAD and VMSAVE. */
 void switch_load(struct vcpu *);
 void switch_save(struct vcpu *);
-/* The vCPU's CR2, wherever it is. */
-void switch_set_cr2(struct vcpu *, u64 cr2);
 
 #endif

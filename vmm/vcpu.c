@@ -6,7 +6,6 @@
 #include "kernel/mem.h"
 #include "kernel/todo.h"
 #include "vmm/exit.h"
-#include "vmm/switch.h"
 #include "vmm/vcpu_events.h"
 #include "vmm/vm.h"
 
@@ -78,7 +77,7 @@ void vcpu_raise(struct vcpu *v, u8 vector, bool has_error, u32 error)
 
 void vcpu_raise_pf(struct vcpu *v, u64 cr2, u32 error)
 {
-    switch_set_cr2(v, cr2);
+    hv_set(v, HV_CR2, cr2);
     vcpu_raise(v, 14, true, error);
 }
 

@@ -37,7 +37,7 @@ struct vcpu {
     bool ctl_changed; /* configure() before the next entry; with attention */
 
     /* Registers that only a change of vCPU saves and loads. */
-    u64 cr2, dr[4];
+    u64 dr[4]; /* 0 to 3 */
     struct fpu_state fpu;
 
     struct event inject;    /* an exception to be delivered at the next entry */

@@ -1,7 +1,6 @@
 """Lab 1's figure: one row a register, and who keeps it: hardware, you, or nobody.
 
-The rows follow what this VMM does on SVM (AMD64 Manual vol. 2, 15.5.1 and 15.14; CR2 as
-QEMU 7.2 treats it). It is called as draw/lab1_registers.py -o OUT.svg and needs no run.
+The rows follow what this VMM does on SVM (AMD64 Manual vol. 2, 15.5.1 and 15.14). It is called as draw/lab1_registers.py -o OUT.svg and needs no run.
 """
 from __future__ import annotations
 
@@ -25,11 +24,11 @@ ROWS: Tuple[Tuple[str, int, str], ...] = (
     ("RSI", LOOP, ""), ("RDI", LOOP, "the last in,\nthe first out"), ("R8", LOOP, ""),
     ("R9", LOOP, ""), ("R10", LOOP, ""), ("R11", LOOP, ""), ("R12", LOOP, ""),
     ("R13", LOOP, ""), ("R14", LOOP, ""), ("R15", LOOP, ""),
-    ("CR0, CR3, CR4", HARDWARE, ""), ("EFER", HARDWARE, "SVME hidden"),
+    ("CR0, CR2, CR3, CR4", HARDWARE, ""), ("EFER", HARDWARE, "SVME hidden"),
     ("CR8", HARDWARE, "V_TPR"), ("PAT", HARDWARE, "G_PAT"),
     ("CS, SS, DS, ES", HARDWARE, ""), ("GDTR, IDTR", HARDWARE, ""),
     ("DR6, DR7", HARDWARE, ""), ("TSC", HARDWARE, "an offset is added"),
-    ("CR2", SWITCH, "MOV"), ("DR0 to DR3", SWITCH, "MOV"),
+    ("DR0 to DR3", SWITCH, "MOV"),
     ("x87, MXCSR, XMM", SWITCH, "FXSAVE, FXRSTOR"),
     ("FS, GS, TR, LDTR", SWITCH, "VMSAVE, VMLOAD"),
     ("KernelGSbase", SWITCH, "VMSAVE, VMLOAD"),

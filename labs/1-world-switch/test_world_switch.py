@@ -133,7 +133,7 @@ def each_passed(lab, name, sentence, pattern):
         passed(run, vm, name, f"VM {vm}: {sentence}", pattern)
 
 
-@points(5, hint="1.2", needs=["test_a_guest_boots", "test_guest_registers_survive"])
+@points(6, hint="1.2", needs=["test_a_guest_boots", "test_guest_registers_survive"])
 def test_two_guests_never_mix(lab):
     """No general register, segment base or system-call MSR of one guest reaches another."""
     run = switched(lab)
@@ -145,19 +145,13 @@ def test_two_guests_never_mix(lab):
                f"{found}")
 
 
-@points(3, hint="1.2", needs="test_a_guest_boots")
-def test_cr2_belongs_to_the_guest(lab):
-    """CR2 is what the guest left there, whatever other VMs did in between."""
-    each_passed(lab, "cr2", "CR2 must survive other VMs", "canary: cr2")
-
-
-@points(3, hint="1.2", needs="test_a_guest_boots")
+@points(4, hint="1.2", needs="test_a_guest_boots")
 def test_debug_registers_belong_to_the_guest(lab):
     """DR0 to DR3, DR6 and DR7 are what the guest left there, whatever other VMs did."""
     each_passed(lab, "dr", "the debug registers must survive other VMs", "canary: dr")
 
 
-@points(3, hint="1.2", needs="test_a_guest_boots")
+@points(4, hint="1.2", needs="test_a_guest_boots")
 def test_fpu_and_sse_belong_to_the_guest(lab):
     """x87, MXCSR and XMM0 to XMM15 are what the guest left there, whatever other VMs did."""
     each_passed(lab, "fpu", "the FPU's registers must survive other VMs",

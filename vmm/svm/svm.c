@@ -234,6 +234,7 @@ static u64 *reg_place(struct vmcb *b, enum hv_reg r)
 {
     u64 *const place[HV_REG_COUNT] = {
         [HV_CR0] = &b->cr0,
+        [HV_CR2] = &b->cr2,
         [HV_CR3] = &b->cr3,
         [HV_CR4] = &b->cr4,
         [HV_EFER] = &b->efer,

@@ -97,8 +97,3 @@ void switch_save(struct vcpu *v)
     v->loaded = false;
     hv->save(v);
 }
-
-void switch_set_cr2(struct vcpu *v, u64 cr2)
-{
-    v->cr2 = cr2;
-}

@@ -282,7 +282,7 @@ static void test_clts_lmsw(void)
     begin("LMSW from memory that is not mapped", RIG_LONG);
     CR_EXIT(0x0f, 0x01, 0x34, 0x25, 0x00, 0x00, 0x40, 0x00);
     CHECK(rig_raised(&vm, 14, 0));
-    CHECK_EQ(v->cr2, 0x400000);
+    CHECK_EQ(hv_get(v, HV_CR2), 0x400000);
     CHECK_EQ(v->rip, RIG_CODE);
     rig_end(&vm);
 }

@@ -217,7 +217,7 @@ static void test_mmio_fault(void)
     RIG_CODE_AT(&vm, 0x48, 0xa5);
     nested(HOLE, ACCESS_USER | ACCESS_WRITE, false);
     CHECK(rig_raised(&vm, 14, 0));
-    CHECK_EQ(v->cr2, 0x9000);
+    CHECK_EQ(hv_get(v, HV_CR2), 0x9000);
     CHECK_EQ(v->rip, RIG_CODE);
     CHECK_EQ(v->gpr[GPR_RSI], 0x9000);
 

@@ -330,11 +330,11 @@ static void test_raise(void)
     v->inject.valid = false;
     vcpu_raise_pf(v, 0xdead000, 7);
     CHECK(rig_raised(&vm, 14, 7));
-    CHECK_EQ(v->cr2, 0xdead000);
+    CHECK_EQ(hv_get(v, HV_CR2), 0xdead000);
     push(EXIT_CPUID, 0);
     run_out();
     CHECK_EQ(fake_count(FAKE_INJECT), 1);
-    CHECK_EQ(fake_call_at(0)->what, FAKE_INJECT);
+    CHECK_EQ(fake_call_at(1)->what, FAKE_INJECT);
     const struct trace_inject *t =
         (const void *)host_trace_find(EVENT_inject, NULL)->payload;
     CHECK_EQ(t->vector, 14);
