@@ -90,9 +90,7 @@ class Visit:
                        "NESTLING_SOCKET": socket, "PYTHONDONTWRITEBYTECODE": "1"}
         before = signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:
-            process = subprocess.Popen(gdb_command(self.wish), env=environment,
-                                       preexec_fn=_default_interrupt)
-            return self._wait(process)
+            return self._wait(subprocess.Popen(gdb_command(self.wish), env=environment))
         finally:
             signal.signal(signal.SIGINT, before)
 
@@ -120,17 +118,14 @@ class Visit:
 
 
 def gdb_command(wish: Wish) -> List[str]:
-    """GDB's command line; it dies with us."""
-    tied = ["setpriv", "--pdeathsig", "TERM", "--"] if shutil.which("setpriv") else []
+    """GDB's command line; it dies with us, in a terminal so that it can put that right."""
+    number = "TERM" if wish.batch is None else "KILL"
+    tied = ["setpriv", "--pdeathsig", number, "--"] if shutil.which("setpriv") else []
     line = tied + ["gdb", "-q", *([] if wish.batch is None else ["-nx", "-batch"]),
                    "-x", str(START)]
     for command in wish.commands:
         line += ["-ex", command]
     return line + (["-x", wish.batch] if wish.batch else [])
-
-
-def _default_interrupt() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @contextmanager
