@@ -42,6 +42,15 @@ def ended_well_but_for_checks(run, vm):
            f"code {end['code']}: {line(run, vm, 'unexpected exception') or end['why']}")
 
 
+def booted(run, vm):
+    """A hello guest came to its end. What CPUID hides is not asked here: see 1.7."""
+    ended_well_but_for_checks(run, vm)
+    checks = run.checks(vm)
+    bad = [name for name, found in checks.items() if name != "hidden" and not found[-1][2]]
+    expect(len(checks) >= 2 and not bad, f"VM {vm} ({run.vms[vm - 1]['name']}) made "
+           f"{len(checks)} self-checks; {', '.join(bad) or 'none'} failed: {line(run, vm, 'FAILED')}")
+
+
 def passed(run, vm, name, sentence, pattern=None):
     """The guest made that self-check, and it passed; else the sentence, and what it printed."""
     found = run.checks(vm).get(name, [])
@@ -60,13 +69,10 @@ def count(run, code):
 
 @points(5, hint="1.5")
 def test_a_guest_boots(lab):
-    """The guest hello boots, finds what it expects and ends with code 0."""
+    """The guest hello boots, finds the machine that it expects, and comes to its end."""
     run = lab.run("hello", time="1s")
     lab.picture(run, "timeline")
-    ended_well(run, 1)
-    expect(run.vms[0]["checks_passed"] >= 4 and not run.vms[0]["checks_failed"],
-           f"all self-checks of hello must pass; {run.vms[0]['checks_passed']} did, "
-           f"{run.vms[0]['checks_failed']} did not: {line(run, 1, 'FAILED')}")
+    booted(run, 1)
     lab.measure("ports", round(100 * count(run, CPU_PORTS) / len(run.exits), 1))
 
 
@@ -75,7 +81,7 @@ def test_every_mode_starts(lab):
     """Kernels in real mode, in 32-bit mode and with PAE start in the state they are promised."""
     run = lab.run("hello32", "hello-pae", "real boot=raw", time="1s")
     for vm in (1, 2, 3):
-        ended_well(run, vm)
+        booted(run, vm)
 
 
 @points(2, hint="1.1", needs="test_a_guest_boots")
@@ -140,7 +146,7 @@ def test_two_guests_never_mix(lab):
     for vm in (1, 2, 3):
         passed(run, vm, "gpr", f"VM {vm}: the general registers must survive other VMs",
                r"canary: (r|flags)")
-        found = line(run, vm, r"canary: (cr8|fs|gs|kgs|star|lstar|cstar|sfmask|sys|pat|standing)")
+        found = line(run, vm, r"canary: (cr8|fs\.|gs\.|kgs|star|lstar|cstar|sfmask|sys|pat|standing)")
         expect(not found, f"VM {vm}: segment bases and MSRs must survive other VMs; seen first: "
                f"{found}")
 
@@ -195,6 +201,11 @@ def test_ticks_arrive_in_time(lab):
     late = int(due["backlog"].max()) if len(due) else 0
     expect(len(due) >= 40, f"40 ticks should have fallen due, {len(due)} did")
     expect(late <= 1, f"a tick should be delivered before the next is due; {late} were waiting")
+    run = lab.run("masker -- rounds=3", option="slice=1ms", time="500ms")
+    ended_well_but_for_checks(run, 1)
+    expect(not run.vms[0]["checks_failed"], "an interrupt that came while the guest had them off "
+           "must go in as soon as it has them on: what vcpu_events asked for must reach the control "
+           f"block; {line(run, 1, 'FAILED')}")
 
 
 # --- What an exit means -------------------------------------------------------------------------------
