@@ -43,7 +43,8 @@ def test_intercepts_are_spelled_out():
     (0, "none"), (0x320, "none (V = 0: 0x320 is stale)"),
     (1 << 31 | 0x20, "external interrupt vector 0x20"),
     (1 << 31 | 3 << 8 | 1 << 11 | 14 | 6 << 32, "exception #PF, error code 0x6"),
-    (1 << 31 | 2 << 8 | 2, "NMI vector 0x2"), (1 << 31 | 4 << 8 | 0x80, "software interrupt vector 0x80"),
+    (1 << 31 | 2 << 8 | 2, "NMI vector 0x2"),
+    (1 << 31 | 4 << 8 | 0x80, "software interrupt vector 0x80"),
     (1 << 31 | 1 << 8, "reserved type 1 vector 0x0"),
 ])
 def test_events_are_decoded(word, words):
@@ -101,9 +102,11 @@ def test_codes_have_the_manuals_names(code, name):
 
 
 @pytest.mark.parametrize("reason,code,info1,info2,words", [
-    ("IO", 0x7b, 0x5e00040, 0, "OUT of 4 at port 0x5e0"), ("IO", 0x7b, 0x600011, 0, "IN of 1 at port 0x60"),
+    ("IO", 0x7b, 0x5e00040, 0, "OUT of 4 at port 0x5e0"),
+    ("IO", 0x7b, 0x600011, 0, "IN of 1 at port 0x60"),
     ("IO", 0x7b, 0x1f0002d, 0, "REP INS of 2 at port 0x1f0"), ("MSR", 0x7c, 1, 0, "WRMSR"),
-    ("MSR", 0x7c, 0, 0, "RDMSR"), ("CR", 0x10, 0, 0, "write of CR0"), ("DR", 0x37, 0, 0, "write of DR7"),
+    ("MSR", 0x7c, 0, 0, "RDMSR"), ("CR", 0x10, 0, 0, "write of CR0"),
+    ("DR", 0x37, 0, 0, "write of DR7"),
     ("EXCEPTION", 0x4e, 6, 0x1000, "exception #PF, error code 0x6, address 0x1000"),
     ("EXCEPTION", 0x46, 0, 0, "exception #UD"), ("SHUTDOWN", 0x7f, 0, 0, "triple fault"),
     ("NESTED", 0x400, 1 << 32 | 6, 0xfee00000,
@@ -161,7 +164,8 @@ def test_a_walk_from_registers_and_memory(tmp_path):
         ("LONG4", "DEBUGGER", 0x7123, machine.slot + 0x7123)
     assert (walk.gpa_refs, walk.total, walk.access) == (20, 24, 1)
     said = walks.lines(walk, 0x55)
-    assert said[-2:] == [f"gPA 0x7123 known after 20, hPA {machine.slot + 0x7123:#x} known after 24",
+    host = machine.slot + 0x7123
+    assert said[-2:] == [f"gPA 0x7123 known after 20, hPA {host:#x} known after 24",
                          "there: 0x0000000000000055 (u64)"]
     assert "Guest page fault" in "\n".join(walks.lines(missing))
 

@@ -280,7 +280,8 @@ def test_a_panic_stops_where_it_can_be_looked_at(tmp_path):
     assert len(references(session.of("walk 1 0x100000"))) == 24
     assert "status 4 (panic)" in session.of("continue", 1)
     assert "has panicked" in session.of("vms", 1)
-    assert re.search(r"panic rip=.* 'exception 6 \(invalid opcode\) at rip", session.of("trace 0 1"))
+    assert re.search(r"panic rip=.* 'exception 6 \(invalid opcode\) at rip",
+                     session.of("trace 0 1"))
 
 
 def test_after_the_machines_end_its_memory_is_read(tmp_path):

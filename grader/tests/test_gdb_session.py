@@ -34,7 +34,8 @@ def left_behind(out: Path) -> List[str]:
     found = []
     for place in Path("/proc").glob("[0-9]*"):
         try:
-            line = (place / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            raw = (place / "cmdline").read_bytes()
+            line = raw.replace(b"\0", b" ").decode(errors="replace")
             told = (place / "environ").read_bytes().decode(errors="replace")
             at_home = os.readlink(place / "cwd") == str(out)
         except OSError:
@@ -243,7 +244,8 @@ def test_the_monitor_carries_out_commands(tmp_path):
     done = run(words("monitor", tmp_path / "out", "-ex", "info status", "-ex", "xp /1wx 0xfffffff0",
                      "-ex", "quit"))
     assert done.returncode == 0
-    assert "(qemu) info status\nVM status: paused" in done.stdout and "00000000fffffff0: 0x" in done.stdout
+    assert "(qemu) info status\nVM status: paused" in done.stdout
+    assert "00000000fffffff0: 0x" in done.stdout
     assert not left_behind(tmp_path / "out")
 
 
