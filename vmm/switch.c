@@ -33,7 +33,7 @@ static inline void load_registers(struct vcpu *v)
 
 static inline void save_registers(struct vcpu *v)
 {
-    /* LAB 1 BEGIN: and back. */
+    /* LAB 1 BEGIN: The same registers, from the processor into the vCPU. */
     hv->save(v);
     debug_regs_save(v->dr);
     __asm__ volatile("fxsaveq %0" : "=m"(v->fpu));

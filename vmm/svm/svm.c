@@ -189,7 +189,7 @@ static inline void put_registers(const struct vcpu *v, struct vmcb *b)
 
 static inline void take_registers(struct vcpu *v, const struct vmcb *b)
 {
-    /* LAB 1 BEGIN: and back; of the shadow, bit 0. */
+    /* LAB 1 BEGIN: The same out of the control block; of the shadow, bit 0. */
     v->gpr[GPR_RAX] = b->rax;
     v->gpr[GPR_RSP] = b->rsp;
     v->rip = b->rip;
