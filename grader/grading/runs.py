@@ -20,7 +20,7 @@ from grader import args, collect, plan, run as running
 from grader.grading import budget as budgets
 from grader.grading.api import Failed
 from grader.grading.job import derive
-from grader.grading.processes import AsleepWatch
+from grader.grading.processes import ASLEEP_S, AsleepWatch
 from grader.grading.sandbox import Sandbox
 from grader.oracle import exitlog
 from grader.oracle.memory import Memory
@@ -156,6 +156,7 @@ class Runs:
         self.build, self.folder, self.sandbox, self.nonce = build, folder, sandbox, nonce
         self.told, self.after = told, after     # after: called when a run has ended
         self.budget = budgets.Budget()
+        self.asleep_s = ASLEEP_S
         self._made: Dict[str, Run] = {}
         self._number = 0
 
@@ -190,7 +191,7 @@ class Runs:
         out.mkdir(parents=True)
         result = running.make(plan.Request(**{
             **request.__dict__, "wrap": tuple(self.sandbox.wrap(out, limits)),
-            "before": self._before, "watch": AsleepWatch(),
+            "before": self._before, "watch": AsleepWatch(self.asleep_s),
             "timeout": self.budget.wall_s(limits)}))
         self.after()
         if result.json["exit_reason"] == "timeout":

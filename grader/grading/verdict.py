@@ -130,5 +130,5 @@ class Grading:
     def _last_words(self) -> str:
         log = Path(self.folders.out / "judge.log")
         lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
-        told = [line for line in lines if "rror" in line] or lines
+        told = [line for line in lines if "error" in line.lower()] or lines
         return told[-1] if told else "it said nothing"

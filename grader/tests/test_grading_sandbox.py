@@ -169,6 +169,26 @@ def test_a_process_that_hides_from_its_session_is_ended(box, tmp_path):
     assert with_mark(mark) == []
 
 
+@pytest.mark.parametrize("code, asleep, looks", (
+    ("print('ready', flush=True); input()", True, 20000),
+    ("print('ready', flush=True)\nwhile True: pass", False, 40)))
+def test_sleeping_is_told_from_working(code, asleep, looks, monkeypatch):
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE,
+                          stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "ready\n"
+        monkeypatch.setattr(processes, "descendants", lambda _: {process.pid})
+        watch = processes.AsleepWatch(10.0)
+        stopped = False
+        for second in range(looks):
+            try:
+                watch(2.0 * second)
+            except processes.Stop:
+                stopped = True
+                break
+        process.kill()
+    assert stopped == asleep
+
+
 # --- Which one is chosen -----------------------------------------------------------
 
 def test_where_namespaces_are_forbidden_the_score_is_labelled(tmp_path, monkeypatch):
