@@ -7,6 +7,7 @@ each run that hangs the next ones get less, and in the end none is made.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Optional
 
 from grader.grading import limits
 from grader.grading.limits import Limits
@@ -25,13 +26,14 @@ class Budget:
     """Counts the hangs of one grading."""
 
     hangs: int = 0
+    cpu_s: Optional[int] = None  # of a run before any hang; None: by its virtual time
 
     def limits(self, virtual_s: float) -> Limits:
         """The limits of the next run, which lasts at most so much virtual time."""
         if self.hangs >= len(AFTER_HANGS):
             raise Exhausted(f"not run: {self.hangs} runs of this submission hung before")
-        whole = max(limits.MACHINE.cpu_s, CPU_S_PER_VIRTUAL_S * virtual_s)
-        cpu = max(LEAST_CPU_S, whole * AFTER_HANGS[self.hangs])
+        whole = self.cpu_s or max(limits.MACHINE.cpu_s, CPU_S_PER_VIRTUAL_S * virtual_s)
+        cpu = max(min(whole, LEAST_CPU_S), whole * AFTER_HANGS[self.hangs])
         return replace(limits.MACHINE, cpu_s=int(cpu))
 
     def wall_s(self, given: Limits) -> float:

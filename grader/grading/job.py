@@ -33,6 +33,7 @@ class Job:
     sandbox: Optional[str] = None
     root: Path = ROOT
     keep: bool = False           # keep the memory of each run
+    cpu_s: Optional[int] = None  # processor time of a run; None: by its virtual time
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ def work(job: Dict[str, Any], tell: Callable[..., None]) -> int:
     runs = Runs(Path(job["build"]), Path(job["runs"]), Sandbox(**job["sandbox"]),
                 int(job["seeds"]["nonce"], 16), tell, processes.end_descendants)
     runs.resume(job["made"], job["hangs"])
+    runs.budget.cpu_s = job["cpu_s"]
     plugin = Plugin(job, runs, tell)
     words = [*job["files"], "-c", str(INI), "--rootdir", job["folder"], "--noconftest",
              "--import-mode=importlib", "--assert=plain", "--tb=short", "-q", "-p",

@@ -93,7 +93,8 @@ class Grading:
                 "sandbox": self.box.__dict__, "seeds": self.seeds.record(),
                 "only": list(self.job.only), "broken": self.broken,
                 "predictions": self.told, "questions": self.lab.predict,
-                "done": list(self.results), "lost": lost, "made": made, "hangs": hangs}
+                "done": list(self.results), "lost": lost, "made": made, "hangs": hangs,
+                "cpu_s": self.job.cpu_s}
 
     def _test_files(self) -> List[str]:
         folder = self.lab.path.parent

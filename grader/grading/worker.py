@@ -32,7 +32,7 @@ def start(work: str, job: Path, log: Path, tell: Callable[[Event], None]) -> int
                        PYTEST_DISABLE_PLUGIN_AUTOLOAD="1", MPLBACKEND="Agg")
     with open(log, "ab") as said:
         process = subprocess.Popen(
-            [sys.executable, "-E", "-c", BOOT, str(ROOT), work, str(job), str(theirs),
+            [sys.executable, "-c", BOOT, str(ROOT), work, str(job), str(theirs),
              str(os.getpid())], cwd=job.parent, env=environment, stdin=subprocess.DEVNULL,
             stdout=said, stderr=said, pass_fds=(theirs,), start_new_session=True)
     os.close(theirs)
