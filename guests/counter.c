@@ -97,10 +97,10 @@ static void try_value(struct rng *rng)
 {
     static const u8 modes[] = {PIT_RATE, PIT_SQUARE, PIT_ONE_SHOT};
     u8 mode = modes[rng_below(rng, ARRAY_SIZE(modes))];
-    u32 reload = 2 * (500 + rng_below(rng, 32000)), wrong = 0;
+    u32 reload = 2 * (500 + rng_below(rng, 12000)), wrong = 0;
     struct span loaded = load(BOTH, mode, (u16)reload);
     for (int i = 0; i < 3; i++) {
-        wait_clocks(rng_below(rng, 2 * reload));
+        wait_clocks(rng_below(rng, reload + reload / 4));
         struct range r = between(loaded, command(LATCH));
         wrong += !fits(mode, reload, read_both(), r);
     }

@@ -81,6 +81,22 @@ def ends_of_interrupt(exits: Any, trace: Any, vm: int) -> int:
     return int((ends & mine).sum()) - INITIALISATIONS
 
 
+def disagreement(run: Any, vm: int) -> str:
+    """What the guest counted, the timer booked and the emulator saw handled; '' if all is one."""
+    counted = last(run.trace, vm, "ticks")
+    if counted is None:
+        return f"VM {vm} did not report its ticks: it never came to its end"
+    told = totals(run.trace, vm)["delivered"]
+    if counted != told:
+        return (f"VM {vm} counted {counted} ticks in its handler, but the timer booked {told} as "
+                "delivered")
+    ended = ends_of_interrupt(run.exits, run.trace, vm)
+    if counted != ended:
+        return (f"VM {vm} says that it handled {counted} ticks, but the emulator saw {ended} ends of "
+                "interrupt")
+    return ""
+
+
 def life_of(trace: Any, vm: int) -> Life:
     """The first life of that VM."""
     return next(life for life in lives(trace) if life.vm == vm)

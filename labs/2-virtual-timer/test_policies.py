@@ -13,7 +13,7 @@ MOST = 9
 def masked(lab, policy, meanings):
     """Run masker under this policy; fail with the first thing that was not as the table says."""
     hz = lab.random().randrange(700, 1300)
-    run = lab.run(f"masker ticks={policy} -- policy={policy} rounds=5 most={MOST} hz={hz}", time="200ms")
+    run = lab.run(f"masker ticks={policy} -- policy={policy} rounds=5 most={MOST} ways=1 hz={hz}", time="200ms")
     lab.picture(run, "timeline")
     found = time.broken(run.trace, 1, meanings)
     expect(not found, f"policy {policy}: " + "; ".join(found[:2]))

@@ -1,31 +1,11 @@
 """Lab 2, handout 2.2 and 2.4: ticks fall due, are taken, and are all accounted for.
 
-Three sources must agree on a tick: the timer's records, the guest's own sealed count, and
-the emulator, which saw each handler end its interrupt.  The timer oracle then judges
-every record of a run.
+The timer oracle judges every record of a run; what it cannot know (whether the guest had
+interrupts on) the guests check themselves.
 """
 from grader.grading import expect, points
 from grader.oracle import share, timer
 from grader.oracle import timekeeping as time
-
-RATE = 1193182
-PROMPT = 20_000         # ns from the moment a tick is due until the guest has it
-
-
-def agree(run, vm, due_at_least=0):
-    """Guest, trace and emulator count the same ticks; that number."""
-    counted = time.last(run.trace, vm, "ticks")
-    expect(counted is not None, f"VM {vm} did not report its ticks: it never came to its end")
-    told = time.totals(run.trace, vm)
-    expect(counted == told["delivered"],
-           f"VM {vm} counted {counted} ticks in its handler, but the timer booked "
-           f"{told['delivered']} as delivered")
-    ended = time.ends_of_interrupt(run.exits, run.trace, vm)
-    expect(counted == ended, f"VM {vm} says it handled {counted} ticks, but the emulator saw {ended} "
-           "ends of interrupt")
-    expect(told["due"] >= due_at_least,
-           f"VM {vm}: at least {due_at_least} ticks fell due by its clock, but {told['due']} were booked")
-    return counted
 
 
 def judged(run):
@@ -35,29 +15,11 @@ def judged(run):
            f"[{len(found)} such records]")
 
 
-@points(4, hint="2.4", needs="test_a_masked_line_waits")
-def test_a_tick_reaches_its_handler(lab):
-    """A guest alone gets each tick of its timer once, when it is due."""
-    hz, ticks = lab.random().randrange(400, 900), 40
-    run = lab.run(f"ticker -- hz={hz} ticks={ticks}", time="150ms")
-    lab.picture(run, "timeline")
-    took = time.last(run.trace, 1, "tsc")
-    expect(took is not None, f"the ticker waits for {ticks} ticks at {hz} Hz; after 150 ms it has not "
-           f"seen them: {time.totals(run.trace, 1)['due']} fell due, "
-           f"{time.totals(run.trace, 1)['delivered']} were delivered")
-    agree(run, 1, ticks)
-    reload = (RATE + hz // 2) // hz
-    right = ticks * reload * 10 ** 9 // RATE
-    expect(abs(took - right) < right // ticks // 4,
-           f"{ticks} ticks at {hz} Hz take {right} ns; by its TSC the guest had them after {took} ns: "
-           "the real timer must be armed for the next virtual tick, and for no other time")
-
-
 @points(4, hint="2.4", needs="test_a_tick_reaches_its_handler")
 def test_every_record_balances(lab):
     """At every record delivered + backlog + discarded = due, and due is what rate and clock demand."""
     at = lab.random()
-    run = lab.run(f"masker ticks=delay -- policy=delay rounds=4 most=5 hz={at.randrange(500, 1500)}",
+    run = lab.run(f"masker ticks=delay -- policy=delay rounds=4 most=5 ways=1 hz={at.randrange(500, 1500)}",
                   f"ticker ticks=merge -- hz={at.randrange(200, 600)} halt=1",
                   f"ticker ticks=slew -- hz={at.randrange(1000, 3000)}",
                   option="slice=700us", time="60ms")
@@ -67,14 +29,15 @@ def test_every_record_balances(lab):
 
 @points(4, hint="2.2", needs="test_a_tick_reaches_its_handler")
 def test_a_tick_waits_for_interrupts(lab):
-    """While a guest cannot take a tick it gets none; when it can, it has one at once (merge)."""
-    run = lab.run("masker ticks=merge -- policy=merge rounds=6 most=5", time="150ms")
+    """While a guest has interrupts off it gets no tick; when they are on, it has one at once (merge)."""
+    run = lab.run("masker ticks=merge -- policy=merge rounds=6 most=5 ways=1", time="150ms")
     lab.picture(run, "timeline")
     found = time.broken(run.trace, 1, {
-        "early": "no tick while interrupts are off, the line is masked or a tick is in service",
+        "early": "no tick while interrupts are off",
         "atonce": "one tick at once when that ends"})
     expect(not found, "; ".join(found[:2]))
-    agree(run, 1)
+    wrong = time.disagreement(run, 1)
+    expect(not wrong, wrong)
 
 
 @points(2, hint="2.4", needs="test_a_tick_reaches_its_handler")
@@ -86,7 +49,8 @@ def test_a_halted_guest_wakes(lab):
            "the ticker sleeps until each of its 20 ticks; after 100 ms at 500 Hz it still sleeps: a "
            f"halted guest can take a tick ({time.totals(run.trace, 1)['due']} fell due, "
            f"{time.totals(run.trace, 1)['dropped']} were discarded)")
-    agree(run, 1, 20)
+    wrong = time.disagreement(run, 1)
+    expect(not wrong, wrong)
     lost = time.totals(run.trace, 1)["dropped"]
     expect(not lost, f"nothing kept the guest from its ticks, but {lost} of them were discarded as late")
 
@@ -98,7 +62,7 @@ def test_windows_and_timers_cost_little(lab):
     intr = int((run.exits.code == 0x60).sum())
     expect(intr <= 10, f"greedy masks its ticks: in 60 ms some real timer interrupts at ends of slices "
            f"are enough, the emulator saw {intr}: vtimer_next says when nothing is to be looked at")
-    run = lab.run("masker ticks=merge -- policy=merge rounds=6 most=5", time="150ms")
+    run = lab.run("masker ticks=merge -- policy=merge rounds=6 most=5 ways=1", time="150ms")
     windows, ticks = int((run.exits.code == 0x64).sum()), time.last(run.trace, 1, "ticks") or 0
     expect(windows <= ticks, f"{windows} exits for an interrupt window, but only {ticks} ticks: the "
            "window must close when nothing waits")
@@ -109,7 +73,7 @@ def test_a_greedy_guest_takes_nothing(lab):
     """A guest that masks interrupts and reprograms its timer without end moves nobody's share."""
     spin = lab.random().randrange(2_000_000, 6_000_000)
     run = lab.run("ticker -- hz=100", "ticker ticks=discard -- hz=100", f"greedy -- spin={spin}",
-                  option="slice=5ms", time="400ms")
+                  option="slice=5ms", time="300ms")
     lab.picture(run, "timeline")
     parts = share.shares(run.trace)
     lab.measure("greedy_share", round(100 * parts[3], 1))

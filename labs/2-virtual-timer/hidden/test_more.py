@@ -17,8 +17,8 @@ def test_three_vms_three_rates(lab):
         expect(counted == hz // 20, f"VM {vm} asked for {hz // 20} ticks at {hz} Hz; it counted {counted}")
         expect(abs(tsc - 50_000_000) < 2_000_000,
                f"VM {vm}: {hz // 20} ticks at {hz} Hz take 50 ms of its own time; it took {tsc} ns")
-        ended = time.ends_of_interrupt(run.exits, run.trace, vm)
-        expect(ended == counted, f"VM {vm} counted {counted} ticks, the emulator saw {ended} handled")
+        wrong = time.disagreement(run, vm)
+        expect(not wrong, wrong)
     found = timer.check(run.trace)
     expect(not found, time.dated(run.trace, found[0]) if found else "")
 
@@ -26,10 +26,10 @@ def test_three_vms_three_rates(lab):
 @points(4, hint="2.6", needs="test_the_counter_counts_down")
 def test_the_counter_is_virtual(lab):
     """A guest that is descheduled finds its counter where its own clock is, not the host's."""
-    run = lab.run("counter tsc=apparent pit=apparent -- rounds=2", "greedy -- spin=100000",
-                  option=f"slice={lab.random().randrange(400, 900)}us", time="800ms")
+    run = lab.run("counter tsc=apparent pit=apparent -- rounds=1", "greedy -- spin=1000000",
+                  option=f"slice={lab.random().randrange(400, 900)}us", time="400ms")
     lab.picture(run, "timeline")
-    expect(len(time.waits(time.life_of(run.trace, 1))) > 20, "the counter guest hardly ever waited")
+    expect(len(time.waits(time.life_of(run.trace, 1))) > 5, "the counter guest hardly ever waited")
     found = time.broken(run.trace, 1, {"value": "no reading outside of what the apparent TSC allows",
                                        "order": "no reading out of order"})
     expect(not found, "; ".join(found[:2]))
@@ -38,7 +38,7 @@ def test_the_counter_is_virtual(lab):
 @points(2, hint="2.4", needs="test_a_tick_reaches_its_handler")
 def test_half_a_count(lab):
     """A channel of which only one half is written and read counts in that half."""
-    run = lab.run("counter -- rounds=3", time="600ms")
+    run = lab.run("counter -- rounds=3", time="700ms")
     found = time.broken(run.trace, 1, {"low": "the low half alone", "high": "the high half alone"})
     expect(not found, "; ".join(found[:2]))
 
@@ -62,8 +62,5 @@ def test_no_tick_comes_twice(lab):
                     for _ in range(3)), option=f"slice={at.randrange(100, 300)}us", time="200ms")
     lab.picture(run, "timeline")
     for vm in (1, 2, 3):
-        counted, told = time.last(run.trace, vm, "ticks"), time.totals(run.trace, vm)["delivered"]
-        ended = time.ends_of_interrupt(run.exits, run.trace, vm)
-        expect(counted is not None and counted == told == ended,
-               f"VM {vm}: the guest counted {counted} ticks, {told} were booked as delivered, the "
-               f"emulator saw {ended} handled")
+        wrong = time.disagreement(run, vm)
+        expect(not wrong, wrong)
