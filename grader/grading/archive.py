@@ -12,7 +12,7 @@ import tarfile
 import zipfile
 import zlib
 from pathlib import Path
-from typing import Dict, List, Tuple
+from typing import Dict, Iterator, List, Tuple
 
 from grader.grading.source import MOST_NAMES, Refused, Source, too_long
 
@@ -144,7 +144,7 @@ class Tar(Source):
         raise Refused("is missing")
 
 
-def _bounded(tar: tarfile.TarFile):
+def _bounded(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
     """The members, as long as what lies before them is not more than MOST_TOTAL bytes."""
     for count, member in enumerate(tar):
         if member.offset > MOST_TOTAL or member.offset_data + member.size > MOST_TOTAL:
