@@ -13,10 +13,8 @@ def test_three_vms_three_rates(lab):
                     for hz in rates), option="slice=900us", time="400ms")
     lab.picture(run, "timeline")
     for vm, hz in enumerate(rates, 1):
-        counted, tsc = time.last(run.trace, vm, "ticks"), time.last(run.trace, vm, "tsc")
+        counted = time.last(run.trace, vm, "ticks")
         expect(counted == hz // 20, f"VM {vm} asked for {hz // 20} ticks at {hz} Hz; it counted {counted}")
-        expect(abs(tsc - 50_000_000) < 2_000_000,
-               f"VM {vm}: {hz // 20} ticks at {hz} Hz take 50 ms of its own time; it took {tsc} ns")
         wrong = time.disagreement(run, vm)
         expect(not wrong, wrong)
     found = timer.check(run.trace)
