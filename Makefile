@@ -57,6 +57,7 @@ VMM_SRC := \
     vmm/sched/rr.c \
     vmm/sched/sched.c \
     vmm/mmu/descend.c \
+    vmm/mmu/ept.c \
     vmm/mmu/npt.c \
     vmm/mmu/pt_format.c \
     vmm/mmu/walk.c \
@@ -122,7 +123,7 @@ GUESTS16   := real
 # host.c and the sources of UNIT_SRC_NAME or FUZZ_SRC_NAME.
 UNIT_TESTS := insn guestmem emulate emulate_native walk walk_rules npt multiboot multiboot_bad bundle args format vmargs \
     bus pic pit uart testport cmos kbd vclock vtimer rr \
-    cr svm_exit svm_check exit fetch faultwalk vcpu events vm system vmm
+    cr svm_exit svm_check ept exit fetch faultwalk vcpu events vm system vmm
 FUZZERS    := insn emulate walk multiboot bundle args ports exit
 
 HOST_FRAMES := vmm/tests/host_frame.c
@@ -131,7 +132,8 @@ HOST_TRACE  := vmm/tests/host_trace.c kernel/trace.c kernel/trace_schema.c kerne
 INSN_SRC    := vmm/insn.c vmm/insn_table.c vmm/insn_operand.c vmm/insn_name.c
 EMULATE_SRC := vmm/emulate.c vmm/emulate_alu.c vmm/emulate_memory.c vmm/emulate_reg.c vmm/emulate_string.c
 
-WALK_SRC    := vmm/mmu/walk.c vmm/mmu/walk2d.c vmm/mmu/descend.c vmm/mmu/pt_format.c
+WALK_SRC    := vmm/mmu/walk.c vmm/mmu/walk2d.c vmm/mmu/descend.c vmm/mmu/ept.c \
+    vmm/mmu/pt_format.c
 BOOT_SRC    := vmm/boot/multiboot.c vmm/boot/elf32.c vmm/boot/raw.c vmm/boot/load.c \
     vmm/boot/mbinfo.c vmm/boot/memmap.c vmm/guestmem.c kernel/format.c
 TIMER_SRC   := vmm/time/vtimer.c vmm/time/tick_policy.c vmm/time/ledger.c
@@ -164,6 +166,7 @@ UNIT_SRC_vm       := $(CORE_SRC)
 UNIT_SRC_events   := $(CORE_SRC)
 UNIT_SRC_svm_exit := vmm/svm/svm_exit.c vmm/svm/svm_check.c vmm/mmu/pt_format.c
 UNIT_SRC_svm_check := vmm/svm/svm_check.c vmm/svm/svm_break.c vmm/mmu/pt_format.c
+UNIT_SRC_ept      := $(UNIT_SRC_npt)
 UNIT_SRC_vmargs   := $(ARGS_SRC) vmm/sched/sched.c vmm/sched/rr.c
 UNIT_SRC_bus      := vmm/dev/bus.c
 UNIT_SRC_pic      := vmm/dev/bus.c vmm/dev/pic.c vmm/dev/pic_core.c $(HOST_TRACE)

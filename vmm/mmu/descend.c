@@ -20,7 +20,7 @@
 
 /* The highest level that denies it; 0: all grant it. */
 struct rights {
-    u8 no_write, no_user, no_exec;
+    u8 no_read, no_write, no_user, no_exec;
 };
 
 /* One entry, found and being looked at. */
@@ -112,9 +112,11 @@ static void add_rights(const struct pt_format *f, const struct step *s, struct r
         return;
     if (!r->no_write && !(entry & f->write))
         r->no_write = s->level->level;
-    if (!r->no_user && !(entry & f->user))
+    if (!r->no_read && (entry & f->read) != f->read)
+        r->no_read = s->level->level;
+    if (!r->no_user && (entry & f->user) != f->user)
         r->no_user = s->level->level;
-    if (!r->no_exec && (entry & f->no_exec))
+    if (!r->no_exec && ((entry & f->no_exec) || (entry & f->exec) != f->exec))
         r->no_exec = s->level->level;
 }
 
@@ -126,6 +128,9 @@ static enum walk_fault judge(const struct descent *d, const struct rights *r, u8
     *level = r->no_user;
     if (user && r->no_user)
         return FAULT_USER;
+    *level = r->no_read;
+    if (r->no_read && !(d->access & (ACCESS_WRITE | ACCESS_EXEC)))
+        return FAULT_READ;
     *level = r->no_write;
     if ((d->access & ACCESS_WRITE) && r->no_write && (user || d->wp))
         return FAULT_WRITE;
@@ -148,7 +153,8 @@ static enum walk_fault check_entry(const struct descent *d, const struct step *s
 
     if (!(entry & d->format->present))
         return descent_fail(d, w, FAULT_NOT_PRESENT, s->level->level, false);
-    if (entry & pt_reserved(d->format, s->level, s->is_page, d->nxe))
+    if (entry & pt_reserved(d->format, s->level, s->is_page, d->nxe) ||
+        (d->format->malformed && d->format->malformed(entry, s->is_page)))
         return descent_fail(d, w, FAULT_RESERVED, s->level->level, true);
     return FAULT_NONE;
 }

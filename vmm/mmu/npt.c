@@ -1,10 +1,10 @@
 /*
- * Nested page tables in AMD's format: making, changing and removing 4 KiB
- * mappings. It flushes nothing: whoever removes or narrows a mapping calls
- * hv->flush(). Tables that have become empty stay until npt_fini().
+ * Nested page tables: making, changing and removing 4 KiB mappings. It flushes
+ * nothing: whoever removes or narrows a mapping calls hv->flush(). Tables that
+ * have become empty stay until npt_fini().
  *
- * All that is AMD's own is in pt_npt (pt_format.c). Source: AMD64 Manual
- * vol. 2, 15.25.5.
+ * What an entry looks like is a format's: that of NPT (pt_format.c) or of EPT
+ * (ept.c). Sources: AMD64 Manual vol. 2, 15.25.5; Intel SDM vol. 3C, 28.2.
  */
 #include "kernel/frame.h"
 #include "kernel/panic.h"
@@ -38,12 +38,12 @@ static hpa_t new_table(struct npt *npt)
 /* The entry of that level for a gPA, or NULL: its table does not exist. */
 static u64 *find_entry(const struct npt *npt, u64 addr, u8 level)
 {
-    const struct pt_level *l = pt_npt.level;
+    const struct pt_level *l = pt_nested->level;
     hpa_t table = npt->root;
 
     for (; l->level > level; l++) {
         u64 entry = *entry_at(table, l, addr);
-        if (!(entry & pt_npt.present))
+        if (!(entry & pt_nested->present))
             return NULL;
         table = hpa(entry & PTE_ADDR);
     }
@@ -53,16 +53,16 @@ static u64 *find_entry(const struct npt *npt, u64 addr, u8 level)
 /* The same, making the tables that are missing. NULL: no memory. */
 static u64 *make_entry(struct npt *npt, u64 addr, u8 level)
 {
-    const struct pt_level *l = pt_npt.level;
+    const struct pt_level *l = pt_nested->level;
     hpa_t table = npt->root;
 
     for (; l->level > level; l++) {
         u64 *entry = entry_at(table, l, addr);
-        if (__builtin_expect(!(*entry & pt_npt.present), 0)) {
+        if (__builtin_expect(!(*entry & pt_nested->present), 0)) {
             hpa_t below = new_table(npt);
             if (!below.v)
                 return NULL;
-            *entry = below.v | pt_npt.table;
+            *entry = below.v | pt_nested->table;
         }
         table = hpa(*entry & PTE_ADDR);
     }
@@ -71,8 +71,8 @@ static u64 *make_entry(struct npt *npt, u64 addr, u8 level)
 
 static u64 access_bits(u8 access)
 {
-    return pt_npt.present | pt_npt.user | (access & ACCESS_WRITE ? pt_npt.write : 0) |
-           (access & ACCESS_EXEC ? 0 : pt_npt.no_exec);
+    return pt_nested->page | (access & ACCESS_WRITE ? pt_nested->write : 0) |
+           (access & ACCESS_EXEC ? pt_nested->exec : pt_nested->no_exec);
 }
 
 static void trace_map(const struct npt *npt, u64 at, u64 to, u8 access)
@@ -93,7 +93,7 @@ static void free_table(struct npt *npt, hpa_t table, u8 level)
     const u64 *entry = hpa_ptr(table);
 
     for (u32 i = 0; level > 1 && i < ENTRIES; i++)
-        if (entry[i] & pt_npt.present)
+        if (entry[i] & pt_nested->present)
             free_table(npt, hpa(entry[i] & PTE_ADDR), level - 1);
     frames_free(table, 1, table_owner(npt));
     npt->tables--;
@@ -114,7 +114,7 @@ int npt_map(struct npt *npt, gpa_t at, hpa_t to, u8 access)
     u64 *leaf = make_entry(npt, at.v, 1);
     if (!leaf)
         return -ENOMEM;
-    npt->mapped += !(*leaf & pt_npt.present);
+    npt->mapped += !(*leaf & pt_nested->present);
     *leaf = to.v | access_bits(access);
     trace_map(npt, at.v, to.v, access);
     return 0;
@@ -125,7 +125,7 @@ static u64 *find_mapped(const struct npt *npt, gpa_t at)
 {
     ASSERT(!(at.v >> GPA_BITS));
     u64 *leaf = find_entry(npt, at.v, 1);
-    return leaf && (*leaf & pt_npt.present) ? leaf : NULL;
+    return leaf && (*leaf & pt_nested->present) ? leaf : NULL;
 }
 
 bool npt_unmap(struct npt *npt, gpa_t at)
@@ -146,7 +146,7 @@ bool npt_protect(struct npt *npt, gpa_t at, u8 access)
 
     if (!leaf)
         return false;
-    *leaf = (*leaf & (PTE_ADDR | pt_npt.accessed | pt_npt.dirty)) | access_bits(access);
+    *leaf = (*leaf & (PTE_ADDR | pt_nested->accessed | pt_nested->dirty)) | access_bits(access);
     trace_map(npt, at.v & PTE_ADDR, *leaf & PTE_ADDR, access);
     return true;
 }

@@ -1,9 +1,9 @@
 /*
- * Nested page tables in AMD's format: making and removing 4 KiB mappings.
+ * Nested page tables, in the processor's format (pt_nested): making and
+ * removing 4 KiB mappings.
  *
- * Tables come from the frame allocator under OWNER_VM_TABLE + vm. An NPT
- * entry is a long-mode entry whose U bit must be set: the processor treats
- * nested accesses as user accesses. Source: AMD64 Manual vol. 2, 15.25.5.
+ * Tables come from the frame allocator under OWNER_VM_TABLE + vm. Sources:
+ * AMD64 Manual vol. 2, 15.25.5; Intel SDM vol. 3C, 28.2.
  */
 #ifndef VMM_MMU_NPT_H
 #define VMM_MMU_NPT_H

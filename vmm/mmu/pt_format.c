@@ -12,7 +12,8 @@
 /* clang-format off */
 #define LONG_BITS                                                                                  \
     .width = 8, .present = PTE_P, .write = PTE_W, .user = PTE_U, .no_exec = PTE_NX,                \
-    .accessed = PTE_A, .dirty = PTE_D, .large = PTE_PS, .table = PTE_P | PTE_W | PTE_U
+    .accessed = PTE_A, .dirty = PTE_D, .large = PTE_PS, .table = PTE_P | PTE_W | PTE_U,            \
+    .page = PTE_P | PTE_U
 
 /* Level 4 (and 5) has no large pages yet: PS must be 0 (5.3.3). */
 #define LEVEL5 {5, 48, 9, false, true, PTE_PS, 0}
@@ -52,12 +53,13 @@ const struct pt_format pt_legacy32 = {
     .name = "32-bit", .levels = 2, .width = 4, .root_mask = PT_BITS(12, 31),
     .present = PTE_P, .write = PTE_W, .user = PTE_U, .accessed = PTE_A, .dirty = PTE_D,
     .large = PTE_PS, .table = PTE_P | PTE_W | PTE_U,
-    .level = {{2, 22, 10, true, true, 0, PT_BITS(21, 21)}, {1, 12, 10, true, true, 0, 0}},
+    .level = {{2, 22, 10, true, true, .zero_page = PT_BITS(21, 21)}, {1, 12, 10, true, true}},
 };
 
 /* clang-format on */
 
 u8 pt_phys_bits = 40;
+const struct pt_format *pt_nested = &pt_npt;
 
 const struct pt_format *pt_format_of(enum paging_mode mode)
 {
@@ -86,7 +88,7 @@ u64 pt_target(const struct pt_format *f, const struct pt_level *l, u64 entry, bo
 
 u64 pt_reserved(const struct pt_format *f, const struct pt_level *l, bool is_page, bool nxe)
 {
-    u64 bits = l->zero | (is_page ? l->zero_page : 0);
+    u64 bits = l->zero | (is_page ? l->zero_page : l->zero_table);
 
     if (f->width == 4)
         return bits;

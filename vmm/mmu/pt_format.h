@@ -1,7 +1,7 @@
 /*
  * Page-table formats as data: one array of levels each, from the root down.
  * What walks them (descend.c) and what builds them (npt.c) is the same code for
- * all. Another format, EPT for one, is another table here.
+ * all. EPT's is in ept.c.
  *
  * It reads no memory and judges no access. Sources: AMD64 Manual vol. 2
  * (24593), 5.2 (32-bit and PAE), 5.3 (long mode), 15.25.5 (nested).
@@ -21,7 +21,8 @@ struct pt_level {
     bool maps;     /* an entry with the large bit maps a page; level 1 always does */
     bool rights;   /* entries have W, U, A (a PAE page-directory pointer has none) */
     u64 zero;      /* bits that must be 0 in a present entry */
-    u64 zero_page; /* and those that must be 0 if it maps a page */
+    u64 zero_page; /* those that must be 0 if it maps a page, */
+    u64 zero_table; /* and those if it does not */
 };
 
 struct pt_format {
@@ -30,13 +31,20 @@ struct pt_format {
     u8 width;          /* bytes of an entry */
     u8 canonical_bits; /* addresses are sign-extended from there; 0: they are not */
     u64 root_mask;     /* the table's address in CR3 */
-    /* What the bits of an entry are here; 0: there is none. */
-    u64 present, write, user, no_exec, accessed, dirty, large;
-    u64 table; /* bits of an entry that points to another table */
+    /* What the bits of an entry are here; 0: there is none. One of the bits of
+     * `present` makes it present; reading and executing may take a bit each. */
+    u64 present, read, write, user, exec, no_exec, accessed, dirty, large;
+    u64 table; /* bits of an entry that points to another table, */
+    u64 page;  /* and of one that maps a page for reading */
+    /* A combination of bits that is not allowed; NULL: there is none. */
+    bool (*malformed)(u64 entry, bool is_page);
     struct pt_level level[PT_MAX_LEVELS];
 };
 
-extern const struct pt_format pt_legacy32, pt_pae, pt_long4, pt_long5, pt_npt;
+extern const struct pt_format pt_legacy32, pt_pae, pt_long4, pt_long5, pt_npt, pt_ept;
+
+/* The format of this processor's nested tables. NPT until set. */
+extern const struct pt_format *pt_nested;
 
 /* Of this processor: entry bits from here to 51 must be 0. 40 until set; the
  * VMM takes it from CPUID 80000008h. */

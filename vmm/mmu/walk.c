@@ -89,7 +89,7 @@ enum walk_fault walk_guest(const struct guestmem *mem, const struct guest_paging
 enum walk_fault walk_nested(hpa_t root, gpa_t a, u8 access, u8 serves, struct walk *w)
 {
     struct descent d = {
-        .format = &pt_npt,
+        .format = pt_nested,
         .dim = DIM_NESTED,
         .serves = serves,
         .access = access | ACCESS_USER,
