@@ -103,6 +103,17 @@ VMM_SRC := \
     vmm/svm/svm_todo.c \
     vmm/svm/svm_verified.S \
     vmm/svm/svm_verify.c \
+    vmm/vmx/vmx.c \
+    vmm/vmx/vmx_break.c \
+    vmm/vmx/vmx_caps.c \
+    vmm/vmx/vmx_check.c \
+    vmm/vmx/vmx_check_guest.c \
+    vmm/vmx/vmx_dump.c \
+    vmm/vmx/vmx_exit.c \
+    vmm/vmx/vmx_maps.c \
+    vmm/vmx/vmx_regs.c \
+    vmm/vmx/vmx_run.S \
+    vmm/vmx/vmx_setup.c \
     vmm/switch.c \
     vmm/vcpu.c \
     vmm/vcpu_events.c \
@@ -123,7 +134,7 @@ GUESTS16   := real
 # host.c and the sources of UNIT_SRC_NAME or FUZZ_SRC_NAME.
 UNIT_TESTS := insn guestmem emulate emulate_native walk walk_rules npt multiboot multiboot_bad bundle args format vmargs \
     bus pic pit uart testport cmos kbd vclock vtimer rr \
-    cr svm_exit svm_check ept exit fetch faultwalk vcpu events vm system vmm
+    cr svm_exit svm_check vmx_exit vmx_caps vmx_check ept exit fetch faultwalk vcpu events vm system vmm
 FUZZERS    := insn emulate walk multiboot bundle args ports exit
 
 HOST_FRAMES := vmm/tests/host_frame.c
@@ -140,7 +151,7 @@ TIMER_SRC   := vmm/time/vtimer.c vmm/time/tick_policy.c vmm/time/ledger.c
 ARGS_SRC    := kernel/args.c kernel/format.c vmm/argtable.c vmm/vmargs.c vmm/options.c
 
 # The VMM as a whole on the fake backend, without what needs ring 0.
-CORE_SRC    := $(filter-out %.S vmm/svm/% vmm/switch.c vmm/vmm.c vmm/bench.c,$(VMM_SRC)) \
+CORE_SRC    := $(filter-out %.S vmm/svm/% vmm/vmx/% vmm/switch.c vmm/vmm.c vmm/bench.c,$(VMM_SRC)) \
     vmm/fake/fake.c vmm/tests/host_cpu.c vmm/tests/rig.c $(HOST_FRAMES) $(HOST_TRACE)
 
 UNIT_SRC_insn     := $(INSN_SRC)
@@ -166,6 +177,11 @@ UNIT_SRC_vm       := $(CORE_SRC)
 UNIT_SRC_events   := $(CORE_SRC)
 UNIT_SRC_svm_exit := vmm/svm/svm_exit.c vmm/svm/svm_check.c vmm/mmu/pt_format.c
 UNIT_SRC_svm_check := vmm/svm/svm_check.c vmm/svm/svm_break.c vmm/mmu/pt_format.c
+VMX_HOST_SRC := vmm/vmx/vmx_check.c vmm/vmx/vmx_check_guest.c vmm/vmx/vmx_dump.c vmm/vmx/vmx_caps.c \
+    vmm/mmu/pt_format.c vmm/mmu/ept.c kernel/format.c vmm/tests/host_vmcs.c
+UNIT_SRC_vmx_exit := vmm/vmx/vmx_exit.c $(VMX_HOST_SRC)
+UNIT_SRC_vmx_caps := $(VMX_HOST_SRC)
+UNIT_SRC_vmx_check := vmm/vmx/vmx_break.c $(VMX_HOST_SRC)
 UNIT_SRC_ept      := $(UNIT_SRC_npt)
 UNIT_SRC_vmargs   := $(ARGS_SRC) vmm/sched/sched.c vmm/sched/rr.c
 UNIT_SRC_bus      := vmm/dev/bus.c

@@ -126,6 +126,7 @@ struct hv_caps {
     const char *name; /* "svm", "vmx" */
     u32 asids;
     bool nested, next_rip, decode_assist, large_1g;
+    bool ept; /* nested tables have Intel's format, not AMD's */
 };
 
 struct pcpu;

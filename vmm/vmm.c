@@ -21,8 +21,8 @@
 #define SPOKEN_GENERATIONS 3
 #define MAX_VMS BUNDLE_MAX_GUESTS
 
-extern const struct hv_ops hv_svm;
-static const struct hv_ops *const backends[] = {&hv_svm};
+extern const struct hv_ops hv_svm, hv_vmx;
+static const struct hv_ops *const backends[] = {&hv_svm, &hv_vmx};
 
 const struct hv_ops *hv;
 bool hv_verify;
@@ -40,6 +40,7 @@ static int choose_backend(void)
     for (u32 i = 0; i < ARRAY_SIZE(backends); i++)
         if (backends[i]->probe(&caps) == 0) {
             hv = backends[i];
+            pt_nested = caps.ept ? &pt_ept : &pt_npt;
             return 0;
         }
     return -ENOTSUP;

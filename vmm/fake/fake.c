@@ -16,6 +16,7 @@
 /* Weak: vmm.c has its own. The other name is the one that vmm.c asks first. */
 __attribute__((weak)) const struct hv_ops *hv = &fake_ops;
 extern const struct hv_ops hv_svm __attribute__((weak, alias("fake_ops")));
+extern const struct hv_ops hv_vmx __attribute__((weak, alias("fake_ops")));
 
 void (*fake_on_init)(struct vcpu *);
 
