@@ -103,7 +103,8 @@ def clean(folder: Path) -> None:
 
 
 STARTS = re.compile(r"^Time breakpoint inserted\. Delta = \d+\n", re.MULTILINE)
-ENDS = re.compile(r"^(\(0\)[ .]|={20}|bx_dbg_)|Next at t=\d+\n\(0\)", re.MULTILINE)
+ENDS = re.compile(r"^(={20}|\(0\) Caught )|Next at t=\d+\n\(0\)", re.MULTILINE)
+ASIDES = re.compile(r"^(\(0\)\.\[|bx_dbg_).*\n", re.MULTILINE)  # of a triple fault, for one
 LIMIT = re.compile(r"^\(0\) Caught time breakpoint$", re.MULTILINE)
 
 
@@ -116,7 +117,8 @@ def split_output(said: str) -> Tuple[str, bool]:
     start = STARTS.search(said)
     rest = said[start.end():] if start else ""
     end = ENDS.search(rest)
-    return rest[:end.start()] if end else rest, bool(LIMIT.search(rest))
+    own = rest[:end.start()] if end else rest
+    return ASIDES.sub("", own), bool(LIMIT.search(rest))
 
 
 def has_trace(folder: Path) -> bool:

@@ -32,6 +32,12 @@ def test_the_machines_own_text(own):
     assert files.split_output(HEAD + own) == (own, False)
 
 
+def test_what_the_debugger_says_in_between_is_left_out():
+    aside = "(0).[9524859] [0x0000003ce5ad] 0008:00000000001025ad (unk. ctxt): ud2 ; 0f0b\n"
+    said = HEAD + "[1 crash] crash\n" + aside + "[1 crash] ended\n" + TAIL
+    assert files.split_output(said) == ("[1 crash] crash\n[1 crash] ended\n", False)
+
+
 def test_a_machine_that_is_stopped_at_its_limit():
     said = HEAD + "[1 greedy] hi\n(0) Caught time breakpoint\n" + TAIL
     assert files.split_output(said) == ("[1 greedy] hi\n", True)
