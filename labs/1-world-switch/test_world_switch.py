@@ -357,7 +357,7 @@ def ended(run, vm, how):
 @points(3, hint="1.9", needs="test_a_guest_boots")
 def test_a_triple_fault_ends_one_vm(lab):
     """A guest's triple fault ends that VM, with that name; its neighbour goes on to its end."""
-    run = lab.run("crash -- how=ud", "canary -- rounds=150", option="slice=1ms", time="1s")
+    run = lab.run("crash -- how=ud", "canary -- rounds=150", option="slice=1ms", time="200ms")
     expect(count(run, SHUTDOWN) > 0, "the guest did not come to its triple fault")
     alive(run, 2)
     ended(run, 1, "TRIPLE_FAULT")

@@ -105,7 +105,7 @@ def test_hidden_crowd(lab):
     """Guests that crash again and again beside guests that work: only the former suffer."""
     how = lab.random("how").choice(("idt", "ud", "pf"))
     run = lab.run(f"crash restart=12 -- how={how}", "stray restart=12 -- how=hlt",
-                  "stepper -- steps=200", "canary -- rounds=150", option="slice=500us", time="4s")
+                  "stepper -- steps=200", "canary -- rounds=150", option="slice=500us", time="800ms")
     whole(run, 3)
     whole(run, 4)
     for vm, name in ((1, "TRIPLE_FAULT"), (2, "HALTED")):
