@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 MOST, MOST_PASSED = 12, 4
 SECONDS = 120
 MOST_BYTES = 4 << 20
+ENDINGS = {"timeline": "png", "walk": "svg"}  # a timeline has too many marks for a page's SVG
+TYPES = {"png": "image/png", "svg": "image/svg+xml"}
 
 
 @dataclass(frozen=True)
@@ -51,12 +53,16 @@ def draw(grading: "Grading") -> List[Drawn]:
 
 
 def _wanted(grading: "Grading") -> List[Tuple[str, Dict[str, Any]]]:
-    lost, passed = [], []
-    for case in grading.cases:
-        result = grading.results[case["name"]]
+    """Of each picture the first test that asked for it; lost tests come before passed ones."""
+    lost, passed, seen = [], [], set()
+    results = grading.results
+    for case in sorted(grading.cases, key=lambda case: results[case["name"]]["status"] == PASSED):
+        result = results[case["name"]]
+        new = [picture for picture in result["pictures"] if tuple(picture.values()) not in seen]
         if told.is_open(grading, case):
-            mine = [(case["name"], picture) for picture in result["pictures"]]
-            (passed if result["status"] == PASSED else lost).extend(mine)
+            seen.update(tuple(picture.values()) for picture in new)
+            kind = passed if result["status"] == PASSED else lost
+            kind.extend((case["name"], picture) for picture in new)
     chosen = (lost + passed[:MOST_PASSED])[:MOST]
     names = [case["name"] for case in grading.cases]
     return sorted(chosen, key=lambda pair: names.index(pair[0]))
@@ -78,7 +84,7 @@ def _draw(grading: "Grading", number: int, test: str, picture: Dict[str, Any],
     if kind == "report":
         words, out = [str(run)], run / "report.html"
     else:
-        out = folder / f"{number}.svg"
+        out = folder / f"{number}.{ENDINGS[kind]}"
     problem = _viz(grading.job.root, [kind, *words, "-o", str(out)])
     if problem or not out.is_file():
         return Drawn(test, title, problem=problem or "nothing was drawn")
@@ -87,7 +93,8 @@ def _draw(grading: "Grading", number: int, test: str, picture: Dict[str, Any],
     data = out.read_bytes()
     if len(data) > MOST_BYTES:
         return Drawn(test, title, problem="the picture is too large for a page")
-    return Drawn(test, title, "data:image/svg+xml;base64," + base64.b64encode(data).decode())
+    return Drawn(test, title, f"data:{TYPES[ENDINGS[kind]]};base64,"
+                 + base64.b64encode(data).decode())
 
 
 def _viz(root: Path, words: List[str]) -> str:
