@@ -4,10 +4,17 @@
 #include "kernel/cpu.h"
 #include "kernel/trap.h"
 
+#define BOCHS_DEBUG_PORT 0xe9
+
 _Noreturn void cpu_stop(void)
 {
     for (;;)
         __asm__ volatile("cli; hlt");
+}
+
+bool cpu_is_bochs(void)
+{
+    return inb(BOCHS_DEBUG_PORT) == BOCHS_DEBUG_PORT;
 }
 
 bool rdmsr_safe(u32 msr, u64 *v)

@@ -104,6 +104,10 @@ static inline void cpu_idle(void)
 #endif
 _Noreturn void cpu_stop(void);
 
+/* Is this Bochs's emulation? Port 0xE9 gives its own number there; what depends on
+ * it is a fault of that emulator, and says so. */
+bool cpu_is_bochs(void);
+
 /* RDMSR that survives a #GP: false then. */
 bool rdmsr_safe(u32 msr, u64 *v);
 

@@ -34,6 +34,7 @@
 #define SVM_FRAMES (1 + (sizeof(struct svm_vcpu) + PAGE_SIZE - 1) / PAGE_SIZE)
 
 static u8 host_save[PAGE_SIZE] __attribute__((aligned(4096)));
+static bool on_bochs;
 /* A call through a variable is one instruction too. */
 static void (*enter_guest)(u64 *gpr, hpa_t vmcb) = svm_enter;
 
@@ -59,6 +60,7 @@ static int svm_probe(struct hv_caps *caps)
 
 static int svm_cpu_on(void)
 {
+    on_bochs = cpu_is_bochs();
     wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_SVME);
     wrmsr(MSR_VM_HSAVE_PA, ptr_hpa(host_save).v);
     enter_guest = hv_verify ? svm_enter_verified : svm_enter;
@@ -113,8 +115,11 @@ static void svm_vcpu_fini(struct vcpu *v)
     v->backend = NULL;
 }
 
+/* Bochs 2.7 stores CR2 at an exit, but VMRUN does not load it. */
 static void svm_load(struct vcpu *v)
 {
+    if (on_bochs)
+        write_cr2(svm_of(v)->vmcb->cr2);
     __asm__ volatile("vmload %0" : : "a"(ptr_hpa(svm_of(v)->vmcb).v) : "memory");
 }
 
@@ -150,10 +155,11 @@ bool svm_holds_host_state(const struct vmcb *b)
 
 /* An interrupt goes in as a virtual one (15.21.4). By EVENTINJ, QEMU 7.2 delivers
  * it twice if its icount budget is used up before the guest's next exit or
- * exception. But where V_IRQ asks for an interrupt window, there is no other way. */
+ * exception. But where V_IRQ asks for an interrupt window, there is no other way;
+ * nor in Bochs 2.7, which looks at V_IRQ only when the guest's IF has changed. */
 static void offer_interrupt(struct vmcb *b, u8 vector)
 {
-    if (b->intercepts1 & INTERCEPT_VINTR)
+    if (b->intercepts1 & INTERCEPT_VINTR || on_bochs)
         b->eventinj = vector | (u64)EV_INTR << 8 | EVENT_VALID;
     else
         b->v_intr |= V_IRQ | V_IGN_TPR | (u64)vector << 32;
@@ -267,6 +273,8 @@ static u64 svm_reg(struct vcpu *v, enum hv_reg r, const u64 *set)
     if (set) {
         *place = *set | hidden;
         svm_of(v)->changed = true;
+        if (r == HV_CR2 && v->loaded)
+            write_cr2(*set); /* see svm_load() */
     }
     return *place & ~hidden;
 }

@@ -159,6 +159,7 @@ void vmx_load(struct vcpu *v)
     vmx_use(v);
     for (u32 i = 0; i < OWN_MSRS; i++)
         wrmsr(own_msr[i], s->own[i]);
+    write_cr2(s->cr2);
     __asm__ volatile("movq %0, %%dr6" : : "r"(s->dr6));
 }
 
@@ -168,6 +169,7 @@ void vmx_save(struct vcpu *v)
 
     for (u32 i = 0; i < OWN_MSRS; i++)
         s->own[i] = rdmsr(own_msr[i]);
+    s->cr2 = read_cr2();
     __asm__ volatile("movq %%dr6, %0" : "=r"(s->dr6));
 }
 

@@ -7,7 +7,7 @@
 #include "vmm/vcpu.h"
 #include "vmm/vmx/vmcs.h"
 
-/* MSRs that only a change of vCPU switches, and DR6. */
+/* MSRs that only a change of vCPU switches. */
 enum { OWN_STAR, OWN_LSTAR, OWN_CSTAR, OWN_SFMASK, OWN_KERNEL_GS_BASE, OWN_MSRS };
 
 struct vmx_vcpu {
@@ -16,7 +16,7 @@ struct vmx_vcpu {
     bool injected;  /* an event goes in at the next entry */
     bool paging_changed; /* by the VMM, since the last entry */
     u8 blocking;    /* the interruptibility state, as the VMCS holds it */
-    u64 tpr, dr6;
+    u64 tpr, cr2, dr6;
     u64 own[OWN_MSRS];
 };
 

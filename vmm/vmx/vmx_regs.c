@@ -79,6 +79,8 @@ static u64 *saved_place(struct vmx_vcpu *s, enum hv_reg r)
 {
     if (r == HV_TPR)
         return &s->tpr;
+    if (r == HV_CR2)
+        return &s->cr2;
     if (r == HV_DR6)
         return &s->dr6;
     return r >= HV_STAR && r <= HV_KERNEL_GS_BASE ? &s->own[r - HV_STAR] : NULL;
