@@ -74,6 +74,7 @@ VMM_SRC := \
     vmm/vmargs.c \
     vmm/bench.c \
     vmm/cr.c \
+    vmm/doublefault.c \
     vmm/emulate.c \
     vmm/emulate_alu.c \
     vmm/emulate_memory.c \

@@ -6,8 +6,11 @@
 #include "kernel/cpu.h"
 #include "kernel/format.h"
 #include "kernel/todo.h"
+#include "vmm/doublefault.h"
 #include "vmm/fetch.h"
 #include "vmm/vm.h"
+
+#define VECTOR_DF 8
 
 u8 exit_insn_len(struct vcpu *v, const struct exit *x, u8 implied)
 {
@@ -110,6 +113,15 @@ static void exit_unknown(struct vcpu *v, const struct exit *x)
     /* LAB 1 END: todo(1, "1.9", v, x); */
 }
 
+/* A double fault exits only where a triple fault would not: doublefault.c. */
+static void exit_exception(struct vcpu *v, const struct exit *x)
+{
+    if (x->exc.vector != VECTOR_DF)
+        exit_unknown(v, x);
+    else if (!doublefault_deliver(v))
+        exit_shutdown(v, x);
+}
+
 exit_handler *const exit_handlers[] = {
     [EXIT_NONE] = exit_unknown,
     [EXIT_HLT] = exit_hlt,
@@ -118,7 +130,7 @@ exit_handler *const exit_handlers[] = {
     [EXIT_MSR] = exit_msr,
     [EXIT_CR] = exit_cr,
     [EXIT_DR] = exit_dr,
-    [EXIT_EXCEPTION] = exit_unknown,
+    [EXIT_EXCEPTION] = exit_exception,
     [EXIT_INTR] = exit_intr,
     [EXIT_NMI] = exit_intr,
     [EXIT_INTR_WINDOW] = exit_window,

@@ -15,6 +15,7 @@
 #define CPUID_NRIPS    (1u << 3)
 #define CPUID_DECODE   (1u << 7)
 #define TYPE_BUSY      2u /* in the type of a TSS */
+#define EXCEPTION_DF   (1u << 8) /* Bochs 2.7 makes no SHUTDOWN exit: see doublefault.c */
 
 /* What always exits. Nothing of a guest's CR3, DR0-3 or TSC does. CR8 writes do
  * because of QEMU 7.2, which dies of one while V_IRQ is set; so does LTR, see
@@ -74,7 +75,7 @@ static void svm_configure(struct vcpu *v)
 
     b->cr_write = BASE_CR_WRITES | (c->cr3_exits ? 1u << 3 : 0);
     b->dr_write = BASE_DR_WRITES;
-    b->exceptions = c->exceptions;
+    b->exceptions = c->exceptions | (on_bochs ? EXCEPTION_DF : 0);
     b->intercepts1 = BASE_INTERCEPTS1 | (c->intr_window ? INTERCEPT_VINTR : 0) |
                      (c->invlpg_exits ? INTERCEPT_INVLPG : 0) |
                      (c->rdtsc_exits ? INTERCEPT_RDTSC : 0);
