@@ -1,4 +1,4 @@
-"""What holds for the tests of all folders: the option for the long versions.
+"""What holds for the tests of all folders: the options for the long versions and the platform.
 
 Fixtures that run machines are in grader/tests/conftest.py.
 """
@@ -10,6 +10,8 @@ import pytest
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--torture", action="store_true",
                      help="the seeded tests with many more seeds, and at length")
+    parser.addoption("--platform", default="qemu-svm",
+                     help="where tests that run machines run them (default: qemu-svm)")
 
 
 @pytest.fixture(scope="session")

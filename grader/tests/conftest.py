@@ -30,7 +30,6 @@ settings.register_profile("check", derandomize=True, deadline=None,
 settings.load_profile("check")
 
 FOLDER = "machines"
-PLATFORM = "qemu-svm"
 
 
 @dataclass(frozen=True)
@@ -79,7 +78,13 @@ def machine_folder(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> 
 
 
 @pytest.fixture(scope="session")
-def machine(machine_folder: Path) -> Iterator[RunMachine]:
+def platform(request: pytest.FixtureRequest) -> str:
+    """The platform on which machines run: the option --platform."""
+    return str(request.config.getoption("--platform"))
+
+
+@pytest.fixture(scope="session")
+def machine(machine_folder: Path, platform: str) -> Iterator[RunMachine]:
     """run(guests, option="", time=None, seed=1, exit_log=False, ...) -> Run.
 
     ok=False takes a run in whatever way it ended; else a status other than 0 and 2 fails
@@ -90,7 +95,7 @@ def machine(machine_folder: Path) -> Iterator[RunMachine]:
     def make(guests: Sequence[str], option: str = "", time: Optional[str] = None, seed: int = 1,
              exit_log: bool = False, nonce: Optional[int] = None, raw_image: bool = False,
              timeout: Optional[float] = None, ok: bool = True, fresh: bool = False) -> Run:
-        request = plan.Request(tuple(guests), machine_folder, PLATFORM, option, time, seed, nonce,
+        request = plan.Request(tuple(guests), machine_folder, platform, option, time, seed, nonce,
                                exit_log, raw_image, timeout=timeout)
         made = _make_once(request, machine_folder, fresh)
         opened.append(made)
