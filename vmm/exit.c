@@ -94,11 +94,11 @@ static void refused(struct vcpu *v, const struct exit *x, const char *why)
 static void exit_failed(struct vcpu *v, const struct exit *x)
 {
     /* LAB 1 BEGIN: One sentence: the field, its value, the rule, where the manual says so. */
-    char why[160];
+    char why[200];
 
     if (x->fail.field)
-        format(why, sizeof(why), "entry refused: %s = %#lx: %s (AMD64 Manual vol. 2, %s)",
-               x->fail.field, x->fail.value, x->fail.why, x->fail.section);
+        format(why, sizeof(why), "entry refused: %s = %#lx: %s (%s, %s)", x->fail.field,
+               x->fail.value, x->fail.why, hv->manual, x->fail.section);
     else
         format(why, sizeof(why), "entry refused: %s", x->fail.why);
     refused(v, x, why);

@@ -133,6 +133,7 @@ struct pcpu;
 
 struct hv_ops {
     const char *name;
+    const char *manual; /* that the sections in exit->fail are of */
     /* 0 and *caps, or -ENOTSUP. */
     int (*probe)(struct hv_caps *caps);
     /* Switch the extension on, on this CPU. 0 or a negative errno. */

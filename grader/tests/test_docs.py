@@ -153,6 +153,9 @@ def test_the_entry_checks_are_those_that_can_be_broken():
                                               page, re.M)[1])
     source = (ROOT / "vmm" / "svm" / "svm_break.c").read_text()
     assert listed == re.findall(r'\{"(\w+)", break_\w+\}', source)
+    listed = re.findall(r"`(\w+)`", re.search(r"On `bochs-vmx`: (.*?)\. Bochs", page)[1])
+    source = (ROOT / "vmm" / "vmx" / "vmx_break.c").read_text()
+    assert listed == re.findall(r'^    \{"(\w+)", VMCS_', source, re.M)
 
 
 def test_the_texts_cite_enough_to_be_tried():

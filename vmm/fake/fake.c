@@ -310,6 +310,7 @@ static void fake_flush(struct vcpu *v, enum hv_flush kind, u64 addr)
 
 const struct hv_ops fake_ops = {
     .name = "fake",
+    .manual = "AMD64 Manual vol. 2",
     .probe = fake_probe,
     .cpu_on = fake_cpu_on,
     .vcpu_init = fake_vcpu_init,

@@ -335,6 +335,7 @@ static void svm_flush(struct vcpu *v, enum hv_flush kind, u64 addr)
 
 const struct hv_ops hv_svm = {
     .name = "svm",
+    .manual = "AMD64 Manual vol. 2",
     .probe = svm_probe,
     .cpu_on = svm_cpu_on,
     .vcpu_init = svm_vcpu_init,

@@ -263,6 +263,7 @@ static int vmx_inject(struct vcpu *v, const struct event *e)
 
 const struct hv_ops hv_vmx = {
     .name = "vmx",
+    .manual = "Intel SDM vol. 3C",
     .probe = vmx_probe,
     .cpu_on = vmx_cpu_on,
     .vcpu_init = vmx_vcpu_init,
