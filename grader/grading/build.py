@@ -76,7 +76,7 @@ def build(copy: Path, sandbox: Sandbox) -> Built:
     log = _readable(made, copy)
     if made.code is None:
         return Built(False, log, f"it did not build within {SECONDS:g} s")
-    if made.code != 0 or not (copy / "build" / PRODUCTS[0]).is_file():
+    if made.code != 0 or not _product(copy, PRODUCTS[0]).is_file():
         return Built(False, log, "it does not build: see the compiler's words")
     return Built(True, log)
 
@@ -88,12 +88,18 @@ def _readable(made: processes.Output, copy: Path) -> str:
     return text + ("\n(cut: there was more)\n" if made.cut else "")
 
 
+def _product(copy: Path, name: str) -> Path:
+    """A file that the build made; no link is followed, of the folder neither."""
+    made = copy / "build" / name
+    return made if made.resolve() == copy.resolve() / "build" / name else copy / "links lead out"
+
+
 def deliver(copy: Path, root: Path, target: Path) -> Dict[str, str]:
     """Take the kernel out of the copy, put the pristine guests beside it; SHA-256 of each."""
     target.mkdir(parents=True, exist_ok=True)
     for name in PRODUCTS:
-        made = copy / "build" / name
-        if made.is_file() and not made.is_symlink():
+        made = _product(copy, name)
+        if made.is_file():
             shutil.copyfile(made, target / name)
     shutil.copytree(root / "build" / "guests", target / "guests", dirs_exist_ok=True)
     return {os.path.relpath(path, target): hashlib.sha256(path.read_bytes()).hexdigest()

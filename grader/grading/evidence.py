@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Dict, List, Set
 
 import numpy as np
 
+from grader import args
 from grader.grading import guestproof
 from grader.oracle import exitlog
 from grader.oracle.seal import NAMES, check_name, mix
+from viz.trace import Records
 
 if TYPE_CHECKING:
     from grader.grading.runs import Run
@@ -23,11 +25,13 @@ TAIL = 128                      # the last exits before a trace was full may hav
 COMMAND_PORT, OUT_LONG = 0x5E0, 4 << 4
 NONCE, SEED, CHECK, VM, GENERATION = 1, 2, 3, 8, 9
 TELL = 3
+PAGE, MOST_TRACE = 4096, 192 << 20      # formats.md, sections 1.1 and 4
+RESERVE, LONGEST_RECORD = 4096, 16 + 255 * 8
 
 
 def contradictions(run: "Run") -> List[str]:
     """Every contradiction between the sources of a run, in words; empty if they agree."""
-    found = header(run) + exits(run) + commands(run) + lives(run)
+    found = header(run) + room(run) + exits(run) + commands(run) + lives(run)
     if not found:               # whose exits these are is known only if the trace is true
         found = guestproof.contradictions(run)
     return found
@@ -46,6 +50,23 @@ def header(run: "Run") -> List[str]:
     return found
 
 
+def room(run: "Run") -> List[str]:
+    """The trace is as large as it was asked for, and records were dropped only where it was full:
+    else whoever writes it could have runs judged by less."""
+    told = run.trace.header
+    asked = _trace_size(run)
+    if told.size != asked or any(buffer.off + buffer.size > asked for buffer in told.buffers):
+        return [f"the trace's header has a size of {told.size} bytes, the run was given {asked}"]
+    return [f"the trace says that {buffer.dropped} records were dropped, but has room for more"
+            for buffer in told.buffers
+            if buffer.dropped and buffer.used + LONGEST_RECORD <= buffer.size - RESERVE]
+
+
+def _trace_size(run: "Run") -> int:
+    size = int(args.parse_options(run.options).values["tracebuf"])
+    return -(-max(1 << 20, min(size, MOST_TRACE)) // PAGE) * PAGE
+
+
 def exits(run: "Run") -> List[str]:
     """The exits traced are those that the emulator logged, one by one."""
     if not run.traces("exits"):
@@ -57,16 +78,32 @@ def exits(run: "Run") -> List[str]:
 
 def commands(run: "Run") -> List[str]:
     """The test port's commands traced are the writes that the emulator saw; checks are commands."""
-    if not run.traces("io") or not run.traces("exits") or run.trace.dropped:
-        return []
-    told = run.trace.select("test_port")
     written = ((run.exits.code == exitlog.IOIO)
                & (run.exits.info1 & np.uint64(0xFFFF007F) == COMMAND_PORT << 16 | OUT_LONG))
-    found = []
+    if not run.traces("io") or not run.traces("exits") or run.trace.dropped:
+        return _least(run, int(np.count_nonzero(written)))
+    told = run.trace.select("test_port")
     if len(told) != np.count_nonzero(written):
-        found.append(f"the trace tells of {len(told)} commands of the test port, the emulator "
-                     f"saw {np.count_nonzero(written)} written")
-    return found + _answers(run) + _checks(run)
+        return [f"the trace tells of {len(told)} commands of the test port, the emulator "
+                f"saw {np.count_nonzero(written)} written"] + _checks(run)
+    return _speakers(run, told, written) + _answers(run) + _checks(run)
+
+
+def _least(run: "Run", written: int) -> List[str]:
+    """Where commands are not traced: at least what came of them were commands."""
+    least = len(run.trace.select("check")) + len(run.trace.select("checkpoint"))
+    return [f"the trace tells of {least} self-checks and checkpoints, the emulator saw only "
+            f"{written} commands of the test port"] if least > written else []
+
+
+def _speakers(run: "Run", told: Records, written: np.ndarray) -> List[str]:
+    """Each command is of the VM whose exit it was."""
+    traced = run.trace.select("exit").vm
+    if len(traced) != len(written) or np.array_equal(traced[written], told.vm):
+        return []
+    at = int(np.flatnonzero(traced[written] != told.vm)[0])
+    return [f"command {at} of the test port is told of VM {int(told.vm[at])}, its exit of VM "
+            f"{int(traced[written][at])}"]
 
 
 def _answers(run: "Run") -> List[str]:
@@ -108,9 +145,21 @@ def lives(run: "Run") -> List[str]:
         if vm > len(run.guests) or created.count(vm) > most:
             found.append(f"the trace tells of VM {vm} being created {created.count(vm)} times")
     if run.traces("exits") and not any(map(run.restarts, range(1, len(run.guests) + 1))):
-        owners = blocks(run)
-        found += [f"VMs {sorted(vms)} were entered through one control block at {block:#x}"
-                  for block, vms in owners.items() if len(vms) > 1]
+        found += _entered(run)
+    return found
+
+
+def _entered(run: "Run") -> List[str]:
+    """Each control block is one VM's, and each VM has one."""
+    owners = blocks(run)
+    found = [f"VMs {sorted(vms)} were entered through one control block at {block:#x}"
+             for block, vms in owners.items() if len(vms) > 1]
+    for vm in sorted(set().union(*owners.values())):
+        mine = [block for block, vms in owners.items() if vm in vms]
+        if not 1 <= vm <= len(run.guests):
+            found.append(f"the trace tells of exits of VM {vm}, which there is not")
+        elif len(mine) > 1:
+            found.append(f"VM {vm} was entered through {len(mine)} control blocks")
     return found
 
 

@@ -91,9 +91,10 @@ def _read(parent: int, name: str, most: int) -> bytes:
     except OSError as error:
         raise Refused("is a link" if os.path.islink(f"/proc/self/fd/{parent}/{name}")
                       else f"cannot be read: {error.strerror}") from None
+    if not stat.S_ISREG(os.fstat(file).st_mode):
+        os.close(file)
+        raise Refused("is no regular file")
     with open(file, "rb") as stream:
-        if not stat.S_ISREG(os.fstat(file).st_mode):
-            raise Refused("is no regular file")
         data = stream.read(most + 1)
     if len(data) > most:
         raise too_long(most)

@@ -44,6 +44,7 @@ def grade(job: Job) -> Dict[str, Any]:
             grading.judge()
             return _write(grading, recorded, start)
         finally:
+            box.sweep()
             steps.done()
 
 

@@ -39,10 +39,9 @@ LONGEST = 8  # bytes of an instruction that are looked at
 
 def contradictions(run: "Run") -> List[str]:
     """Where guests' memory contradicts the trace, in words."""
-    if not run.traces("exits"):
-        return []
+    judged = _judged(run) if run.traces("exits") else _by_roots(run)
     found: List[str] = []
-    for vm, block in _judged(run).items():
+    for vm, block in judged.items():
         path = run.image(vm)
         if path is None or path.stem in CHANGES_ITSELF:
             continue
@@ -67,6 +66,19 @@ def _judged(run: "Run") -> Dict[int, int]:
     return {vm: mine[0] for vm, mine in found.items() if len(mine) == 1 and mine[0] and vm}
 
 
+def _by_roots(run: "Run") -> Dict[int, int]:
+    """The same where exits are not traced: by the nested roots that the trace tells of, and
+    that the control blocks hold which the emulator saw entered.  0: none was."""
+    if any(run.restarts(vm) for vm in range(1, len(run.guests) + 1)):
+        return {}
+    created = run.trace.select("vm_create")
+    roots: Dict[int, int] = {}
+    for block in np.unique(run.exits.vmcb).tolist():
+        roots[GuestMemory(run, block).root] = block
+    return {vm: roots.get(root, 0) for vm, root in zip(created.vm.tolist(),
+                                                       created["root"].tolist())}
+
+
 def instructions(run: "Run", vm: int, block: int, image: Image) -> List[str]:
     """What the processor left the guest on is such an instruction in the image."""
     mine = run.exits.vmcb == np.uint64(block)
@@ -84,8 +96,12 @@ class GuestMemory:
 
     def __init__(self, run: "Run", block: int) -> None:
         self.memory = run.memory
-        nested = self.memory.read_u64(block + NESTED_CONTROL) & 1
-        self.root = self.memory.read_u64(block + NESTED_ROOT) if nested else 0
+        self.root = 0           # no guest memory: block 0 is none
+        try:
+            if block and self.memory.read_u64(block + NESTED_CONTROL) & 1:
+                self.root = self.memory.read_u64(block + NESTED_ROOT)
+        except OutsideMemory:
+            pass
 
     def page(self, gpa: int) -> Optional[int]:
         """The host-physical address of gPA; None if it is not mapped."""

@@ -120,7 +120,7 @@ class Plugin:
             self.lost.add(item.originalname)
         lab = self._lab
         assert lab is not None
-        if status == FAILED:
+        if status in (FAILED, ERROR):
             lab.note_contradictions()
         self.runs.trim()
         self.tell(at="result", name=item.name, function=item.originalname, status=status,

@@ -28,6 +28,7 @@ INSIDE = "/sandbox"         # where the one writable folder is
 PATH = "/usr/bin:/bin"
 ENVIRONMENT = {"PATH": PATH, "HOME": "/tmp", "TMPDIR": "/tmp", "LC_ALL": "C.UTF-8"}
 TOOL_FOLDERS = ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
+SHARED = ("/tmp", "/var/tmp", "/dev/shm")
 PROBE = Limits(cpu_s=5, memory=bounds.MACHINE.memory, file=1 << 20)
 
 
@@ -73,6 +74,22 @@ class Sandbox:
             for name in (*folders, *files):
                 os.lchown(os.path.join(place, name), self.uid, self.uid)
         os.chown(folder, self.uid, self.uid)
+
+    def sweep(self) -> None:
+        """Remove what another user left in the folders that all users share."""
+        if self.kind != ANOTHER_USER:
+            return
+        for folder in filter(os.path.isdir, SHARED):
+            for entry in os.scandir(folder):
+                try:
+                    if entry.stat(follow_symlinks=False).st_uid != self.uid:
+                        continue
+                    if entry.is_dir(follow_symlinks=False):
+                        shutil.rmtree(entry.path, ignore_errors=True)
+                    else:
+                        os.unlink(entry.path)
+                except OSError:
+                    continue
 
 
 def find(disposable: bool = False, force: Optional[str] = None) -> Sandbox:
