@@ -119,6 +119,8 @@ FORGED = {
     "another rip": ("exit", set_last("rip", 5), "rip was traced as 0x5"),
     "another code": ("exit", set_last("code", 0x60), "code was traced as 0x60"),
     "a command less": ("test_port", drop_last, "commands of the test port"),
+    "another VM's command": ("test_port", set_last("vm", 1), "its exit of VM 2"),
+    "an exit of nobody": ("exit", set_last("vm", 0), "exits of VM 0"),
     "a check less": ("check", drop_last, "commands CHECK"),
     "another value": ("check", set_last("value", 77), "is not what the test port was given"),
     "another name": ("check", lambda columns: columns["text"].__setitem__(-1, "other"),
@@ -147,6 +149,31 @@ def test_the_header_must_name_this_run(made, field):
     other.trace.header = replace(made.trace.header, **{field: wrong})
     found, = evidence.header(other)
     assert field in found.replace("command line", "cmdline")
+
+
+def test_records_are_dropped_only_where_there_is_no_room(made):
+    """Else a run is made again with less traced, because the VMM says so."""
+    told = made.trace.header
+    assert evidence.room(made) == []
+    for change, said in ((dict(size=1 << 20), "has a size of"),
+                         (dict(buffers=(replace(told.buffers[0], dropped=1),)), "room for more"),
+                         (dict(buffers=(replace(told.buffers[0], size=1 << 40),)), "has a size of")):
+        other = retold(made, "exit", lambda columns: None)
+        other.trace.header = replace(told, **change)
+        found, = evidence.room(other)
+        assert said in found
+
+
+def test_with_less_traced_the_checks_still_need_commands_and_a_guest(tmp_path):
+    run = runs_of(tmp_path).make(("hello", "ticker -- ticks=3"), LESS_TRACED, None, 1)
+    assert run.contradictions == [] and not run.traces("exits") and run.checks(1)
+    assert set(guestproof._by_roots(run)) == {1, 2} and 0 not in guestproof._by_roots(run).values()
+    silent = retold(run, "vm_end", lambda columns: None)
+    silent.__dict__["trace"] = run.trace
+    silent.__dict__["exits"] = exitlog.Exits(*(column[:0] for column in run.exits))
+    found = evidence.contradictions(silent)
+    assert any("the emulator saw only 0 commands" in text for text in found)
+    assert any("never touched" in text for text in guestproof.contradictions(silent))
 
 
 def test_a_full_trace_is_no_contradiction(tmp_path):
