@@ -65,6 +65,8 @@ static u64 merged(u64 rax, u8 size, u32 value)
     return size == 4 ? value : (rax & ~mask) | (value & mask);
 }
 
+#define INTEL_EBX 0x756e6547 /* Genu */
+
 /* --- One exiting instruction of each kind ------------------------------------------------ */
 
 static void write_cpuid(struct rng *r, struct step *s)
@@ -81,11 +83,14 @@ static void write_cpuid(struct rng *r, struct step *s)
     bytes("\x0f\xa2", 2);
 }
 
+/* VMMCALL; on a processor of Intel's VMCALL takes its place. */
 static void write_vmmcall(struct rng *r, struct step *s)
 {
+    bool intel = cpuid(0, 0).b == INTEL_EBX;
+
     prefixes(r);
     s->after[RAX] = ~0ull;
-    bytes("\x0f\x01\xd9", 3);
+    bytes(intel ? "\x0f\x01\xc1" : "\x0f\x01\xd9", 3);
 }
 
 static void write_hlt(struct rng *r, struct step *s)
