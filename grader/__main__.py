@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import List, Optional
 
 from grader import args as arguments
-from grader import doctor, kit, plan, platforms
+from grader import doctor, kit, plan, platforms, stale
 from grader.gdb import cli as debugging
 from grader.platform import Finding
 
@@ -130,6 +130,10 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _request(options: argparse.Namespace) -> plan.Request:
+    if options.build == plan.BUILD:
+        source = stale.newer(plan.ROOT, plan.BUILD)
+        if source:
+            raise plan.RunError(f"{source} is newer than what is built: run make first")
     guests, option, time, out = options.guest, options.option, options.time, options.out
     if options.lab is not None:
         from grader import labtoml

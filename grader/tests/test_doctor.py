@@ -160,6 +160,21 @@ def test_doctor_runs_where_no_library_is_installed(tmp_path):
     assert "trial boot" in result.stdout
 
 
+@pytest.mark.parametrize("mode, fine, said", [
+    ("ended", True, "trial boot: all guests have ended"),
+    ("todo", True, "trial boot: it boots; still to be written: lab 1: vcpu_run is not written yet"),
+    ("panic", False, "trial boot: the host kernel panicked"),
+])
+def test_a_machine_that_boots_is_well_even_if_a_lab_is_still_to_be_written(
+        tmp_path, monkeypatch, mode, fine, said):
+    cli = Cli(tmp_path)
+    cli.emulator.rename(tmp_path / QemuSvm.emulator)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setenv("NESTLING_FAKE", mode)
+    found = doctor.check_machine(cli.build)
+    assert found.ok == fine and found.text.startswith(said)
+
+
 def fake_version(cli: Cli, monkeypatch: pytest.MonkeyPatch, text: str) -> Dict[bool, str]:
     monkeypatch.setenv("NESTLING_FAKE_VERSION", text)
     return {finding.ok: finding.text for finding in QemuSvm().check(str(cli.emulator))}
