@@ -14,6 +14,7 @@ from typing import Any, Dict, List, Optional, Tuple
 
 import numpy as np
 
+from grader import hang
 from viz import trace as viz_trace
 from viz.trace import Records, Trace
 
@@ -33,6 +34,8 @@ class Findings:
     trace: Dict[str, int] = field(default_factory=lambda: {
         "records": 0, "dropped": 0, "bytes": 0})
     panic: str = ""
+    hang: str = ""  # why the run hangs (grader/hang.py)
+    lately: str = ""  # what came again and again at the end
     warnings: List[str] = field(default_factory=list)
 
 
@@ -71,8 +74,9 @@ def _copy(source, target, length: int) -> None:
         length -= len(piece)
 
 
-def describe(path: Path, guests: List[Tuple[str, str]]) -> Findings:
-    """What the trace at `path` says; `guests` are (name, args) of VM 1, 2, ..."""
+def describe(path: Path, guests: List[Tuple[str, str]], until_ns: Optional[int] = None) -> Findings:
+    """What the trace at `path` says; `guests` are (name, args) of VM 1, 2, ...; until_ns: when
+    the run was to end, None if it may last as long as it likes."""
     findings = Findings(blank_vms(guests))
     try:
         trace = viz_trace.load(str(path))
@@ -86,6 +90,8 @@ def describe(path: Path, guests: List[Tuple[str, str]]) -> Findings:
                       "bytes": path.stat().st_size}
     panics = trace.select("panic")
     findings.panic = panics.text(0) if len(panics) else ""
+    findings.hang = hang.judge(trace, until_ns) if until_ns is not None else ""
+    findings.lately = hang.lately(trace)
     findings.warnings += trace.warnings
     return findings
 

@@ -11,13 +11,14 @@ import hashlib
 import json
 import shutil
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple
 
-from grader import collect, plan as planning
+from grader import collect, hang, plan as planning
 from grader.plan import Plan, Request, RunError
-from grader.platform import (BUNDLE, CONSOLE, EMULATOR_LOG, EXIT_LOG, MEMORY, Ending, Machine)
+from grader.platform import (BUNDLE, CONSOLE, EMULATOR_LOG, EXIT_LOG, MEMORY, Ending, Machine,
+                             Watch)
 from grader.progress import Progress, Tail
 
 TRACE = "trace.bin"
@@ -84,20 +85,26 @@ def _prepare(plan: Plan) -> Machine:
 
 
 def _run(plan: Plan, machine: Machine, show_progress: bool) -> Ending:
-    timeout = None if plan.request.gdb else host_limit(plan)
-    if not show_progress:
-        return plan.platform.run(machine, plan.request.watch or _nothing, timeout)
+    """The run itself; looked on by whoever asked to, and ended when it hangs (not under GDB)."""
     offset = plan.platform.live_offset
     tail = Tail(machine.dir / MEMORY, offset) if offset is not None else None
-    progress = Progress(tail, plan.until_ns)
+    watches = [plan.request.watch] if plan.request.watch else []
+    if tail is not None and not plan.request.gdb:
+        watches.append(hang.Watch(tail, plan.until_ns, plan.platform.name))
+    progress = Progress(tail, plan.until_ns) if show_progress else None
+    if progress:
+        watches.append(progress)
     try:
-        return plan.platform.run(machine, progress, timeout)
+        return plan.platform.run(machine, lambda elapsed: _look(watches, elapsed),
+                                 None if plan.request.gdb else host_limit(plan))
     finally:
-        progress.close()
+        if progress:
+            progress.close()
 
 
-def _nothing(elapsed: float) -> None:
-    """The watch of a run that nobody looks at."""
+def _look(watches: List[Watch], elapsed: float) -> None:
+    for watch in watches:
+        watch(elapsed)
 
 
 def host_limit(plan: Plan) -> float:
@@ -109,9 +116,11 @@ def host_limit(plan: Plan) -> float:
 
 def _collect(plan: Plan, machine: Machine, ending: Ending) -> Result:
     _keep_files_only(machine.dir)
+    findings = _read_trace(plan, machine)
+    if findings.hang and ending.how == "exit":
+        ending = replace(ending, how="timeout")     # it ended before anybody looked
     status, reason = (None, "") if ending.how != "exit" else \
         plan.platform.status(machine, ending.code)
-    findings = _read_trace(plan, machine)
     if findings.trace["dropped"]:
         findings.warnings.append("for a longer run: --option trace=some, or a larger tracebuf= "
                                  "(64M by default, at most 192M)")
@@ -151,7 +160,7 @@ def _read_trace(plan: Plan, machine: Machine) -> collect.Findings:
     area = plan.platform.trace_area(machine)
     out = machine.dir / TRACE
     if area is not None and collect.extract_trace(*area, out):
-        return collect.describe(out, guests)
+        return collect.describe(out, guests, None if plan.request.gdb else plan.until_ns)
     return collect.Findings(collect.blank_vms(guests), warnings=["the machine left no trace"])
 
 
@@ -170,11 +179,12 @@ def _sentence(machine: Machine, ending: Ending, exit_reason: str,
     """How the run ended, for humans."""
     virtual = f"after {findings.virtual_ns / 1e9:.3f} s of virtual time"
     said = collect.last_line(machine.dir / CONSOLE)
+    lately = f"; {findings.lately}" if findings.lately else ""
     if exit_reason == "timeout":
-        return (f"the machine was stopped after {ending.limit}, {virtual}: it hangs, or it was "
-                "given too little time (--timeout)")
+        return findings.hang or (f"the machine was stopped after {ending.limit}, {virtual}: it "
+                                 f"hangs, or it was given too little time (--timeout){lately}")
     if exit_reason == "interrupted":
-        return f"interrupted {virtual}; what was recorded until then is kept"
+        return f"interrupted {virtual}; what was recorded until then is kept{lately}"
     if exit_reason == "panic":
         return f"the host kernel panicked {virtual}: {findings.panic or said or 'it said nothing'}"
     if exit_reason == "refused":

@@ -72,6 +72,10 @@ def _trace(mode: str) -> bytes:
                 sealed=mode != "unsealed", text="last")
     if mode == "panic":
         writer.emit("panic", ns=3000, rip=1, text="out of frames")
+    elif mode.startswith("stuck"):
+        for _ in range(20_001):
+            writer.emit("exit", vm=1, ns=3000, reason="IO", rip=0x100d07, info1=0x5e00041)
+            writer.emit("entry", vm=1, ns=3000, rip=0x100d07)
     elif mode == "full":
         writer.dropped[0] = 9
     elif mode != "hang":
@@ -81,7 +85,7 @@ def _trace(mode: str) -> bytes:
 
 
 def _end(mode: str) -> int:
-    if mode == "hang":
+    if mode in ("hang", "stuck"):
         fifo = os.environ.get("NESTLING_FAKE_FIFO")
         if fifo:
             Path(fifo).write_text(f"{os.getpid()}\n")
