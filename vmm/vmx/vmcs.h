@@ -23,6 +23,7 @@ enum vmcs_field {
 /* Pin-based controls, table 24-5 */
 #define PIN_INTR (1u << 0)
 #define PIN_NMI  (1u << 3)
+#define PIN_TIMER (1u << 6)
 /* Primary processor-based controls, table 24-6 */
 #define PROC_INTR_WINDOW (1u << 2)
 #define PROC_TSC_OFFSET  (1u << 3)
@@ -50,6 +51,7 @@ enum vmcs_field {
 #define EXIT_LOAD_PAT   (1u << 19)
 #define EXIT_SAVE_EFER  (1u << 20)
 #define EXIT_LOAD_EFER  (1u << 21)
+#define EXIT_SAVE_TIMER (1u << 22)
 /* VM-entry controls, table 24-15 */
 #define ENTRY_LOAD_DEBUG (1u << 2)
 #define ENTRY_IA32E      (1u << 9)

@@ -6,6 +6,7 @@
  */
 #include "kernel/cpu.h"
 #include "kernel/frame.h"
+#include "kernel/lapic.h"
 #include "kernel/mem.h"
 #include "kernel/panic.h"
 #include "vmm/vmx/vmx.h"
@@ -17,6 +18,7 @@
 #define INV_ADDRESS  0ull /* of INVVPID */
 #define INV_CONTEXT  1ull /* of INVVPID and INVEPT */
 #define DR6_RESET    0xffff0ff0ull
+#define POLL_TICKS   10000 /* instructions: Bochs counts them, whatever IA32_VMX_MISC says */
 #define ERROR_CONTROLS 7 /* VM-instruction errors, 30.4 */
 #define ERROR_HOST     8
 
@@ -26,6 +28,7 @@ _Static_assert(sizeof(struct vmx_vcpu) <= PAGE_SIZE, "struct vmx_vcpu");
 
 static u8 vmxon_region[PAGE_SIZE] __attribute__((aligned(4096)));
 static struct vcpu *current; /* whose VMCS is */
+static bool on_bochs;
 
 /* --- On ------------------------------------------------------------------------ */
 
@@ -58,6 +61,7 @@ static int vmx_cpu_on(void)
 {
     int err = vmx_allow();
 
+    on_bochs = cpu_is_bochs();
     if (err)
         return err;
     memcpy(vmxon_region, &vmx_caps.revision, sizeof(vmx_caps.revision));
@@ -193,6 +197,29 @@ static inline void take_registers(struct vcpu *v, struct vmx_vcpu *s)
     v->shadow = s->blocking & (BLOCKING_STI | BLOCKING_MOV_SS);
 }
 
+/* Bochs 2.7 overlooks device interrupts in a guest that has been entered with IF
+ * clear, until IF changes. So such a guest is left now and then by the preemption
+ * timer, and before each entry the host looks itself: see overlooked(). */
+static __attribute__((noinline)) void poll(struct vmx_vcpu *s, bool on)
+{
+    s->polls = on;
+    vmcs_write(VMCS_PIN_CONTROLS, vmx_caps.control[CONTROL_PIN] | (on ? PIN_TIMER : 0));
+    vmcs_write(VMCS_EXIT_CONTROLS, vmx_caps.control[CONTROL_EXIT] | (on ? EXIT_SAVE_TIMER : 0));
+    if (on)
+        vmcs_write(VMCS_GUEST_TIMER, POLL_TICKS);
+}
+
+static __attribute__((noinline)) bool overlooked(struct vcpu *v, struct exit *x)
+{
+    if (vmx_of(v)->injected)
+        return false; /* it goes in first */
+    cpu_take_interrupts();
+    if (!timer_fired())
+        return false;
+    *x = (struct exit){.reason = EXIT_INTR, .rip = v->rip, .code = VMX_INTR};
+    return true;
+}
+
 /* The first entry, or one after the VMM changed how the guest pages. */
 static __attribute__((noinline)) bool prepare(struct vcpu *v, struct exit *x)
 {
@@ -232,6 +259,10 @@ static void vmx_run(struct vcpu *v, struct exit *x)
 
     vmx_use(v);
     put_registers(v, s);
+    if (__builtin_expect(on_bochs && s->polls != !(v->rflags & RFLAGS_IF), 0))
+        poll(s, !s->polls);
+    if (__builtin_expect(s->polls, 0) && overlooked(v, x))
+        return;
     if (__builtin_expect(s->paging_changed, 0) && !prepare(v, x))
         return;
     if (__builtin_expect(vmx_enter(v->gpr, s->launched), 0)) {
@@ -242,6 +273,8 @@ static void vmx_run(struct vcpu *v, struct exit *x)
     s->injected = false;
     u32 reason = (u32)vmcs_read(VMCS_EXIT_REASON);
     s->launched |= !(reason & EXIT_REFUSED);
+    if (__builtin_expect(reason == VMX_PREEMPTION, 0))
+        poll(s, true);
     vmx_translate(v, reason, x);
 }
 

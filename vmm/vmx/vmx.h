@@ -15,6 +15,7 @@ struct vmx_vcpu {
     bool launched;
     bool injected;  /* an event goes in at the next entry */
     bool paging_changed; /* by the VMM, since the last entry */
+    bool polls;     /* the preemption timer is on */
     u8 blocking;    /* the interruptibility state, as the VMCS holds it */
     u64 tpr, cr2, dr6;
     u64 own[OWN_MSRS];

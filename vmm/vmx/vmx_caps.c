@@ -19,7 +19,8 @@
 #define MSR_CR4_FIXED1      0x489u
 #define MSR_EPT_VPID_CAP    0x48cu
 /* Walks of 4 levels, write-back tables, INVEPT, INVVPID: all single contexts */
-#define EPT_NEEDED          (1ull << 6 | 1ull << 14 | 1ull << 20 | 1ull << 25 | 1ull << 32 | 1ull << 41)
+#define EPT_NEEDED                                                                                 \
+    (1ull << 6 | 1ull << 14 | 1ull << 20 | 1ull << 25 | 1ull << 32 | 1ull << 41)
 #define EPT_1G              (1ull << 17)
 #define EPT_AD              (1ull << 21)
 #define CR0_PE_PG           0x80000001ull /* free in an unrestricted guest */
