@@ -125,7 +125,7 @@ VMM_SRC := \
     vmm/vmm.c
 
 # --- Guests -------------------------------------------------------------------
-GUESTS64   := hello ticker greedy probe walker crash canary hostile bench yielder keeper stepper asker stray lines counter masker
+GUESTS64   := hello ticker greedy probe walker crash canary hostile bench yielder keeper stepper asker stray lines counter masker keeps behind
 GUESTS32   := hello32 hello-pae walker-pae
 GUESTS16   := real
 
@@ -249,10 +249,11 @@ demo: setup ## install, build, run three guests and draw them: start here
 
 # NOT IN A STARTER
 .PHONY: check torture starter autograder
-starter: ## the project as students get it: LAB= OUT= [PRIOR= FROM= FORCE=1]
+starter: $(if $(filter 0,$(HANDOUTS)),,all) ## the project as students get it: LAB= OUT= [PRIOR= FROM= FORCE=1 HANDOUTS=0]
 	@test -n "$(OUT)" || { echo "say where: make starter LAB=$(LAB) OUT=dir" >&2; exit 2; }
 	@$(PYTHON) -m grader starter --lab $(LAB) --out "$(OUT)" --prior $(or $(PRIOR),reference) \
-	    $(if $(FROM),--from "$(FROM)") $(if $(filter 1,$(FORCE)),--force)
+	    $(if $(FROM),--from "$(FROM)") $(if $(filter 1,$(FORCE)),--force) \
+	    $(if $(filter 0,$(HANDOUTS)),--no-handouts)
 
 autograder: ## what graders need, packed: LAB= OUT=file.zip (Gradescope) or .tar.gz
 	@test -n "$(OUT)" || { echo "say where: make autograder LAB=$(LAB) OUT=lab$(LAB).zip" >&2; exit 2; }
@@ -352,6 +353,8 @@ GUEST_OBJ_yielder    := yielder
 GUEST_OBJ_stepper    := stepper stepper_code
 GUEST_OBJ_asker      := asker
 GUEST_OBJ_stray      := stray
+GUEST_OBJ_keeps      := keeps
+GUEST_OBJ_behind     := behind
 GUEST_OBJ_hello32    := hello hello_flat
 GUEST_OBJ_hello-pae  := hello hello_pae
 GUEST_OBJ_walker-pae := walker walker_pages
@@ -376,7 +379,8 @@ $(GUEST_OBJ_DIR)/32/%.o: guests/%.S Makefile
 	@mkdir -p $(@D)
 	@echo "  CC $<"; $(CC) $(GUEST_CFLAGS32) -c -o $@ $<
 
-guest_objects = $(patsubst %,$(GUEST_OBJ_DIR)/$(1)/lib/%.o,$(GUEST_LIB$(1))) \
+GUESTS_ALONE := keeps # without the library
+guest_objects = $(patsubst %,$(GUEST_OBJ_DIR)/$(1)/lib/%.o,$(if $(filter $(2),$(GUESTS_ALONE)),,$(GUEST_LIB$(1)))) \
     $(patsubst %,$(GUEST_OBJ_DIR)/$(1)/%.o,$(GUEST_OBJ_$(2)))
 
 define guest64_rule

@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 GUESTS = ROOT / "build" / "guests"
 MULTIBOOT_MAGIC = 0x1BADB002
 ELF = ["hello", "ticker", "greedy", "probe", "walker", "crash", "canary", "hostile", "bench",
-       "yielder", "keeper", "lines", "counter", "masker", "stepper", "asker", "stray",
+       "yielder", "keeper", "lines", "counter", "masker", "stepper", "asker", "stray", "keeps", "behind",
        "hello32", "hello-pae", "walker-pae"]
 HOST_LIMIT_S = 120  # only so that a hung emulator ends; nothing is measured by it
 
@@ -253,3 +253,13 @@ def test_masker_finds_that_a_real_controller_merges() -> None:
 def test_a_bad_argument_is_refused_by_name(args: str, words: str) -> None:
     run = boot_guest("ticker", args)
     assert words in run.text and run.code == 2
+
+
+def test_keeps_finds_nothing_lost_where_nothing_exits() -> None:
+    run = boot_guest("keeps")
+    assert run.code == 0 and run.text == "keeps: every register survived an OUT\n"
+
+
+def test_behind_is_interrupted_right_behind_the_instruction() -> None:
+    run = boot_guest("behind")
+    assert run.code == 0 and len(run.checks()) == 7 and all(run.checks().values())
