@@ -1,8 +1,8 @@
 """make starter: the project as the students of a lab get it.
 
 A whole project that builds, runs, and says what is missing; tree.py decides what is in
-it, prior.py how earlier and later labs come.  Everything is made in memory first and then written, so an error leaves
-nothing half done in OUT.
+it, prior.py how earlier and later labs come, pages.py draws its handouts.  Everything is
+made in memory first and then written, so an error leaves nothing half done in OUT.
 """
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Optional
 
 from grader import labtoml, plan
-from grader.kit import prior, regions, tree
+from grader.kit import pages, prior, regions, tree
 from grader.kit import source as source_text
 from grader.plan import RunError
 
@@ -32,25 +32,31 @@ def add(commands: "argparse._SubParsersAction[Any]") -> None:
     parser.add_argument("--from", dest="source", type=Path, metavar="DIR",
                         help="the student's own project")
     parser.add_argument("--force", action="store_true", help="write into a folder that is not empty")
+    parser.add_argument("--no-handouts", dest="drawn", action="store_false",
+                        help="leave out the handouts as HTML, with figures drawn from runs")
     parser.set_defaults(work=_work)
 
 
 def _work(options: argparse.Namespace) -> int:
-    files = make(plan.ROOT, options.lab, options.prior, options.source)
+    files = make(plan.ROOT, options.lab, options.prior, options.source, options.drawn)
     write(files, options.out, options.force)
     print(f"{len(files)} files in {options.out}: begin with {options.out / README}")
     return 0
 
 
 def make(root: Path, lab: int, kind: str = "reference",
-         source: Optional[Path] = None) -> tree.Files:
-    """All files of the starter of lab `lab` of the project at `root`."""
+         source: Optional[Path] = None, drawn: bool = False) -> tree.Files:
+    """All files of the starter of lab `lab` of the project at `root`; drawn: with the handouts
+    as HTML, whose figures come from runs of the project that this module belongs to."""
     described = labtoml.find(root, lab)
     if (kind == "own") != (source is not None):
         raise RunError("PRIOR=own and FROM=dir belong together: the student's own project")
     files = tree.collect(root, lab)
     prior.replace(files, root, described, kind, source)
-    files[README] = tree.File(_readme(root, described, files, kind).encode())
+    files[README] = tree.File(_readme(root, described, files, kind, drawn).encode())
+    pages.fit(files)
+    if drawn:
+        pages.draw(files)
     return files
 
 
@@ -74,13 +80,14 @@ def write(files: tree.Files, out: Path, force: bool = False) -> None:
 
 # --- The page that students read first ------------------------------------------------
 
-def _readme(root: Path, lab: labtoml.Lab, files: tree.Files, kind: str) -> str:
+def _readme(root: Path, lab: labtoml.Lab, files: tree.Files, kind: str,
+            drawn: bool) -> str:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     environment = Environment(loader=FileSystemLoader(os.path.dirname(__file__)),
                               undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
                               keep_trailing_newline=True)
     text = environment.get_template(TEMPLATE).render(
-        lab=lab, tasks=tasks(root, lab), prior=kind, version=version(root),
+        lab=lab, tasks=tasks(root, lab), prior=kind, drawn=drawn, version=version(root),
         folder=lab.path.parent.name, objects=sorted(
             path for path in files if re.fullmatch(prior.FOLDER + r"/.*\.o", path)),
         predictions=[file for file in lab.files if file.endswith("predictions.toml")])

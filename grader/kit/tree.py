@@ -24,6 +24,7 @@ LEFT_OUT = (
     ".ci/*", "build/*", "conftest.py", "pytest.ini", "README.md",
     "*/tests/*", "vmm/fake/*",
     "labs/*/mutants/*", "labs/*/hidden/*", "handouts/instructor.md",
+    "handouts/draw/*", "handouts/pictures/*", "handouts/figures.toml",
     "grader/kit/*", "grader/pages/*", "grader/oracle/__main__.py",
 )
 KEPT = ("grader/kit/__init__.py", "grader/kit/handin.py", "grader/kit/score.py")
@@ -92,7 +93,7 @@ def marked_sources(root: Path) -> Dict[int, List[str]]:
 
 
 def _belongs(path: str, lab: int, hidden: bool) -> bool:
-    of_lab = re.match(r"labs/(\d+)-[^/]*/(hidden/)?", path)
+    of_lab = re.match(r"(?:labs/|handouts/lab)(\d+)(?:-[^/]*/(hidden/)?|\.md$)", path)
     if of_lab and int(of_lab[1]) > lab:
         return False
     if of_lab and of_lab[2] and hidden and int(of_lab[1]) == lab:

@@ -59,8 +59,8 @@ class Site:
         return next((page for page in self.pages if page.text.path == real), None)
 
 
-def read(root: Path, figures: Dict[str, Figure]) -> Site:
-    """All texts of the tree at `root`, in the order of index.md."""
+def read(root: Path, figures: Dict[str, Figure], source: Optional[Path] = None) -> Site:
+    """All texts of the tree at `root`, in the order of index.md; what they cite is in `source`."""
     folder = root / "handouts"
     index = markdown.parse(folder / INDEX)
     site = Site(root, [Page(index, "index")], figures)
@@ -74,7 +74,7 @@ def read(root: Path, figures: Dict[str, Figure]) -> Site:
         site.problems += [f"{page.text.path.name}: {problem}" for problem in _wrong(site, page)]
         site.problems += markdown.wrong_fences(page.text)
         site.problems += [f"{page.text.path.name}: {problem}" for problem in
-                          cites.wrong_cites(page.text.codes, root)]
+                          cites.wrong_cites(page.text.codes, source or root)]
     return site
 
 

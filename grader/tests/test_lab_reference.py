@@ -140,7 +140,9 @@ def test_no_line_of_a_solution_is_in_the_starter(kind, lab):
     least = min(lab.number, FIRST) if kind == "object" else max(lab.number, FIRST)
     secret = solution_lines(least)
     assert len(secret) > 20
-    for path, file in starter.make(ROOT, lab.number, kind).items():
+    files = starter.make(ROOT, lab.number, kind, drawn=kind == "reference")
+    assert (f"handouts/html/lab{lab.number}.html" in files) == (kind == "reference")
+    for path, file in files.items():
         leaked = secret & long_lines(file.data.decode("latin-1"))
         assert not leaked, f"{path} holds {sorted(leaked)[:3]}"
 

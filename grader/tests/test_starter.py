@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from grader import plan
-from grader.kit import makefile, starter, tree
+from grader.kit import makefile, pages, starter, tree
 from grader.plan import RunError
 from grader.tests import toy
 
@@ -50,7 +50,7 @@ def test_what_is_in_it_and_what_is_not(root):
         "grader/run.py", "grader/kit/score.py", "grader/oracle/__init__.py",
         "grader/oracle/memory.py", "grader/oracle/deep.py", "grader/oracle/one.py",
         "labs/0-toy/lab.toml", "labs/1-toy/lab.toml", "labs/1-toy/predictions.toml",
-        "labs/1-toy/test_one.py", "handouts/lab1.md", "handouts/lab2.md"}
+        "labs/1-toy/test_one.py", "handouts/lab1.md"}
 
 
 def test_an_upload_for_graders_has_the_hidden_tests_of_its_lab_and_their_oracles(root):
@@ -76,6 +76,55 @@ def test_the_page_tells_what_to_write_and_where(root):
     assert "| 2.1 | `two` | `src/two.c` | what two gives. |" in page and "a helper" not in page
     assert "- `src/two.c`\n- `labs/2-toy/predictions.toml`\n" in page
     assert "src/one.c" not in page
+
+
+# --- Its handouts ------------------------------------------------------------------
+
+def texts(**names: str) -> tree.Files:
+    return {f"handouts/{name}.md": tree.File(text.encode()) for name, text in names.items()}
+
+
+def test_the_handouts_name_only_what_is_there():
+    files = texts(index="# All\n\n## Labs\n\n- [One](lab1.md). First, see [two](lab2.md).\n"
+                        "- [Two](lab2.md). Later.\n\n## Others\n\n- [I](instructor.md): no.\n",
+                  lab1="# One\n\nAfter [all](index.md#labs), before [two](lab2.md); [x](http://x/).\n"
+                       "- [Two](lab2.md) again\n")
+    pages.fit(files)
+    assert files["handouts/index.md"].data.decode() == \
+        "# All\n\n## Labs\n\n- [One](lab1.md). First, see two.\n"
+    assert files["handouts/lab1.md"].data.decode() == \
+        "# One\n\nAfter [all](index.md#labs), before two; [x](http://x/).\n- Two again\n"
+
+
+def test_the_handouts_are_drawn_from_the_starters_own_texts(monkeypatch):
+    svg = plan.ROOT / "handouts" / "style.md"  # any file will do for a picture
+    monkeypatch.setattr("grader.pages.figures.Studio.draw", lambda studio, figure: svg)
+    files = texts(index="# All\n\n- [One](lab1.md)\n",
+                  lab1="# One\n\n![](figures/lab1-exits.svg)\n\n`![](figures/x.svg)`\n")
+    pages.draw(files)
+    shown = files["handouts/html/lab1.html"].data.decode()
+    assert 'src="figures/lab1-exits.svg"' in shown and "hello" in shown
+    assert files["handouts/html/figures/lab1-exits.svg"].data == svg.read_bytes()
+    assert files["handouts/lab1.md"].data.decode().endswith(
+        "![](html/figures/lab1-exits.svg)\n\n`![](figures/x.svg)`\n")
+    assert not [path for path in files if "instructor" in path or "lab2" in path]
+
+
+def test_what_cannot_be_drawn_is_told(monkeypatch, tmp_path):
+    monkeypatch.setattr(plan, "BUILD", tmp_path)
+    monkeypatch.setattr("grader.pages.figures.load.__defaults__",
+                        (plan.ROOT / "handouts" / "figures.toml", tmp_path))
+    files = texts(index="# All\n\n- [One](lab1.md)\n", lab1="# One\n\n![](figures/lab1-exits.svg)\n")
+    with pytest.raises(RunError, match=r"cannot be drawn for the starter.*HANDOUTS=0.*make"):
+        pages.draw(files)
+    assert set(files) == {"handouts/index.md", "handouts/lab1.md"}
+
+
+def test_the_page_leads_to_the_handouts_if_they_are_drawn(root, monkeypatch):
+    monkeypatch.setattr(pages, "draw", lambda files: None)
+    for drawn in (True, False):
+        page = starter.make(root, 1, drawn=drawn)["README.md"].data.decode()
+        assert ("open `handouts/html/index.html`" in page) == drawn and "`handouts/lab1.md`" in page
 
 
 # --- Earlier labs ----------------------------------------------------------------
