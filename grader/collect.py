@@ -22,6 +22,7 @@ MAGIC = b"NESTTRC1"
 PAGE = 4096
 MAX_CPUS = 8
 CONSOLE_LINES = 8
+SHORTLY = 16  # records
 FAREWELL = "nestling: end, status "  # the kernel's last line, however it went
 
 
@@ -34,6 +35,7 @@ class Findings:
     trace: Dict[str, int] = field(default_factory=lambda: {
         "records": 0, "dropped": 0, "bytes": 0})
     panic: str = ""
+    after_guest: bool = False  # it panicked right after a guest had run
     hang: str = ""  # why the run hangs (grader/hang.py)
     lately: str = ""  # what came again and again at the end
     warnings: List[str] = field(default_factory=list)
@@ -90,10 +92,17 @@ def describe(path: Path, guests: List[Tuple[str, str]], until_ns: Optional[int] 
                       "bytes": path.stat().st_size}
     panics = trace.select("panic")
     findings.panic = panics.text(0) if len(panics) else ""
+    findings.after_guest = len(panics) > 0 and _crossing_before(trace, int(panics.index[0]))
     findings.hang = hang.judge(trace, until_ns) if until_ns is not None else ""
     findings.lately = hang.lately(trace)
     findings.warnings += trace.warnings
     return findings
+
+
+def _crossing_before(trace: Trace, record: int) -> bool:
+    """Whether a guest was entered or left among the last records before this one."""
+    places = np.concatenate([trace.select(name).index for name in ("entry", "exit")])
+    return bool(np.any((places < record) & (places >= record - SHORTLY)))
 
 
 def blank_vms(guests: List[Tuple[str, str]]) -> List[Dict[str, Any]]:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple
 
-from grader import collect, hang, plan as planning
+from grader import collect, hang, plan as planning, symbols
 from grader.plan import Plan, Request, RunError
 from grader.platform import (BUNDLE, CONSOLE, EMULATOR_LOG, EXIT_LOG, MEMORY, Ending, Machine,
                              Watch)
@@ -23,6 +23,7 @@ from grader.progress import Progress, Tail
 
 TRACE = "trace.bin"
 RUN_JSON = "run.json"
+SYMBOLS = "nestling64.elf"
 LEFT_BEHIND = (TRACE, CONSOLE, RUN_JSON, MEMORY, BUNDLE, EMULATOR_LOG, EXIT_LOG, "gdb.sock",
                "bochs.log")
 STATUS_ENDED, STATUS_FAILED, STATUS_TIME, STATUS_REFUSED, STATUS_PANIC, STATUS_TODO = range(6)
@@ -38,6 +39,7 @@ class Result:
     json: Dict[str, Any]
     sentence: str
     warnings: List[str]
+    hang: str = ""  # why it hangs, if its trace tells
 
     @property
     def ok(self) -> bool:
@@ -144,8 +146,10 @@ def _collect(plan: Plan, machine: Machine, ending: Ending) -> Result:
         "vms": findings.vms, "trace": findings.trace,
     }
     (machine.dir / RUN_JSON).write_text(json.dumps(contents, indent=1) + "\n")
+    if exit_reason == "panic":
+        findings.panic = _panic(plan, findings)
     sentence = _sentence(machine, ending, exit_reason, (status, reason), findings)
-    return Result(machine.dir, contents, sentence, findings.warnings)
+    return Result(machine.dir, contents, sentence, findings.warnings, findings.hang)
 
 
 def _keep_files_only(folder: Path) -> None:
@@ -199,6 +203,15 @@ def _sentence(machine: Machine, ending: Ending, exit_reason: str,
     if status[0] == STATUS_FAILED:
         return f"{how} {virtual}, but {_blame(findings.vms, machine.dir / CONSOLE)}"
     return f"{how} {virtual}"
+
+
+def _panic(plan: Plan, findings: collect.Findings) -> str:
+    """The panic's words with the function in which it was, and what to try."""
+    said = symbols.named(findings.panic, plan.request.build / SYMBOLS)
+    lost = findings.panic.startswith("exception") and findings.after_guest
+    verified = "registers" in str(plan.options.values.get("verify", ""))
+    return said + ("; a guest had just run, and it may have cost the host a register: --option "
+                   "verify=registers names it" if lost and not verified else "")
 
 
 def _blame(vms: List[Dict[str, Any]], console: Path) -> str:

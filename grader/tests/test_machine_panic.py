@@ -41,6 +41,7 @@ def with_bug(folder: Path, code: bytes) -> Path:
     build = folder / "build"
     build.mkdir()
     (build / "guests").symlink_to(plan.BUILD / "guests")
+    (build / "nestling64.elf").symlink_to(plan.BUILD / "nestling64.elf")
     address = symbol(plan.BUILD, "testport_checkpoint")
     image = bytearray((plan.BUILD / "nestling.elf").read_bytes())
     table, = struct.unpack_from("<I", image, 28)
@@ -71,6 +72,8 @@ def test_a_bug_in_the_host_is_a_panic_with_a_dump(tmp_path, code, name):
     assert said in result.sentence and name in said
     if code == UD2:
         assert f"{rip:#x}" in said
+        assert f"{rip:#x} (testport_checkpoint+0x0); a guest had just run" in result.sentence
+        assert "--option verify=registers names it" in result.sentence
     console = (result.dir / "console.txt").read_text()
     assert f"nestling: panic: {said}" in console and "called from" in console
     assert all(word in console for word in ("rip ", "cr2 ", "rax ", "r15 "))
