@@ -29,6 +29,7 @@ def trim(text: str, lab: int) -> str:
     if cutting:
         raise RunError(f"Makefile:{cutting}: {CUT} without {AGAIN}")
     trimmed, changed = re.subn(r"^(LAB +\?= ).*$", rf"\g<1>{lab}", "".join(kept), flags=re.M)
+    trimmed = trimmed.replace("draw them: start here\n", "draw them, once your hypervisor runs\n")
     if changed != 1:
         raise RunError("Makefile: the line that sets LAB is missing")
     return trimmed + "\n" + ADDED.read_text()

@@ -47,7 +47,8 @@ def opens_function(code: str) -> bool:
 
 def function(before: str) -> str:
     """The function, or in assembly the label, inside which the text `before` ends."""
-    heads = re.findall(r"^(?:[A-Za-z_][^;{}#:]*?\b(\w+)\(|(\w+):)", blank(before), re.M)
+    code = re.sub(r"__attribute__\s*\(\([^()]*(?:\([^()]*\))?[^()]*\)\)", "", blank(before))
+    heads = re.findall(r"^(?:[A-Za-z_][^;{}#:]*?\b(\w+)\(|(\w+):)", code, re.M)
     return "".join(heads[-1]) if heads else ""
 
 

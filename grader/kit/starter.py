@@ -95,17 +95,21 @@ def _readme(root: Path, lab: labtoml.Lab, files: tree.Files, kind: str,
 
 
 def tasks(root: Path, lab: labtoml.Lab) -> List[Dict[str, str]]:
-    """What is to be written, by section of the handout: section, function, file, sentence."""
+    """What is to be written, by section of the handout: section, function ('': a place for
+    helpers of the one that follows), file, sentence."""
     found = []
     for file in lab.files:
         if not file.endswith(tree.SOURCES):
             continue
         text = (root / file).read_text()
-        for region in regions.parse(text, file):
-            if region.stub:
-                found.append({"file": file, "section": _section(root, region),
-                              "function": source_text.function(text[:region.begin.start]),
-                              "sentence": region.sentence})
+        parsed = regions.parse(text, file)
+        for number, region in enumerate(parsed):
+            user = next((each for each in parsed[number:] if each.stub), None)
+            if user is None:
+                raise RunError(f"{file}: helpers that no function follows: {region.sentence}")
+            found.append({"file": file, "section": _section(root, user),
+                          "function": source_text.function(text[:region.begin.start])
+                          if region.stub else "", "sentence": region.sentence})
     return sorted(found, key=lambda task: [int(part) for part in task["section"].split(".")])
 
 

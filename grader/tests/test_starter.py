@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from grader import plan
-from grader.kit import makefile, pages, starter, tree
+from grader.kit import makefile, pages, source, starter, tree
 from grader.plan import RunError
 from grader.tests import toy
 
@@ -73,9 +73,15 @@ def test_git_says_which_files_are_ours_and_a_walk_where_there_is_no_git(root):
 def test_the_page_tells_what_to_write_and_where(root):
     page = starter.make(root, 2)["README.md"].data.decode()
     assert page.startswith("# Lab 2: Toy 2\n") and "for instructors" not in page
-    assert "| 2.1 | `two` | `src/two.c` | what two gives. |" in page and "a helper" not in page
+    assert "| 2.1 | `two` | `src/two.c` | what two gives. |" in page
+    assert "| 2.1 | helpers, as you like | `src/two.c` | a helper. |" in page
     assert "- `src/two.c`\n- `labs/2-toy/predictions.toml`\n" in page
     assert "src/one.c" not in page
+
+
+def test_a_functions_attributes_are_not_its_name():
+    text = "static __attribute__((noinline, aligned(8))) void named(int x)\n{\n"
+    assert source.function(text) == "named" == source.function(text.replace("aligned(8)", "cold"))
 
 
 # --- Its handouts ------------------------------------------------------------------
@@ -234,7 +240,7 @@ def test_the_makefile_is_trimmed():
     text = makefile.trim((plan.ROOT / "Makefile").read_text(), 3)
     assert "LAB      ?= 3\n" in text and "vmm/tests" not in text and "torture" not in text
     assert "\ncheck: all ## the public tests" in text and "UNIT" not in text
-    assert "\nstarter:" not in text
+    assert "\nstarter:" not in text and "start here" not in text and "once your hypervisor" in text
 
 
 @pytest.mark.parametrize("text, what", [
