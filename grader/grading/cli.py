@@ -66,16 +66,31 @@ def work(options: argparse.Namespace) -> int:
 
 
 def summary(contents: Dict[str, Any], out: Path) -> List[str]:
-    """The score and what was lost, for a terminal."""
-    lines = []
-    for test in contents["tests"]:
-        mark = {True: "ok  ", False: "LOST"}[test["status"] == "passed"]
-        lines.append(f"{mark} {test['score']:>4g} of {test['max_score']:<4g} {test['name']}")
-        if test["status"] != "passed":
-            lines += ["       " + line for line in test["output"].splitlines()]
+    """The score and what was lost, for a terminal: first what went wrong, then what went well,
+    and in one line what was not tried."""
+    from grader.grading.plugin import NOT_TRIED
+    more, tests = contents["extra_data"], contents["tests"]
+    lines: List[str] = []
+    if more["built"]:
+        tried = [test for test in tests if NOT_TRIED not in test["tags"]]
+        for test in sorted(tried, key=lambda test: test["status"] == "passed"):
+            lines += _test(test)
+        lines += [f"{_tests(len(names))} not tried (they need {name})"
+                  for name, names in more["not_tried"].items()]
+    else:
+        lines.append(f"{_tests(len(tests))} not tried: it was not built; all that the compiler said "
+                     f"is in {out / 'build.log'}")
     if contents["output"]:
         lines += ["", contents["output"]]
-    most = contents["extra_data"]["max_score"]
-    lines += ["", f"lab {contents['extra_data']['lab']}: {contents['score']:g} of {most:g} points "
-                  f"in {contents['execution_time']:g} s; {out / 'report.html'} says more"]
-    return lines
+    return lines + ["", f"lab {more['lab']}: {contents['score']:g} of {more['max_score']:g} points "
+                        f"in {contents['execution_time']:g} s; {out / 'report.html'} says more"]
+
+
+def _test(test: Dict[str, Any]) -> List[str]:
+    passed = test["status"] == "passed"
+    head = f"{'ok  ' if passed else 'LOST'} {test['score']:>4g} of {test['max_score']:<4g} {test['name']}"
+    return [head] + ([] if passed else ["       " + line for line in test["output"].splitlines()])
+
+
+def _tests(count: int) -> str:
+    return f"{count} test" + ("" if count == 1 else "s")

@@ -16,6 +16,7 @@ from grader.grading.runs import Run, Runs, trouble
 from grader.plan import RunError
 
 LESS_TRACED = "trace=some tracebuf=192M"  # a run whose trace was full is made again with it
+BROKEN_OFF = ("timeout", "panic")
 KINDS = ("timeline", "walk", "report")
 
 
@@ -63,6 +64,8 @@ class Lab:
         self.used.append(made)
         wrong = trouble(made, ok)
         if wrong:
+            if made.json["exit_reason"] in BROKEN_OFF and made.json["trace"]["records"]:
+                self.picture(made, "timeline")      # how far it came
             raise Failed(wrong)
         if contradictions == "fail":
             self.strict.append(made)

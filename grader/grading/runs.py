@@ -194,8 +194,8 @@ class Runs:
             "before": self._before, "watch": AsleepWatch(self.asleep_s),
             "timeout": self.budget.wall_s(limits)}))
         self.after()
-        if result.json["exit_reason"] == "timeout":
-            self.budget.hung()
+        if result.json["exit_reason"] == "timeout" and not result.hang:
+            self.budget.hung()  # what its trace tells took no such time
         return Run(out, guests, result.json, result.sentence, self.build, planned.options.text)
 
     def _before(self, folder: Path) -> None:

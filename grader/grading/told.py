@@ -27,8 +27,10 @@ def message(grading: "Grading", case: Dict[str, Any], result: Dict[str, Any]) ->
     """What went wrong, in lines; [] if nothing did."""
     if result["status"] == PASSED:
         return []
+    if grading.broken or result["status"] == NOT_TRIED:
+        return [result["message"]]
     lines = []
-    if is_open(grading, case) or grading.broken or result["status"] == NOT_TRIED:
+    if is_open(grading, case):
         lines.append(result["message"])
         lines += [f"Contradiction: {text}" for text in result["contradictions"]
                   if text not in result["message"]]
@@ -41,7 +43,7 @@ def message(grading: "Grading", case: Dict[str, Any], result: Dict[str, Any]) ->
 
 def again(grading: "Grading", case: Dict[str, Any], result: Dict[str, Any]) -> List[str]:
     """The commands that repeat a lost test, and its last run."""
-    if not is_open(grading, case) or grading.broken or result["status"] == NOT_TRIED:
+    if not is_open(grading, case):
         return []
     words = ["make", "grade", f"LAB={grading.lab.number}", "SUBMISSION=.",
              f"ONLY={case['name'].split('[')[0]}"]
@@ -63,6 +65,22 @@ def test(grading: "Grading", number: int, case: Dict[str, Any]) -> Dict[str, Any
             "status": "passed" if passed else "failed",
             "output": "\n".join([case["title"], *message(grading, case, result)]),
             "visibility": grading.lab.visibility if case["hidden"] else "visible", "tags": tags}
+
+
+def not_tried(grading: "Grading") -> Dict[str, List[str]]:
+    """The tests that were not tried, by the lost test that stands in their way."""
+    cases = {case["name"].split("[")[0]: case for case in grading.cases}
+    status = {result["function"]: result["status"] for result in grading.results.values()}
+
+    def blame(name: str) -> str:
+        lost = [need for need in cases[name]["needs"] if status.get(need) != PASSED]
+        return blame(lost[0]) if lost and status.get(name) == NOT_TRIED else name
+
+    found: Dict[str, List[str]] = {}
+    for case in grading.cases:
+        if grading.results[case["name"]]["status"] == NOT_TRIED:
+            found.setdefault(blame(case["name"].split("[")[0]), []).append(case["name"])
+    return found
 
 
 def predictions(grading: "Grading") -> List[Dict[str, Any]]:

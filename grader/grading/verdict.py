@@ -7,6 +7,7 @@ goes on with the next one.  What is written out of all this: results.py.
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Dict, List
@@ -21,6 +22,8 @@ from grader.grading.progress import Steps
 from grader.grading.sandbox import Sandbox
 from grader.labtoml import Lab
 from grader.plan import RunError
+
+ERROR = re.compile(r"\berror: |undefined reference|multiple definition")
 
 
 @dataclass
@@ -64,6 +67,8 @@ class Grading:
             "files": {name: self.taken.files[name].decode() for name in sources}})
         if not self.built["ok"]:
             self.broken = self.built.get("sentence") or "it does not build"
+            error = first_error(self.built["log"])
+            self.broken += f"; the first error: {error}" if error else ""
 
     # --- The judge --------------------------------------------------------------------
 
@@ -133,3 +138,8 @@ class Grading:
         lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
         told = [line for line in lines if "error" in line.lower()] or lines
         return told[-1] if told else "it said nothing"
+
+
+def first_error(log: str) -> str:
+    """The first error that the compiler or the linker tells of."""
+    return next((line.strip() for line in log.splitlines() if ERROR.search(line)), "")
