@@ -11,6 +11,7 @@ import os
 import stat
 import struct
 import tarfile
+import warnings
 import zipfile
 import zlib
 from pathlib import Path
@@ -51,7 +52,8 @@ def as_tar(folder: Path, place: Path, victim: Path) -> Path:
 
 def _zip_with(folder: Path, place: Path, more: Callable[[zipfile.ZipFile], None]) -> Path:
     path = as_zip(folder, place, folder)
-    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive, warnings.catch_warnings():
+        warnings.simplefilter("ignore")     # of a name that is there twice
         more(archive)
     return path
 
