@@ -47,6 +47,7 @@ static void on_debug(struct trap_frame *frame)
         return behind;                                                                             \
     }
 
+TRIED(nop, "nop") /* it does not exit: for comparison */
 TRIED(out, "outb %%al, $0x80")
 TRIED(in, "inb $0x80, %%al")
 TRIED(cpuid, "cpuid")
@@ -56,6 +57,7 @@ static const struct {
     const char *sti_name, *step_name;
     unsigned long (*sti)(void), (*step)(void);
 } kinds[] = {
+    {"stinop", "stepnop", sti_nop, step_nop},
     {"stiout", "stepout", sti_out, step_out},
     {"stiin", "stepin", sti_in, step_in},
     {"sticpuid", "stpcpuid", sti_cpuid, step_cpuid},

@@ -11,6 +11,7 @@ from typing import List, Set, Tuple
 import pytest
 
 from grader import labtoml
+from grader.grading import grade
 from grader.kit import mutant_trial, mutants
 from grader.labtoml import Lab
 from grader.plan import ROOT
@@ -33,6 +34,21 @@ def test_the_mutant_loses_what_it_names(lab, name, torture):
     mutant = mutants.load(lab.path.parent / "mutants" / name, ROOT, lab)
     trial = mutant_trial.try_one(lab, mutant, everything=torture)
     assert not trial.wrong, f"{mutant.mistake}\n" + "\n".join(trial.wrong)
+
+
+@pytest.mark.machine
+@pytest.mark.parametrize("old, new, register", [
+    ("popq    RDI(%rdi)", "popq    %rdi", "RDI"), ("movq    %r8, R8(%rdi)", "", "R8"),
+    ("movq    RBP(%rdi), %rbp", "", "RBP")])
+def test_a_register_whose_loss_kills_every_guest_is_named(old, new, register, tmp_path):
+    """No mutant: it would pass nothing."""
+    lab, file = labtoml.find(ROOT, 1), "vmm/svm/svm_run.S"
+    text = (ROOT / file).read_text()
+    assert text.count(old) == 1
+    wrong = mutant_trial.submission(ROOT, lab, tmp_path / "s", {file: text.replace(old, new)})
+    found = grade.grade(grade.Job(1, wrong, tmp_path / "out", seed=1, quiet=True,
+                                  only=("test_guest_registers_survive",)))
+    assert f"the guest's {register} does not survive an exit" in found["tests"][0]["output"]
 
 
 @pytest.mark.parametrize("lab", [

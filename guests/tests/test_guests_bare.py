@@ -262,4 +262,4 @@ def test_keeps_finds_nothing_lost_where_nothing_exits() -> None:
 
 def test_behind_is_interrupted_right_behind_the_instruction() -> None:
     run = boot_guest("behind")
-    assert run.code == 0 and len(run.checks()) == 7 and all(run.checks().values())
+    assert run.code == 0 and len(run.checks()) == 9 and all(run.checks().values())
