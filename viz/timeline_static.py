@@ -280,8 +280,10 @@ def _vm_margin(page: Page, vm: int, y: float, ends: List[Mark]) -> None:
 
 def _time_words(page: Page, row: sums.Totals) -> List[str]:
     span = max(1, page.end - page.start)
-    error = f", error {words.show_percent(row.error, sign=True)}" if row.asked else ""
-    return [f"asked {words.show_percent(row.asked)}{error}",
+    asked = [f"asked {words.show_percent(row.asked)}, error "
+             f"{words.show_percent(row.error, sign=True)}"]
+    shown = row.asked and sums.contested(page.totals.values())
+    return (asked if shown else []) + [
             f"ran {words.show_time(row.run)}, ready {words.show_percent(row.ready / span)}, "
             f"blocked {words.show_percent(row.blocked / span)}"]
 

@@ -99,7 +99,8 @@ def asked_rule(line: Timeline) -> str:
     else:
         part = "an equal part"
     return (f"asked: {part} for each VM that exists, blocked or not; shares: of the time from "
-            "the scheduler's first decision on")
+            "the scheduler's first decision on; beside a lane, asked and error stand only "
+            "where no VM blocked or ended early")
 
 
 def subtitle(line: Timeline) -> str:

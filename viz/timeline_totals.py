@@ -9,7 +9,7 @@ viz/tests/test_browser_timeline.py compares the two.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Dict, List, Optional, Set, Tuple
+from typing import Dict, Iterable, List, Optional, Set, Tuple
 
 import numpy as np
 
@@ -18,6 +18,8 @@ from viz.timeline_data import (BLOCKED, HOST, LOST, NOBODY, READY, RUN, TICKS, L
 
 
 LEAST = 0.3  # the height of a single tick
+MOST_BLOCKED = 0.02  # of its life, for a VM that is taken to want all it asked for
+LEAST_LIFE = 0.9  # of the longest life
 
 
 @dataclass
@@ -118,6 +120,15 @@ def totals(line: Timeline, start: int, end: int) -> List[Totals]:
             _by_kind(ticks, vm, list(TICKS), zeros=True),
             _count_words(line, np.flatnonzero(inside & (line.picks.vm == vm)))))
     return rows
+
+
+def contested(rows: Iterable[Totals]) -> bool:
+    """Whether an error says something of the scheduler: two VMs or more asked, and none of them
+    gave up its share by blocking or by its end; what one leaves, the others have too much of."""
+    asking = [row for row in rows if row.asked]
+    lives = [row.run + row.ready + row.blocked for row in asking]
+    return len(asking) > 1 and min(lives) >= LEAST_LIFE * max(lives) and all(
+        row.blocked <= MOST_BLOCKED * life for row, life in zip(asking, lives))
 
 
 def _spent(lane: Lane, state: int, when: np.ndarray) -> int:

@@ -175,9 +175,9 @@ class Plot {
     const known = totals.share !== null;
     this.text(known ? showPercent(totals.share) + " of the CPU" : "share unknown", x, y + 15, color,
       12, "bold");
-    if (known) {
+    if (known && totals.asked && totals.contested) {
       this.text(`asked ${showPercent(totals.asked)}`, x, y + 32);
-      this.text(totals.asked ? `error ${showPercent(totals.error, true)}` : "", x, y + 46);
+      this.text(`error ${showPercent(totals.error, true)}`, x, y + 46);
     }
     const exits = Object.values(totals.exits).reduce((a, b) => a + b, 0);
     const lines = this.model.has("exits") ? [counted(exits, "exit")] : [];

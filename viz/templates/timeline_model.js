@@ -220,7 +220,7 @@ class Model {
     const [low, high] = this.records(start, end);
     const capacity = this.decided(start, end);
     const inside = list => lowerBound(list, high) - lowerBound(list, low);
-    return this.lanes.map(lane => {
+    const rows = this.lanes.map(lane => {
       const spent = state => lane.lane.timeIn(state, end) - lane.lane.timeIn(state, start);
       const share = capacity ? spent(RUN) / capacity : null;
       const asked = capacity ? (this.asked(lane, end) - this.asked(lane, start)) / capacity : null;
@@ -231,6 +231,16 @@ class Model {
         ticks: Object.fromEntries(lane.ticks.map((list, k) => [this.facts.ticks[k],
           lane.tickSums[k][lowerBound(list, high)] - lane.tickSums[k][lowerBound(list, low)]]))};
     });
+    const contested = this.contested(rows);
+    return rows.map(row => ({...row, contested}));
+  }
+
+  // As timeline_totals.py: an error says something only where no VM gave up its share.
+  contested(rows) {
+    const asking = rows.filter(row => row.asked);
+    const lives = asking.map(row => row.run + row.ready + row.blocked);
+    return asking.length > 1 && Math.min(...lives) >= 0.9 * Math.max(...lives) &&
+      asking.every((row, k) => row.blocked <= 0.02 * lives[k]);
   }
 
   // Time that the pCPUs spent in a state: 0 idle, HOST, NOBODY, LOST.

@@ -129,6 +129,8 @@ def page(browser: Any, small: Path) -> Iterator[Page]:
 
 def expect_totals(page: Page, folder: Path, start: int, end: int) -> None:
     line = data.extract(load(str(folder / "trace.bin")))
+    assert page.js(f"timeline.plot.model.totals({start}, {end}).every(row => row.contested)") == \
+        sums.contested(sums.totals(line, start, end))
     for shown, row in zip(page.totals(), sums.totals(line, start, end)):
         assert int(shown["vm"]) == row.vm
         assert [float(shown[k]) for k in ("run", "ready", "blocked")] == \

@@ -51,11 +51,19 @@ def test_it_says_what_was_written_and_where(trace_path: Path, tmp_path: Path,
 
 def test_the_picture_says_shares_errors_and_reasons(trace_path: Path, tmp_path: Path) -> None:
     text = draw(trace_path, tmp_path / "t.svg")
-    for expected in ("48.0 % of the CPU", "asked 33.3 %, error +44.0 %", "slice end", "blocked",
+    for expected in ("48.0 % of the CPU", "slice end", "blocked",
                      "ticks: 25 due, 20 delivered, 0 dropped", "exited: exit code 0",
                      "14 decisions, by reason:", "observed", "asked: an equal part"):
         assert expected in text
     assert "Aggregated" not in text
+
+
+def test_an_error_is_shown_only_where_no_vm_slept(tmp_path: Path) -> None:
+    """What a sleeper leaves the others is nobody's error."""
+    for sleeps, count in ((True, 0), (False, 3)):
+        text = draw(three_vms(tmp_path / "t", sleeps=sleeps), tmp_path / "t.svg")
+        assert text.count("% of the CPU") == 3
+        assert len(re.findall(r"asked 33.3 %, error [-+\u2212]?\d", text)) == count
 
 
 def test_the_same_trace_gives_the_same_picture(trace_path: Path, tmp_path: Path) -> None:

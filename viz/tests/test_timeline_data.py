@@ -65,6 +65,20 @@ def test_totals_by_hand(tmp_path: Path) -> None:
     assert [row.share for row in sums.totals(line, 0, 100)] == [None, None]  # not decided yet
 
 
+def test_an_error_says_something_only_where_nobody_gave_up_its_share(tmp_path: Path) -> None:
+    line = line_of(small(tmp_path / "t"))
+    assert not sums.contested(sums.totals(line, 0, 1000))   # VM 2 blocked for a tenth
+    assert sums.contested(sums.totals(line, 0, 700))
+    assert not sums.contested(sums.totals(line, 0, 700)[:1])
+    assert not sums.contested(sums.totals(line, 0, 100))    # nothing was decided yet
+    w = TraceWriter(tmp_path / "ends")
+    for vm in (1, 2):
+        w.emit("vm_create", vm=vm, ns=0, args="a")
+    w.emit("sched_pick", vm=1, ns=0).emit("vm_end", vm=1, ns=100, how="EXITED")
+    w.emit("sched_pick", vm=2, ns=100).emit("note", ns=1000)
+    assert not sums.contested(sums.totals(line_of(w), 0, 1000))     # VM 1's turn was all its life
+
+
 def test_a_span_is_half_open_but_for_the_last_moment(tmp_path: Path) -> None:
     line = line_of(small(tmp_path / "t"))
     assert sums.totals(line, 400, 700)[0].exits == {"HLT": 1}
