@@ -77,7 +77,7 @@ def test_a_greedy_guest_takes_nothing(lab):
     """A guest that masks interrupts and reprograms its timer without end moves nobody's share."""
     spin = lab.random().randrange(2_000_000, 6_000_000)
     run = lab.run("ticker -- hz=100", "ticker ticks=discard -- hz=100", f"greedy -- spin={spin}",
-                  option="slice=5ms", time="300ms")
+                  option="slice=5ms", time="225ms")
     lab.picture(run, "timeline")
     parts = share.shares(run.trace)
     lab.measure("greedy_share", round(100 * parts[3], 1))

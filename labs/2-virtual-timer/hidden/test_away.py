@@ -23,7 +23,7 @@ def cell(lab, tsc, pit, policy):
     run = lab.run(f"ticker {view} -- hz={HZ} ticks={TICKS}",
                   f"probe {view} -- hz={PROBE_HZ} windows=2 ticks={PERIODS // 2}",
                   f"greedy -- spin={at.randrange(400_000, 900_000)}",
-                  option=f"slice={at.randrange(700, 1300)}us", time="200ms")
+                  option=f"slice={at.randrange(1200, 1900)}us", time="200ms")
     lab.picture(run, "timeline")
     for vm in (TICKER, PROBE):
         expect(run.vms[vm - 1]["how"] == "EXITED",

@@ -36,7 +36,7 @@ def test_the_counter_is_virtual(lab):
 @points(2, hint="2.4", needs="test_a_tick_reaches_its_handler")
 def test_half_a_count(lab):
     """A channel of which only one half is written and read counts in that half."""
-    run = lab.run("counter -- rounds=3", time="700ms")
+    run = lab.run("counter -- rounds=2", time="700ms")
     found = time.broken(run.trace, 1, {"low": "the low half alone", "high": "the high half alone"})
     expect(not found, "; ".join(found[:2]))
 
