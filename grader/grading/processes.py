@@ -15,7 +15,7 @@ import time
 from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Deque, Dict, List, Sequence, Set, Tuple
+from typing import AbstractSet, Deque, Dict, List, Sequence, Set, Tuple
 
 from grader.platform import Stop
 
@@ -23,6 +23,7 @@ PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 ASLEEP_S = 10.0
 LOOKS = 10          # within that time
 PIECE = 1 << 16
+PATIENCE_S = 5.0     # for the last words of a process that nobody can end
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,10 @@ def die_with_parent(parent: int) -> None:
 
 
 def run(command: Sequence[str], folder: Path, most: int, seconds: float) -> Output:
-    """Run a command in `folder`; keep `most` bytes of what it says, give it `seconds`."""
+    """Run a command in `folder`; keep `most` bytes of what it says, give it `seconds`.  What it
+    started and hid from its session ends with it, if orphans are adopted here; where they are
+    not, nobody waits for what they may still say."""
+    ours = descendants(os.getpid())
     process = subprocess.Popen(
         ["setpriv", "--pdeathsig", "KILL", "--", *command], cwd=folder,
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
@@ -62,8 +66,10 @@ def run(command: Sequence[str], folder: Path, most: int, seconds: float) -> Outp
         code = None
     finally:
         end_group(process)
-    reader.join()
-    process.stdout.close()
+    end_descendants(but=ours)
+    reader.join(PATIENCE_S)
+    if not reader.is_alive():
+        process.stdout.close()
     return Output(code, bytes(said[:most]).decode("utf-8", "replace"), len(said) > most)
 
 
@@ -91,12 +97,13 @@ def end_group(process: subprocess.Popen) -> None:
     process.wait()
 
 
-def end_descendants() -> None:
-    """Kill all processes below this one; with adopt_orphans() that is all it ever started.
-    For workers only: a process that has other children would lose them."""
+def end_descendants(but: AbstractSet[int] = frozenset()) -> None:
+    """Kill all processes below this one but those named; with adopt_orphans() that is all it
+    ever started.  A process that has other children would lose them: workers have none."""
     for _ in range(100):
-        _reap_all()
-        left = descendants(os.getpid())
+        if not but:
+            _reap_all()
+        left = descendants(os.getpid()) - but
         if not left:
             return
         for pid in left:
