@@ -53,3 +53,15 @@ def test_two_share_what_a_sleeper_leaves(machine):
     parts = shares(run.trace)
     assert parts[1] < 0.1 and parts.get(0, 0) == 0
     assert abs(parts[2] - parts[3]) < 0.04
+
+
+def test_a_guest_that_drowns_in_its_own_ticks_takes_no_more_than_its_share(machine):
+    """It programmed 2 us between ticks and serves each: its own work stands still, nobody else's."""
+    run = made(machine, "-- unmask=2 spin=1000000", "480ms")
+    assert run.trace.dropped == 0 and timer.check(run.trace) == []
+    assert all(abs(part - 1 / 3) <= 0.05 for part in shares(run.trace).values())
+    drowned = run.json["vms"][2]
+    assert drowned["checks_passed"] == 0
+    for vm in run.json["vms"]:
+        assert vm["checks_failed"] == 0 and vm["how"] == "TIME_UP"
+        assert vm is drowned or vm["checks_passed"] > 1
