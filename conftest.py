@@ -4,6 +4,8 @@ Fixtures that run machines are in grader/tests/conftest.py.
 """
 from __future__ import annotations
 
+from typing import List
+
 import pytest
 
 
@@ -18,3 +20,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def torture(request: pytest.FixtureRequest) -> bool:
     """Whether the long version is asked for."""
     return bool(request.config.getoption("--torture"))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: List[pytest.Item]) -> None:
+    """Leave out the tests marked `long`, unless --torture asks for them."""
+    if config.getoption("--torture"):
+        return
+    left_out = [item for item in items if item.get_closest_marker("long")]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if not item.get_closest_marker("long")]
