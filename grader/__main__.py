@@ -93,7 +93,7 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     add("--time", metavar="T", help="virtual time at which the run ends, for instance 2s")
     add("--seed", type=_number, default=1, help="decimal or 0x...; default 1")
     add("--nonce", type=_number, help="by default it derives from the seed")
-    add("--out", type=Path, metavar="DIR", help="where the results go; needed without --lab")
+    add("--out", type=Path, metavar="DIR", help="where the results go; run needs it without --lab")
     add("--exit-log", action="store_true", help="let the emulator log each exit to exits.log")
     add("--raw-image", action="store_true", help="boot the disk image, not the ELF")
     add("--gdb", action="store_true", help="start stopped and wait for GDB")

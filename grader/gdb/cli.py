@@ -44,8 +44,9 @@ def add_commands(commands: Any, add_run: Callable[[argparse.ArgumentParser], Non
 
 def _out_of_the_way(options: argparse.Namespace) -> argparse.Namespace:
     """A session must not overwrite what the last `make run` left."""
-    if options.out is None and options.lab is not None:
-        options.out = options.build / "gdb" / f"lab{options.lab}-{options.platform}"
+    if options.out is None:
+        what = "guests" if options.lab is None else f"lab{options.lab}"
+        options.out = options.build / "gdb" / f"{what}-{options.platform}"
     return options
 
 

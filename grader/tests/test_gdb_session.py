@@ -253,7 +253,9 @@ def test_the_monitor_carries_out_commands(tmp_path):
 def test_a_session_overwrites_no_run(tmp_path):
     """What `make run` left stays."""
     from grader import __main__ as command
-    options = command._parse(["gdb", "--lab", "0"])
     from grader.gdb import cli
-    assert "gdb" in str(cli._out_of_the_way(options).out)
+    for what in (["--lab", "0"], ["--guest", "hello"]):
+        options = command._parse(["gdb", *what])
+        out = cli._out_of_the_way(options).out
+        assert out.parent == plan.BUILD / "gdb" and command._request(options).out == out
     assert command._request(command._parse(["run", "--lab", "0"])).out != options.out
