@@ -64,6 +64,8 @@ struct event {
 
 enum { ACCESS_WRITE = 1, ACCESS_USER = 2, ACCESS_EXEC = 4 };
 
+#define EXIT_NOT_ENTERED 0xffffu /* exit.code: the backend did not enter, so nothing was left */
+
 struct exit {
     enum exit_reason reason;
     u8 insn_len;          /* 0: not known, the core decodes */

@@ -138,6 +138,7 @@ static __attribute__((noinline)) bool remember(struct vcpu *v, struct exit *x)
     if (v->breaks && !svm_break(s->vmcb, v->breaks)) {
         *x = (struct exit){.reason = EXIT_ENTRY_FAILED,
                            .rip = v->rip,
+                           .code = EXIT_NOT_ENTERED,
                            .fail = {.why = "break=: there is no entry check of that name "
                                           "(handouts/formats.md, section 4, lists them)"}};
         return false;

@@ -216,7 +216,7 @@ static __attribute__((noinline)) bool overlooked(struct vcpu *v, struct exit *x)
     cpu_take_interrupts();
     if (!timer_fired())
         return false;
-    *x = (struct exit){.reason = EXIT_INTR, .rip = v->rip, .code = VMX_INTR};
+    *x = (struct exit){.reason = EXIT_INTR, .rip = v->rip, .code = EXIT_NOT_ENTERED};
     return true;
 }
 
@@ -228,6 +228,7 @@ static __attribute__((noinline)) bool prepare(struct vcpu *v, struct exit *x)
     if (v->breaks && !vmx_break(v->breaks)) {
         *x = (struct exit){.reason = EXIT_ENTRY_FAILED,
                            .rip = v->rip,
+                           .code = EXIT_NOT_ENTERED,
                            .fail = {.why = "break=: there is no entry check of that name "
                                           "(handouts/formats.md, section 4, lists them)"}};
         return false;
