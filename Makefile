@@ -73,6 +73,7 @@ VMM_SRC := \
     vmm/options.c \
     vmm/vmargs.c \
     vmm/bench.c \
+    vmm/bitmaps.c \
     vmm/cr.c \
     vmm/doublefault.c \
     vmm/emulate.c \

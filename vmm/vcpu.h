@@ -24,7 +24,7 @@ struct fpu_state {
 } __attribute__((aligned(16)));
 
 struct vcpu {
-    /* The world switch addresses these by offset (svm_run.S): keep first. */
+    /* The world switch addresses these by offset (world_switch.inc): keep first. */
     u64 gpr[GPR_COUNT];
     u64 rip, rflags;
 

@@ -94,7 +94,7 @@ def _header_sums(folder: Path, files: tree.Files, made: List[str]) -> str:
         rules = (folder / path).with_suffix(".d")
         seen |= set(rules.read_text().split()) if rules.is_file() else set()
     return "".join(f"{hashlib.sha256(files[path].data).hexdigest()}  {path}\n"
-                   for path in sorted(seen & set(files)) if path.endswith((".h", ".def")))
+                   for path in sorted(seen & set(files)) if path.endswith((".h", ".def", ".inc")))
 
 
 def _run(command: List[str], folder: Path) -> None:

@@ -19,7 +19,7 @@ from typing import Dict, Iterable, List, Set
 from grader.kit import makefile, regions
 from grader.plan import RunError
 
-SOURCES = (".c", ".h", ".S")
+SOURCES = (".c", ".h", ".S", ".inc")
 LEFT_OUT = (
     ".ci/*", "build/*", "conftest.py", "pytest.ini", "README.md",
     "*/tests/*", "vmm/fake/*",

@@ -19,7 +19,7 @@ from grader.plan import ROOT
 
 CODE_FOLDERS = ("kernel", "vmm", "guests", "viz", "grader", "labs")
 NOT_OURS = {"build", ".git", "__pycache__", ".pytest_cache", ".hypothesis"}
-CODE = {".c", ".h", ".S", ".py", ".sh", ".js", ".css", ".ld", ".def"}
+CODE = {".c", ".h", ".S", ".inc", ".py", ".sh", ".js", ".css", ".ld", ".def"}
 MAX_FILE, MAX_FUNCTION = 500, 60
 FLAGS = ["-std=gnu11", "-Wall", "-Wextra", "-Werror", "-Wno-unused-function", "-ffreestanding",
          "-I."]
@@ -84,7 +84,7 @@ def test_functions_fit_in_a_glance():
 
 def test_every_file_says_what_it_is_for():
     silent = []
-    for path in files(".c", ".h", ".S", ".py", ".sh"):
+    for path in files(".c", ".h", ".S", ".inc", ".py", ".sh"):
         text = read(path).lstrip()
         starts = {".py": ('"""', "#!"), ".sh": ("#!",)}.get(path.suffix, ("/*", "//"))
         if text and not text.startswith(starts):

@@ -8,20 +8,7 @@
  *
  * void svm_enter(u64 *gpr, hpa_t vmcb)
  */
-        .set    RCX, 8
-        .set    RDX, 16
-        .set    RBX, 24
-        .set    RBP, 40
-        .set    RSI, 48
-        .set    RDI, 56
-        .set    R8, 64
-        .set    R9, 72
-        .set    R10, 80
-        .set    R11, 88
-        .set    R12, 96
-        .set    R13, 104
-        .set    R14, 112
-        .set    R15, 120
+#include "vmm/world_switch.inc"
 
         .section .text
         .code64

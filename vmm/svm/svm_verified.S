@@ -7,16 +7,13 @@
  *
  * void svm_enter_verified(u64 *gpr, hpa_t vmcb)
  */
+#include "vmm/world_switch.inc"
+
         .section .text
         .code64
         .global svm_enter_verified
 svm_enter_verified:
-        pushq   %rbx
-        pushq   %rbp
-        pushq   %r12
-        pushq   %r13
-        pushq   %r14
-        pushq   %r15
+        push_kept
         movq    %rsp, kept_rsp
         movq    svm_canary + 0, %rbx
         movq    svm_canary + 8, %rbp
@@ -37,12 +34,7 @@ svm_enter_verified:
         pushfq
         popq    svm_found + 56
         cld
-        popq    %r15
-        popq    %r14
-        popq    %r13
-        popq    %r12
-        popq    %rbp
-        popq    %rbx
+        pop_kept
         jmp     svm_verify
 
         .section .bss
