@@ -9,13 +9,12 @@ the scheduler's records and the probe's own TSC span.
 from __future__ import annotations
 
 import random
-from typing import Dict, List, Tuple
 
 import numpy as np
 import pytest
 
 from grader.oracle import timer
-from grader.oracle.vmlife import Life, lives
+from grader.oracle.timekeeping import READING, checkpoints, life_of, spans, totals, waits
 
 pytestmark = pytest.mark.machine
 
@@ -26,7 +25,6 @@ TICKER, PROBE = 1, 2
 HZ, TICKS = 1000, 120
 PROBE_HZ, PERIODS = 50, 4
 PPM = 10 ** 6
-READING = 3_000     # ns: from one reading of a clock to the next, an exit or two
 UNSEEN = 20_000     # ns: a gap in the TSC below this hides any wait of a slice
 
 
@@ -47,29 +45,9 @@ def cell(request, machine):
     return (run_cell(machine, *request.param), *request.param)
 
 
-def checkpoints(trace, vm: int) -> List[Tuple[str, int, int]]:
-    """(name, value, time) of all that this VM reported, in order."""
-    found = trace.select("checkpoint")
-    return [(found.text(i), int(found["value"][i]), int(found.ns[i]))
-            for i in np.flatnonzero(found.vm == vm).tolist()]
-
-
-def totals(trace, vm: int) -> Dict[str, int]:
-    """Ticks due, delivered and dropped over the whole run."""
-    found = {}
-    for event in ("timer_due", "timer_delivered", "timer_dropped"):
-        records = trace.select(event)
-        found[event[6:]] = int(records["ticks"][records.vm == vm].sum())
-    return found
-
-
 def backlogs(trace, vm: int) -> np.ndarray:
     records = trace.select("timer_due")
     return records["backlog"][records.vm == vm].astype(np.int64)
-
-
-def life_of(trace, vm: int) -> Life:
-    return next(life for life in lives(trace) if life.vm == vm)
 
 
 def test_the_oracle_and_the_sums_agree(cell):
@@ -117,43 +95,14 @@ def test_the_policy_keeps_its_promise(cell):
         assert seen["dropped"] == 0 and backlog.max() <= 2 * longest + 1 and left <= longest
 
 
-def waits(life: Life) -> List[int]:
-    """How long the VM was ready without running, each time (ns)."""
-    changes = life.changes
-    return [now[1] - before[1] for before, now in zip(changes, changes[1:])
-            if before[2] == "ready" and now[2] == "running"]
-
-
-def spans(run) -> Tuple[int, Dict[str, int], int]:
-    """The probe's TSC span, what each view makes of that time, and how sure that is (ns)."""
-    said = checkpoints(run.trace, PROBE)
-    tsc = next(value for name, value, _ in said if name == "tsc")
-    end = [when for name, _, when in said if name == "tsc/pit"][1]  # right after the last look
-    life = life_of(run.trace, PROBE)
-
-    def own(since: int, until: int) -> int:
-        return until - since - life.stolen_at(until) + life.stolen_at(since)
-
-    low, high = life.created, end                   # where the measured time began
-    wall = "tsc=wall" in run.json["vms"][PROBE - 1]["args"]
-    while low < high and not wall:
-        middle = (low + high) // 2
-        low, high = (middle + 1, high) if own(middle, end) > tsc else (low, middle)
-    begin = end - tsc if wall else low
-    doubt = 2 * READING
-    for when in (begin, end):                       # the CPU lost between two readings?
-        near = (when - 20 * READING, when + 20 * READING)
-        doubt += near[1] - near[0] - own(*near)
-    return tsc, {"wall": end - begin, "apparent": own(begin, end)}, doubt
-
-
 def test_the_probe_sees_the_clocks_of_the_cell(cell):
     run, tsc, pit, _ = cell
-    span, views, doubt = spans(run)
+    measured = spans(run.trace, PROBE, tsc == "wall")
+    views = {"wall": measured.wall, "apparent": measured.apparent}
     assert views["wall"] > 2 * views["apparent"] or pit == tsc
     said = {name: value for name, value, _ in checkpoints(run.trace, PROBE)}
-    expected = PPM * span / views[pit]
-    slack = expected * (doubt + 40 * READING * (tsc != pit)) / views[pit]
+    expected = PPM * measured.tsc / views[pit]
+    slack = expected * (measured.doubt + 40 * READING * (tsc != pit)) / views[pit]
     assert abs(said["tsc/pit"] - expected) <= slack
     if tsc == pit:
         assert abs(said["tsc/pit"] - PPM) <= PPM * READING / views[pit]
