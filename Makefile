@@ -126,7 +126,7 @@ VMM_SRC := \
     vmm/vmm.c
 
 # --- Guests -------------------------------------------------------------------
-GUESTS64   := hello ticker greedy probe walker crash canary hostile bench yielder keeper stepper asker stray lines counter masker keeps behind
+GUESTS64   := hello ticker greedy probe walker crash canary hostile bench yielder keeper stepper asker stray lines counter masker keeps behind watched
 GUESTS32   := hello32 hello-pae walker-pae
 GUESTS16   := real
 
@@ -356,6 +356,7 @@ GUEST_OBJ_asker      := asker
 GUEST_OBJ_stray      := stray
 GUEST_OBJ_keeps      := keeps
 GUEST_OBJ_behind     := behind
+GUEST_OBJ_watched    := watched
 GUEST_OBJ_hello32    := hello hello_flat
 GUEST_OBJ_hello-pae  := hello hello_pae
 GUEST_OBJ_walker-pae := walker walker_pages
