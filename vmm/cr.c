@@ -2,23 +2,14 @@
  * The rules of CR0, CR3, CR4 and EFER. Source: AMD64 Manual vol. 2, 3.1, and
  * the #GP conditions of MOV CRn and WRMSR in vol. 2, 3.1.3, 14.6, vol. 3.
  */
+#include "vmm/cpubits.h"
 #include "vmm/cr.h"
 #include "vmm/mmu/pt_format.h"
 
-#define CR0_PE (1ull << 0)
-#define CR0_ET (1ull << 4)
-#define CR0_NW (1ull << 29)
-#define CR0_CD (1ull << 30)
-#define CR0_PG (1ull << 31)
 /* PE MP EM TS ET NE WP AM NW CD PG; the others are ignored, read as 0 */
 #define CR0_KNOWN 0xe005003full
 /* VME PVI TSD DE PSE PAE MCE PGE PCE OSFXSR OSXMMEXCPT: what CPUID offers */
 #define CR4_KNOWN 0x7ffull
-#define CR4_PAE (1ull << 5)
-#define EFER_SCE (1ull << 0)
-#define EFER_LME (1ull << 8)
-#define EFER_LMA (1ull << 10)
-#define EFER_NXE (1ull << 11)
 
 static bool code_is_64bit(struct vcpu *v)
 {

@@ -7,12 +7,11 @@
  * It reads, and changes nothing. Not asked: a task gate's new task, which is
  * taken for good. Source: AMD64 Manual vol. 2, 4.8 (gates), 8.7 to 8.9.
  */
+#include "vmm/cpubits.h"
 #include "vmm/doublefault.h"
 #include "vmm/vm.h"
 
 #define VECTOR_DF     8
-#define CR0_PE        1ull
-#define EFER_LMA      (1ull << 10)
 #define DESC_P(d)     ((d) >> 47 & 1)
 #define DESC_DPL(d)   ((d) >> 45 & 3)
 #define DESC_TYPE(d)  ((d) >> 40 & 0x1f) /* S and type */
@@ -21,7 +20,6 @@
 #define CONFORMING(d) ((d) >> 42 & 1)
 #define TASK_GATE     5
 #define GATE_SIZE(type) ((type) & 8 ? 4u : 2u) /* bytes that it pushes at once */
-#define SELECTOR_TI   4u
 
 /* What a gate leads to. */
 struct way {

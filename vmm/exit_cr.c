@@ -3,12 +3,11 @@
  * processor says only which register, so the instruction is decoded.
  * Source: AMD64 Manual vol. 2, 15.8.
  */
+#include "vmm/cpubits.h"
 #include "vmm/cr.h"
 #include "vmm/exit.h"
 #include "vmm/fetch.h"
 #include "vmm/vm.h"
-
-#define CR0_TS (1ull << 3)
 
 static u64 read_cr(struct vcpu *v, u8 n)
 {

@@ -3,11 +3,11 @@
  * processor would raise #GP for high bits; QEMU takes them, and then VMRUN
  * refuses the guest. Source: AMD64 Manual vol. 2 (24593), 13.1.1.
  */
+#include "vmm/cpubits.h"
 #include "vmm/exit.h"
 #include "vmm/fetch.h"
 #include "vmm/vm.h"
 
-#define CR4_DE    (1ull << 3)
 #define DR6_ONES  0xffff0ff0ull
 #define DR6_FREE  0x0000e00full /* B0-3, BD, BS, BT */
 #define DR7_ONES  0x00000400ull

@@ -4,12 +4,11 @@
  * checked mode and privilege before the exit.
  * Source: AMD64 Manual vol. 3 (24594), LTR; vol. 2, 4.8.3, 12.2.
  */
+#include "vmm/cpubits.h"
 #include "vmm/exit.h"
 #include "vmm/fetch.h"
 #include "vmm/vm.h"
 
-#define EFER_LMA     (1ull << 10)
-#define SELECTOR_TI  4u
 #define TYPE_TSS16   1u
 #define TYPE_TSS     9u
 #define DESC_BUSY    (1ull << 41)

@@ -7,6 +7,7 @@
 #include "vmm/cr.h"
 #include "vmm/vm.h"
 #include "kernel/clock.h"
+#include "vmm/cpubits.h"
 
 #define MSR_TSC       0x10u
 #define MSR_APIC_BASE 0x1bu
@@ -14,8 +15,6 @@
 #define MSR_MTRRCAP   0xfeu
 #define MSR_MCG_CAP   0x179u
 #define MSR_MISC      0x1a0u
-#define MSR_PAT       0x277u
-#define MSR_EFER      0xc0000080u
 
 static u64 guest_tsc(const struct vcpu *v)
 {

@@ -15,9 +15,6 @@
 #include "vmm/fetch.h"
 #include "vmm/vm.h"
 
-#define CR0_PE 1ull
-#define RFLAGS_VM (1ull << 17)
-
 struct search {
     struct vcpu *v;
     const struct exit *exit;
@@ -116,8 +113,7 @@ static bool try_insn(struct search *s, const struct insn *insn)
                           .rflags = &rflags,
                           .rip = v->rip,
                           .mode = vcpu_mode(v),
-                          .protected_mode =
-                              hv_get(v, HV_CR0) & CR0_PE && !(v->rflags & RFLAGS_VM),
+                          .protected_mode = vcpu_protected(v),
                           .seg = see_seg,
                           .check = see_check,
                           .read = see_read,

@@ -8,9 +8,6 @@
 #include "kernel/mem.h"
 #include "vmm/vm.h"
 
-#define CR0_PE 1ull
-#define RFLAGS_VM (1ull << 17)
-
 /* Linear to physical for one access within a page. Not FAULT_NONE: *fault is due. */
 static enum walk_fault translate(struct vcpu *v, u64 linear, u8 access, gpa_t *out,
                                  struct emu_fault *fault)
@@ -176,8 +173,7 @@ static struct emu_ctx context(struct vcpu *v)
                             .rflags = &v->rflags,
                             .rip = v->rip,
                             .mode = vcpu_mode(v),
-                            .protected_mode =
-                                hv_get(v, HV_CR0) & CR0_PE && !(v->rflags & RFLAGS_VM),
+                            .protected_mode = vcpu_protected(v),
                             .seg = emu_seg,
                             .check = emu_check,
                             .read = emu_read,

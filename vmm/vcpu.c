@@ -5,12 +5,10 @@
 #include "vmm/vcpu.h"
 #include "kernel/mem.h"
 #include "kernel/todo.h"
+#include "vmm/cpubits.h"
 #include "vmm/exit.h"
 #include "vmm/vcpu_events.h"
 #include "vmm/vm.h"
-
-#define CR0_PE 1ull
-#define EFER_LMA (1ull << 10)
 
 /* What the VM's argument exits= adds. Nobody handles these: study, not use. */
 static void add_exits(struct hv_ctl *ctl, enum vm_exits exits)

@@ -4,6 +4,7 @@
 #ifndef VMM_VCPU_H
 #define VMM_VCPU_H
 
+#include "vmm/cpubits.h"
 #include "vmm/hv.h"
 #include "vmm/mmu/walk.h"
 
@@ -15,9 +16,6 @@ enum vcpu_stop { STOP_NONE, STOP_SLICE, STOP_WAKE, STOP_BLOCKED, STOP_YIELD, STO
 
 /* READY: it could run, but another vCPU does. */
 enum vcpu_state { VCPU_READY, VCPU_RUNNING, VCPU_BLOCKED };
-
-#define RFLAGS_TF (1ull << 8)
-#define RFLAGS_IF (1ull << 9)
 
 struct fpu_state {
     u8 fxsave[512];
@@ -90,6 +88,10 @@ static inline void vcpu_advance(struct vcpu *v, u64 len)
 struct guest_paging vcpu_paging(struct vcpu *);
 u8 vcpu_mode(struct vcpu *); /* 2, 4 or 8: the default of the running code */
 u8 vcpu_cpl(struct vcpu *);
+static inline bool vcpu_protected(struct vcpu *v) /* in protected mode, and not virtual-8086 */
+{
+    return hv_get(v, HV_CR0) & CR0_PE && !(v->rflags & RFLAGS_VM);
+}
 
 /* Could the guest take an interrupt now? */
 static inline bool vcpu_can_take(const struct vcpu *v)

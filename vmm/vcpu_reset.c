@@ -8,11 +8,9 @@
 #include "kernel/mem.h"
 #include "kernel/todo.h"
 #include "vmm/boot/multiboot.h"
+#include "vmm/cpubits.h"
 #include "vmm/vcpu.h"
 
-#define CR0_PE     1ull
-#define CR0_ET     (1ull << 4)
-#define RFLAGS_ONE 2ull
 /* Segment attributes as struct seg has them. */
 #define CODE32  0xc9b /* G, D, present, code, read, accessed */
 #define DATA32  0xc93

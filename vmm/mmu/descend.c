@@ -8,15 +8,11 @@
  * 15.25.10), and QEMU always does; others load them when CR3 is written.
  * Sources: AMD64 Manual vol. 2, 5.4 to 5.6, 8.4.2 (error code), 15.25.6.
  */
+#include "vmm/cpubits.h"
 #include "vmm/hv.h"
 #include "vmm/mmu/descend.h"
 
-#define CR0_WP   (1ull << 16)
-#define CR4_PSE  (1ull << 4)
-#define CR4_SMEP (1ull << 20)
-#define CR4_SMAP (1ull << 21)
-#define EFER_NXE (1ull << 11)
-#define FLAG_AC  (1ull << 18)
+#define FLAG_AC (1ull << 18)
 
 /* The highest level that denies it; 0: all grant it. */
 struct rights {

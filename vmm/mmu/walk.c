@@ -3,14 +3,10 @@
  * through a nested table. The rules are in descend.c, the formats in
  * pt_format.c. Source: AMD64 Manual vol. 2, 1.3 (modes), 5.1, 5.3.1, 15.25.
  */
+#include "vmm/cpubits.h"
 #include "vmm/hv.h"
 #include "vmm/mmu/descend.h"
 #include "vmm/mmu/walk.h"
-
-#define CR0_PG   (1ull << 31)
-#define CR4_PAE  (1ull << 5)
-#define CR4_LA57 (1ull << 12)
-#define EFER_LMA (1ull << 10)
 
 enum paging_mode paging_mode(const struct guest_paging *p)
 {

@@ -3,17 +3,11 @@
  * checks, one after the other. Emulators make some of them only; all are here.
  * Source: AMD64 Manual vol. 2 (24593 rev. 3.38), 15.5.1, 15.20, 15.25.4.
  */
+#include "vmm/cpubits.h"
 #include "vmm/mmu/pt_format.h"
 #include "vmm/svm/svm.h"
 
-#define CR0_PE (1ull << 0)
-#define CR0_NW (1ull << 29)
-#define CR0_CD (1ull << 30)
-#define CR0_PG (1ull << 31)
-#define CR4_PAE (1ull << 5)
 #define CR4_KNOWN 0x0000000001f7ffffull /* UMIP, LA57, ..., CET, bits 11 and 12 included */
-#define EFER_LME (1ull << 8)
-#define EFER_LMA (1ull << 10)
 #define EFER_KNOWN 0x000000000027fd01ull
 
 struct rule {

@@ -4,9 +4,8 @@
  * is a panic in words: from there on the host could not be trusted.
  */
 #include "kernel/panic.h"
+#include "vmm/cpubits.h"
 #include "vmm/svm/svm.h"
-
-#define RFLAGS_DF (1ull << 10)
 
 enum { REGISTERS = 7, FLAGS = 7 };
 

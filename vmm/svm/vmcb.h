@@ -6,6 +6,7 @@
 #define VMM_SVM_VMCB_H
 
 #include "kernel/types.h"
+#include "vmm/cpubits.h"
 
 struct vmcb_seg {
     u16 selector;
@@ -187,8 +188,6 @@ _Static_assert(sizeof(struct vmcb) == 0x1000, "VMCB");
 #define VMEXIT_INVALID    0xffffffffu /* compare 32 bits: QEMU leaves the upper half 0 */
 
 /* MSRs */
-#define MSR_EFER       0xc0000080u
-#define EFER_SVME      (1ull << 12)
 #define MSR_VM_CR      0xc0010114u
 #define VM_CR_SVMDIS   (1ull << 4)
 #define MSR_VM_HSAVE_PA 0xc0010117u

@@ -4,13 +4,12 @@
 #include <string.h>
 #include "kernel/clock.h"
 #include "kernel/frame.h"
+#include "vmm/cpubits.h"
 #include "vmm/exit.h"
 #include "vmm/tests/check.h"
 #include "vmm/tests/host.h"
 #include "vmm/tests/host_cpu.h"
 #include "vmm/tests/rig.h"
-
-#define CR0_ET (1ull << 4)
 
 int rig_create(struct vm *vm, u16 id, const char *args, char *why, size_t why_size)
 {

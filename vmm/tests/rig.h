@@ -6,6 +6,7 @@
 #ifndef VMM_TESTS_RIG_H
 #define VMM_TESTS_RIG_H
 
+#include "vmm/cpubits.h"
 #include "vmm/fake/fake.h"
 #include "vmm/vm.h"
 
@@ -13,12 +14,6 @@
 #define RIG_ROOT 0x10000ull /* page tables of rig_long_mode() */
 
 /* What rig_insn() and the paging of a test see as the machine's state bits. */
-#define CR0_PE (1ull << 0)
-#define CR0_WP (1ull << 16)
-#define CR0_PG (1ull << 31)
-#define CR4_PAE (1ull << 5)
-#define EFER_LME (1ull << 8)
-#define EFER_LMA (1ull << 10)
 
 enum rig_mode { RIG_REAL, RIG_FLAT32, RIG_LONG };
 

@@ -2,13 +2,10 @@
  * cr.c: which writes to CR0, CR3, CR4 and EFER are #GP, what a guest reads
  * back, and the way into long mode and out of it.
  */
+#include "vmm/cpubits.h"
 #include "vmm/cr.h"
 #include "vmm/tests/check.h"
 #include "vmm/tests/rig.h"
-
-#define CR0_ET (1ull << 4)
-#define CR0_NW (1ull << 29)
-#define CR0_CD (1ull << 30)
 
 static struct vm vm;
 static struct vcpu *const v = &vm.vcpu;

@@ -3,6 +3,7 @@
  * order. What an entry's bits allow is test_walk_rules.c's.
  */
 #include <string.h>
+#include "vmm/cpubits.h"
 #include "vmm/hv.h"
 #include "vmm/mmu/pt_format.h"
 #include "vmm/mmu/walk.h"
@@ -11,11 +12,8 @@
 #include "vmm/tests/host_tables.h"
 
 enum { RW = PTE_P | PTE_W | PTE_U };
-#define CR0_PG  (1ull << 31)
-#define CR4_PSE (1ull << 4)
-#define CR4_PAE (1ull << 5)
-#define LMA     (1ull << 10)
-#define LA57    (1ull << 12)
+#define LMA  (1ull << 10)
+#define LA57 (1ull << 12)
 
 static struct guestmem mem;
 static struct tables guest, nested;

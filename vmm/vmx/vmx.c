@@ -9,11 +9,10 @@
 #include "kernel/lapic.h"
 #include "kernel/mem.h"
 #include "kernel/panic.h"
+#include "vmm/cpubits.h"
 #include "vmm/vmx/vmx.h"
 
 #define CPUID_VMX    (1u << 5) /* 1 ECX */
-#define CR0_PE       1ull
-#define CR4_VMXE     (1ull << 13)
 #define MAX_VPID     0xffffu
 #define INV_ADDRESS  0ull /* of INVVPID */
 #define INV_CONTEXT  1ull /* of INVVPID and INVEPT */

@@ -4,12 +4,12 @@
  * vmx_check_guest.c. Fields that are not used here are not looked at.
  * Source: Intel SDM vol. 3C, 26.2.
  */
+#include "vmm/cpubits.h"
 #include "vmm/mmu/pt_format.h"
 #include "vmm/vmx/vmx_check.h"
 
 #define PIN_VIRTUAL_NMI  (1u << 5)
 #define PROC_NMI_WINDOW  (1u << 22)
-#define CR4_PAE          (1ull << 5)
 #define EFER_LMA_LME     (1ull << 10 | 1ull << 8)
 #define MAX_CR3_TARGETS  4
 #define EPTP_ZERO        PT_BITS(7, 11)

@@ -4,10 +4,9 @@
 #ifndef VMM_VMX_VMX_CHECK_H
 #define VMM_VMX_VMX_CHECK_H
 
+#include "vmm/cpubits.h"
 #include "vmm/vmx/vmx.h"
 
-#define CR0_PE (1ull << 0)
-#define CR0_PG (1ull << 31)
 #define EFER_KNOWN 0xd01ull /* SCE, LME, LMA, NXE */
 
 /* Fill exit->fail and return true. */

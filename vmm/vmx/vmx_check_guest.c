@@ -3,18 +3,12 @@
  * after those on controls and host state, and exit with reason 33.
  * Source: Intel SDM vol. 3C, 26.3.1.
  */
+#include "vmm/cpubits.h"
 #include "vmm/mmu/pt_format.h"
 #include "vmm/vmx/vmx_check.h"
 
-#define CR4_PAE     (1ull << 5)
-#define CR4_PCIDE   (1ull << 17)
-#define EFER_LME    (1ull << 8)
-#define EFER_LMA    (1ull << 10)
 #define DEBUGCTL_KNOWN 0xffc3ull
 #define RFLAGS_ZERO (PT_BITS(22, 63) | 1ull << 15 | 1ull << 5 | 1ull << 3)
-#define RFLAGS_ONE  2ull
-#define RFLAGS_VM   (1ull << 17)
-#define SELECTOR_TI 4u
 /* Access rights */
 #define TYPE(r)     ((r) & 15)
 #define DPL(r)      ((r) >> 5 & 3)

@@ -5,13 +5,11 @@
  * Source: Intel SDM vol. 3C, 24.4.1, 24.6.6, 26.3.1, 26.3.2.4 (PDPTEs).
  */
 #include "kernel/cpu.h"
+#include "vmm/cpubits.h"
 #include "vmm/mmu/walk.h"
 #include "vmm/vmx/vmx.h"
 
-#define CR0_NW   (1ull << 29)
-#define CR0_CD   (1ull << 30)
-#define EFER_LMA (1ull << 10)
-#define PDPTES   4
+#define PDPTES 4
 
 static u64 get_cr(u32 field, u32 shadow, u64 guests_own)
 {

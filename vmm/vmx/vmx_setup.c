@@ -5,10 +5,9 @@
  * Source: Intel SDM vol. 3C, 24.4 to 24.8, 26.2.2.
  */
 #include "kernel/cpu.h"
+#include "vmm/cpubits.h"
 #include "vmm/vmx/vmx.h"
 
-#define MSR_PAT      0x277u
-#define MSR_EFER     0xc0000080u
 #define SELECTOR_CODE 0x08
 #define SELECTOR_DATA 0x10
 #define SELECTOR_TSS  0x18
