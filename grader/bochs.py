@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import re
 import subprocess
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import List, Optional, Tuple
 
+from grader import bochs_exits as exits
 from grader import bochs_files as files
-from grader.platform import (CONSOLE, EMULATOR_LOG, MEMORY, Ending, Finding, Machine,
+from grader.platform import (CONSOLE, EMULATOR_LOG, EXIT_LOG, MEMORY, Ending, Finding, Machine,
                              Platform, Watch)
 
 TRACE_ADDRESS = 0x10000000
@@ -24,8 +26,9 @@ OLDEST = (2, 7)
 BIOS = ("/usr/share/bochs/BIOS-bochs-latest", "/usr/share/bochs/VGABIOS-lgpl-latest")
 END = re.compile(r"^nestling: end, status (\d+)$", re.MULTILINE)
 PANIC = re.compile(r"^Bochs is exiting with the following message:\n(.*)", re.MULTILINE)
-REFUSED = "entry refused:"
-CHECKS = re.compile(r"e\[CPU0 *\] *(VMENTER FAIL|VMFAIL|VMRUN)(.*)")
+REFUSED = re.compile(r"^(\[\d+ [^\]]*\]) ended: entry refused: (?!break=)", re.MULTILINE)
+CHECKS = re.compile(r"e\[CPU0 *\] ((?:VMENTER FAIL: |VMFAIL: (?:VMCS|VMENTRY|invalid)"
+                    r"|(?:SVM: )?VMRUN[: ]|SvmInjectEvents: ).*)")
 
 
 class Bochs(Platform):
@@ -82,14 +85,14 @@ class Bochs(Platform):
         """As of all platforms, but a run may be repeated, being the same each time: to learn
         of Bochs why it refused an entry, or to get at the trace of a VM that hangs."""
         folder = machine.dir
-        limit = files.prepare(folder, self.model, machine.image)
+        limit = files.prepare(folder, self.model, machine.image, machine.exit_log)
         try:
             ending = self._run_once(machine, watch, timeout)
             if ending.how == "timeout" and not files.has_trace(folder):
                 files.write_script(folder, limit, leave_guest=True)
                 again = self._run_once(machine, watch, timeout)
                 ending = replace(ending, host_s=ending.host_s + again.host_s)
-            elif REFUSED in self._console(machine):
+            elif REFUSED.search(self._console(machine)) and not machine.exit_log:
                 files.write_bochsrc(folder, self.model, machine.image, errors=True)
                 again = self._run_once(machine, watch, timeout)
                 ending = replace(again, host_s=ending.host_s + again.host_s)
@@ -99,7 +102,9 @@ class Bochs(Platform):
         return ending
 
     def _run_once(self, machine: Machine, watch: Watch, timeout: Optional[float]) -> Ending:
-        ending = super().run(machine, watch, timeout)
+        log, kept = machine.dir / files.LOG, machine.dir / EXIT_LOG
+        with exits.kept(log, kept) if machine.exit_log else nullcontext():
+            ending = super().run(machine, watch, timeout)
         said = (machine.dir / EMULATOR_LOG).read_text(errors="replace")
         console, reached_limit = files.split_output(said)
         (machine.dir / CONSOLE).write_text(console)
@@ -109,11 +114,11 @@ class Bochs(Platform):
 
     @staticmethod
     def _console(machine: Machine) -> str:
-        return (machine.dir / CONSOLE).read_text(errors="replace")
+        return _text(machine.dir / CONSOLE)
 
     @staticmethod
     def _panic(folder: Path) -> str:
-        match = PANIC.search((folder / EMULATOR_LOG).read_text(errors="replace"))
+        match = PANIC.search(_text(folder / EMULATOR_LOG))
         return match[1].strip() if match else ""
 
     # --- What it left -----------------------------------------------------------
@@ -132,7 +137,13 @@ class Bochs(Platform):
         return None, f"Bochs ended with code {code} before the kernel did"
 
     def remarks(self, machine: Machine) -> List[str]:
-        return _failed_checks(machine.dir / files.LOG)
+        """Which checks the refused entries failed, in Bochs's words, each by its VM."""
+        log = machine.dir / (EXIT_LOG if machine.exit_log else files.LOG)
+        said = [words.strip() for words in CHECKS.findall(_text(log))]
+        vms = REFUSED.findall(self._console(machine))
+        if len(vms) != len(said):       # a console that was cut, for one
+            return [f"Bochs on a refused entry: {words}" for words in said]
+        return [f"Bochs on the refused entry of {vm}: {words}" for vm, words in zip(vms, said)]
 
     def trace_area(self, machine: Machine) -> Optional[Tuple[Path, int]]:
         memory, trace = machine.dir / MEMORY, machine.dir / files.TRACE
@@ -141,10 +152,8 @@ class Bochs(Platform):
         return (trace, 0) if trace.is_file() else None
 
 
-def _failed_checks(log: Path) -> List[str]:
-    """The entry checks that failed, as Bochs's log tells of them."""
-    text = log.read_text(errors="replace") if log.is_file() else ""
-    return [f"Bochs on the refused entry: {(a + b).strip()}" for a, b in CHECKS.findall(text)]
+def _text(path: Path) -> str:
+    return path.read_text(errors="replace") if path.is_file() else ""
 
 
 PLATFORMS = (Bochs("bochs-vmx", "tigerlake", "Intel VMX and EPT"),

@@ -44,20 +44,20 @@ log: {log}
 panic: action=fatal
 error: action={errors}
 info: action=ignore
-debug: action=ignore
+debug: action=ignore, cpu0={exits}
 speaker: enabled=0
 sound: driver=dummy
 """
 
 
-def prepare(folder: Path, model: str, image: str) -> int:
+def prepare(folder: Path, model: str, image: str, exits: bool = False) -> int:
     """Write all that Bochs reads; the tick at which the machine is stopped at the latest."""
     clean(folder)
     for name in (TRACE, LOG):
         (folder / name).unlink(missing_ok=True)
     raw = (folder / BUNDLE).read_bytes()
     (folder / DISK).write_bytes(raw + bytes(-len(raw) % TRACK))
-    write_bochsrc(folder, model, image)
+    write_bochsrc(folder, model, image, exits, exits)
     limit = tick_limit(raw)
     write_script(folder, limit)
     return limit
@@ -69,13 +69,15 @@ def tick_limit(raw: bytes) -> int:
     return int(str(until)) * TICKS_PER_S // 10**9 + BOOT_TICKS + TICKS_PER_BYTE * len(raw)
 
 
-def write_bochsrc(folder: Path, model: str, image: str, errors: bool = False) -> None:
-    """errors: log what the processor objects to; for long runs that is far too much."""
+def write_bochsrc(folder: Path, model: str, image: str, errors: bool = False,
+                  exits: bool = False) -> None:
+    """errors: log what the processor objects to, for long runs that is far too much; exits:
+    and what it does, that is a hundred lines an exit (grader/bochs_exits.py)."""
     (folder / BOCHSRC).write_text(CONFIG.format(
         model=model, ips=TICKS_PER_S, image=image, log=LOG, disk=DISK,
         cylinders=(folder / image).stat().st_size // TRACK,
         disk_cylinders=(folder / DISK).stat().st_size // TRACK,
-        errors="report" if errors else "ignore"))
+        errors="report" if errors else "ignore", exits="report" if exits else "ignore"))
 
 
 def write_script(folder: Path, limit: int, leave_guest: bool = False) -> None:

@@ -1,102 +1,126 @@
-"""QEMU's own log of exits (exits.log), read piece by piece.
+"""The emulator's own log of exits (exits.log), and the trace held against it.
 
 What the emulator says is independent of the VMM: it is what traces and guests are
-held against. Lines are `vmrun! ADDRESS` and `vmexit(CODE, INFO1, INFO2, RIP)!`, between
-them what was injected, at times without a line's end. A log of gigabytes is read in
-bounded memory. Source: QEMU 7.2, target/i386/tcg/sysemu/svm_helper.c.
+held against. Each emulator writes it in its own words, so each has a parser
+(exitlog_qemu.py, exitlog_bochs.py) that fills the same columns; what is asked of them
+here knows no emulator. A log of gigabytes is read in bounded memory.
 """
 from __future__ import annotations
 
-import re
 from pathlib import Path
-from typing import Dict, Iterator, List, NamedTuple, Optional, Tuple
+from typing import Dict, Iterator, List, NamedTuple, Optional
 
 import numpy as np
 
-from viz.trace import Trace
+from grader.oracle import exitlog_bochs, exitlog_qemu
+from grader.oracle.exitlog_row import INFO1, INFO2, NEVER, REFUSED, RIP, TICK
+from viz.trace import Records, Trace
 
-EVENT = re.compile(rb"vmrun! ([0-9a-f]{16})|vmexit\(([0-9a-f]{8}), ([0-9a-f]{16}), "
-                   rb"([0-9a-f]{16}), ([0-9a-f]{16})\)!")
 PIECE = 1 << 22
-IOIO, NPF, INVALID = 0x7B, 0x400, 0xFFFFFFFF
 MARK_PORT, MARKS = 0x5A0, 16        # where hostile announces an action, see guests/README.md
-OUT_BYTE = 1 << 4                   # EXITINFO1 of an OUT of one byte, less the port
-WITH_INFO2 = (IOIO, NPF)            # for other codes the log does not say what the VMM sees
+ENTRY_FAILED = 24                   # enum exit_reason of kernel/trace_events.def
+LOW32 = np.uint64(0xFFFFFFFF)       # QEMU leaves the upper half of VMEXIT_INVALID 0
 
 
 class Exits(NamedTuple):
-    """Columns of equal length, one item an exit."""
+    """Columns of equal length, one item an exit; exitlog_row.py says what is in them."""
 
     code: np.ndarray
     info1: np.ndarray
     info2: np.ndarray
     rip: np.ndarray
-    vmcb: np.ndarray                # where the control block lies that was left; 0: not told
+    vmcb: np.ndarray                # where the control block (VMCB, VMCS) lies that was left
+    out: np.ndarray                 # (size << 16) + port of a plain OUT, else 0
+    tick: np.ndarray                # when it was left, as the host's TSC
+    told: np.ndarray                # which of these the log tells
 
     def __len__(self) -> int:       # type: ignore[override]
         return len(self.code)
 
+    def tells(self, what: int) -> np.ndarray:
+        """Of each exit, whether the log tells this of it."""
+        return self.told & np.uint64(what) != 0
+
 
 def pieces(path: Path) -> Iterator[Exits]:
     """All exits of a log in its order, some tens of thousands at a time."""
-    rest, vmcb = b"", 0
     with open(path, "rb") as log:
+        parser = (exitlog_bochs if exitlog_bochs.wrote(log.peek()) else exitlog_qemu).Parser()
+        rest = b""
         while True:
             piece = log.read(PIECE)
             text = rest + piece
             end = text.rfind(b"\n") + 1 if piece else len(text)
             text, rest = text[:end], text[end:]
-            rows, vmcb = _rows(text, vmcb)
+            rows = parser.rows(text)
             if rows:
                 yield Exits(*np.array(rows, np.uint64).T)
             if not piece:
                 return
 
 
-def _rows(text: bytes, vmcb: int) -> Tuple[List[Tuple[int, ...]], int]:
-    """The exits of a piece, and the control block that was entered last."""
-    rows = []
-    for entered, *words in EVENT.findall(text):
-        if entered:
-            vmcb = int(entered, 16)
-        else:
-            rows.append((*[int(word, 16) for word in words], vmcb))
-    return rows, vmcb
-
-
 def read(path: Path) -> Exits:
     """A whole log at once: for short runs."""
     parts = list(pieces(path))
     empty = np.empty(0, np.uint64)
-    return Exits(*(np.concatenate([part[i] for part in parts] or [empty]) for i in range(5)))
+    return Exits(*(np.concatenate([part[i] for part in parts] or [empty])
+                   for i in range(len(Exits._fields))))
 
 
 def marks(path: Path) -> Dict[int, int]:
     """How many actions of each class hostile announced: class -> count."""
     total = np.zeros(MARKS, np.int64)
     for part in pieces(path):
-        is_mark = (part.code == IOIO) & (part.info1 & np.uint64(0xFFFF) == OUT_BYTE)
-        port = (part.info1[is_mark] >> np.uint64(16)).astype(np.int64) - MARK_PORT
+        port = part.out.astype(np.int64) - (1 << 16) - MARK_PORT
         total += np.bincount(port[(port >= 0) & (port < MARKS)], minlength=MARKS)
     return {number: int(count) for number, count in enumerate(total) if count}
+
+
+def refusals(log: Exits) -> int:
+    """How many entries the processor refused."""
+    return int(np.count_nonzero(log.tells(REFUSED)))
 
 
 def disagreements(log: Exits, trace: Trace, tell: int = 5, most: Optional[int] = None
                   ) -> List[str]:
     """Where the exits that a trace tells of are not those of the log, in words.  `most`: look
     at so many of the first ones only, as a trace that became full asks for."""
-    traced = trace.select("exit")
+    traced = _by_hardware(trace.select("exit"))
     found = []
     if most is None and len(traced) != len(log):
         found.append(f"the trace tells of {len(traced)} exits, the emulator of {len(log)}")
     n = min(len(traced), len(log), len(log) if most is None else most)
-    with_info2 = np.isin(log.code[:n], WITH_INFO2)
+    refused = log.tells(REFUSED)[:n]
     for name, ours, theirs, where in (
-            ("code", log.code, traced["code"] & np.uint64(0xFFFFFFFF), True),
-            ("info1", log.info1, traced["info1"], log.code[:n] != INVALID),
-            ("info2", log.info2, traced["info2"], with_info2),
-            ("rip", log.rip, traced["rip"], log.code[:n] != INVALID)):
+            ("code", log.code, traced["code"] & LOW32, True),
+            ("info1", log.info1, traced["info1"], log.tells(INFO1)[:n]),
+            ("info2", log.info2, traced["info2"], log.tells(INFO2)[:n]),
+            ("rip", log.rip, traced["rip"], log.tells(RIP)[:n])):
         wrong = np.flatnonzero((ours[:n] != theirs[:n]) & where)
         found += [f"exit {i}: {name} was traced as {int(theirs[i]):#x}, the emulator says "
                   f"{int(ours[i]):#x}" for i in wrong[:tell].tolist()]
-    return found
+    return found + _refusals(refused, traced, tell) + _times(log, traced, n, tell)
+
+
+def _by_hardware(traced: Records) -> Records:
+    """Without those where the VMM took an interrupt before it entered: nothing was left."""
+    return traced.where(traced["code"] != np.uint64(NEVER))
+
+
+def _refusals(refused: np.ndarray, traced: Records, tell: int) -> List[str]:
+    """An entry that the trace calls refused is one that the emulator did not make. (The other way
+    round QEMU has an exception: see translate_invalid() of vmm/svm/svm_exit.c.)"""
+    wrong = np.flatnonzero((traced["reason"][:len(refused)] == ENTRY_FAILED) & ~refused)
+    return [f"exit {i}: traced as a refused entry, the emulator made it"
+            for i in wrong[:tell].tolist()]
+
+
+def _times(log: Exits, traced: Records, n: int, tell: int) -> List[str]:
+    """Where the log has times: each record is written after its exit and before the next."""
+    if not log.tells(TICK)[:n].any():
+        return []
+    when = traced.tsc[:n]
+    early = when < log.tick[:n]
+    late = np.append(when[:-1] >= log.tick[1:n], False)
+    return [f"exit {i}: traced at TSC {int(when[i])}, the emulator left the guest at "
+            f"{int(log.tick[i])}" for i in np.flatnonzero(early | late)[:tell].tolist()]

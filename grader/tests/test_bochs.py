@@ -99,11 +99,28 @@ def test_how_it_ended(tmp_path, console, log, expected):
     assert platforms.find("bochs-svm").status(Machine(tmp_path, "nestling.img"), 1) == expected
 
 
-def test_failed_entry_checks_are_told(tmp_path):
-    (tmp_path / files.LOG).write_text("00012e[CPU0  ] VMENTER FAIL: RFLAGS[1] cleared\n"
-                                      "00013e[CPU0  ] SVM VMEXIT: I/O port 0x05e0\n")
-    told = platforms.find("bochs-vmx").remarks(Machine(tmp_path, "nestling.img"))
-    assert told == ["Bochs on the refused entry: VMENTER FAIL: RFLAGS[1] cleared"]
+LOGGED = ("00012e[CPU0  ] VMENTER FAIL: RFLAGS[1] cleared\n"
+          "00013e[CPU0  ] SVM VMEXIT: I/O port 0x05e0\n"
+          "00014e[CPU0  ] VMFAIL: VMCLEAR with invalid physical address!\n"
+          "00015e[CPU0  ] VMFAIL: VMCS EXEC CTRL: guest VPID == 0\n"
+          "00016e[CPU0  ] SVM: VMRUN CR0 is broken !\n")
+
+
+@pytest.mark.parametrize("exit_log", (False, True))
+def test_failed_entry_checks_are_told_by_their_vms(tmp_path, exit_log):
+    (tmp_path / ("exits.log" if exit_log else files.LOG)).write_text(LOGGED)
+    (tmp_path / CONSOLE).write_text(
+        "[2 hello] ended: entry refused: RFLAGS\n[2 hello] ended: exited with code 0\n"
+        "[4 real] ended: entry refused: break=: there is no entry check of that name\n"
+        "[4 real] ended: entry refused: VPID\n[1 x] ended: entry refused: CR0\n")
+    machine = Machine(tmp_path, "nestling.img", exit_log=exit_log)
+    told = platforms.find("bochs-vmx").remarks(machine)
+    assert told == ["Bochs on the refused entry of [2 hello]: VMENTER FAIL: RFLAGS[1] cleared",
+                    "Bochs on the refused entry of [4 real]: VMFAIL: VMCS EXEC CTRL: guest VPID == 0",
+                    "Bochs on the refused entry of [1 x]: SVM: VMRUN CR0 is broken !"]
+    (tmp_path / CONSOLE).write_text("[2 hello] ended: entry refused: RFLAGS\n")
+    assert platforms.find("bochs-vmx").remarks(machine)[0] \
+        == "Bochs on a refused entry: VMENTER FAIL: RFLAGS[1] cleared"
 
 
 def emulator(folder, said: str) -> str:
