@@ -65,7 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     examine.set_defaults(work=_doctor)
     show = commands.add_parser("demo", help="run three guests and draw them")
     show.add_argument("--out", type=Path, default=plan.BUILD / "demo", metavar="DIR")
-    show.add_argument("--seed", type=_number, default=1)
+    show.add_argument("--seed", type=arguments.number_option, default=1)
     show.set_defaults(work=_demo)
     measure = commands.add_parser("bench", help="measure against the budgets")
     measure.add_argument("--out", type=Path, metavar="FILE", help="default: bench.json in --build")
@@ -91,8 +91,8 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
         help=" or ".join(each.name for each in platforms.PLATFORMS))
     add("--option", default="", metavar="'KEY=VALUE ...'", help="options of the machine")
     add("--time", metavar="T", help="virtual time at which the run ends, for instance 2s")
-    add("--seed", type=_number, default=1, help="decimal or 0x...; default 1")
-    add("--nonce", type=_number, help="by default it derives from the seed")
+    add("--seed", type=arguments.number_option, default=1, help="decimal or 0x...; default 1")
+    add("--nonce", type=arguments.number_option, help="by default it derives from the seed")
     add("--out", type=Path, metavar="DIR", help="where the results go; run needs it without --lab")
     add("--exit-log", action="store_true", help="let the emulator log each exit to exits.log")
     add("--raw-image", action="store_true", help="boot the disk image, not the ELF")
@@ -103,13 +103,6 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     add("--build", type=Path, default=plan.BUILD, metavar="DIR",
         help="where the kernel and the guests were built")
     parser.set_defaults(work=_run)
-
-
-def _number(text: str) -> int:
-    try:
-        return arguments.parse_number(text)
-    except arguments.ArgError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _seconds(text: str) -> float:

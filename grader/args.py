@@ -6,6 +6,7 @@ What a guest's own command line (after `--`) says is not looked at here.
 """
 from __future__ import annotations
 
+import argparse
 import re
 from dataclasses import dataclass
 from typing import Callable, Dict, List, Tuple
@@ -32,6 +33,14 @@ def parse_number(text: str) -> int:
     if re.fullmatch(r"[0-9]+|0x[0-9a-fA-F]+", text) is None:
         raise ArgError(f"'{text}' is not a number")
     return int(text, 16 if text.startswith("0x") else 10)
+
+
+def number_option(text: str) -> int:
+    """The same as a type for argparse, which then tells the sentence."""
+    try:
+        return parse_number(text)
+    except ArgError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def parse_size(text: str) -> int:

@@ -27,29 +27,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = EPILOG
     add = parser.add_argument
-    add("--lab", type=int, required=True, metavar="N", help="the lab to grade")
+    add_common(parser, ALL)
     add("--submission", type=Path, required=True, metavar="DIR|ZIP|TAR", help="what to grade")
     add("--out", type=Path, required=True, metavar="DIR", help="where the results go")
-    add("--seed", type=_seed, metavar="S",
-        help="fixes all seeds; by default public tests have seed 1, hidden ones a fresh secret")
-    add("--tests", choices=(PUBLIC, ALL), default=ALL,
-        help="hidden tests are in the instructor's tree only; default: all there are")
     add("--only", default="", metavar="TEST,...", help="these tests, and those they need")
     add("--record", type=Path, metavar="FILE",
         help="record.json of an earlier grading: grade again with its seeds and nonces")
-    add("--disposable", action="store_true",
-        help="this machine may be spoilt: trust scores even where there is no sandbox")
     add("--keep", action="store_true", help="keep the memory of each run (512 MiB, sparse)")
     add("--quiet", action="store_true", help="no progress and no summary")
     add("--sandbox", help=argparse.SUPPRESS)
     parser.set_defaults(work=work)
 
 
-def _seed(text: str) -> int:
-    try:
-        return arguments.parse_number(text)
-    except arguments.ArgError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
+def add_common(parser: argparse.ArgumentParser, tests: str) -> None:
+    """What every command that grades takes; `tests` is its default."""
+    add = parser.add_argument
+    add("--lab", type=int, required=True, metavar="N", help="the lab to grade")
+    add("--seed", type=arguments.number_option, metavar="S",
+        help="fixes all seeds; by default public tests have seed 1, hidden ones a fresh secret")
+    add("--tests", choices=(PUBLIC, ALL), default=tests,
+        help=f"hidden tests are in the instructor's tree only; default: {tests}")
+    add("--disposable", action="store_true",
+        help="this machine may be spoilt: trust scores even where there is no sandbox")
 
 
 def work(options: argparse.Namespace) -> int:

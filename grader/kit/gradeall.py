@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Optional, Set
 
 from grader import labtoml, plan
+from grader.grading import cli
 from grader.plan import RunError
 
 DONE = "graded.json"
@@ -30,17 +31,13 @@ DONE = "graded.json"
 def add(commands: "argparse._SubParsersAction[Any]") -> None:
     """The command line."""
     parser = commands.add_parser("grade-all", help="grade a folder of submissions")
-    parser.add_argument("--lab", type=int, required=True, metavar="N")
+    cli.add_common(parser, cli.ALL)
     parser.add_argument("--submissions", type=Path, required=True, metavar="DIR",
                         help="a subfolder or an archive for each")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
     parser.add_argument("--jobs", type=int, default=2, metavar="J", help="how many at a time")
-    parser.add_argument("--tests", choices=("public", "all"), default="all")
-    parser.add_argument("--seed", metavar="S", help="the same for all; default: fresh secrets")
     parser.add_argument("--records", type=Path, metavar="DIR",
                         help="regrade exactly: with the seeds of the results in DIR")
-    parser.add_argument("--disposable", action="store_true",
-                        help="this machine may be spoilt: see the instructor guide")
     parser.set_defaults(work=_work)
 
 
@@ -134,7 +131,7 @@ class Course:
         words = [sys.executable, "-m", "grader", "grade", "--lab", str(options.lab), "--quiet",
                  "--submission", str(entry.path.absolute()), "--out", str(out),
                  "--tests", options.tests]
-        words += ["--seed", options.seed] if options.seed else []
+        words += [] if options.seed is None else ["--seed", str(options.seed)]
         words += ["--record", str(record.absolute())] if record else []
         return words + (["--disposable"] if options.disposable else [])
 

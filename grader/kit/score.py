@@ -13,6 +13,8 @@ import tempfile
 from pathlib import Path
 from typing import Any, Dict
 
+from grader.grading import cli
+
 BELOW = 1
 TEST_FIELDS = ("name", "score", "max_score", "status", "output")
 
@@ -20,15 +22,11 @@ TEST_FIELDS = ("name", "score", "max_score", "status", "output")
 def add(commands: "argparse._SubParsersAction[Any]") -> None:
     """The command line."""
     parser = commands.add_parser("score", help="grade, and print the score as JSON")
-    parser.add_argument("--lab", type=int, required=True, metavar="N")
+    cli.add_common(parser, cli.PUBLIC)
     parser.add_argument("--submission", type=Path, required=True, metavar="DIR")
-    parser.add_argument("--tests", choices=("public", "all"), default="public")
-    parser.add_argument("--seed", type=lambda text: int(text, 0), metavar="S")
     parser.add_argument("--out", type=Path, metavar="DIR", help="keep the report there")
     parser.add_argument("--least", type=float, metavar="PERCENT",
                         help="exit with 1 if the score is below that")
-    parser.add_argument("--disposable", action="store_true",
-                        help="this machine is thrown away afterwards: see the instructor guide")
     parser.set_defaults(work=_work)
 
 
