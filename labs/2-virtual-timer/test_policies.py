@@ -28,14 +28,19 @@ def masked(lab, policy, meanings):
     return told, told["due"] - told["delivered"] - told["dropped"]
 
 
+def no_backlog(policy, told, left):
+    """Fail unless late ticks were given up and none is owed."""
+    expect(told["dropped"] > 0 and left <= 1,
+           f"policy {policy} keeps no backlog: {told['dropped']} discarded, {left} left")
+
+
 @points(3, hint="2.5", needs="test_a_tick_reaches_its_handler")
 def test_discard(lab):
     """discard: late ticks are given up, all of them; the next comes at its regular time."""
     told, left = masked(lab, "discard", {
         "atonce": "no tick at once: the late ones are gone",
         "ticks": "as many ticks as fell due after that", "phase": "all in phase with the timer"})
-    expect(told["dropped"] > 0 and left <= 1,
-           f"policy discard keeps no backlog: {told['dropped']} discarded, {left} left")
+    no_backlog("discard", told, left)
 
 
 @points(3, hint="2.5", needs="test_a_tick_reaches_its_handler")
@@ -44,8 +49,7 @@ def test_merge(lab):
     told, left = masked(lab, "merge", {
         "atonce": "one tick at once", "ticks": "one tick for all that were late",
         "phase": "but for that one, all in phase with the timer"})
-    expect(told["dropped"] > 0 and left <= 1,
-           f"policy merge keeps no backlog: {told['dropped']} discarded, {left} left")
+    no_backlog("merge", told, left)
 
 
 @points(3, hint="2.5", needs="test_a_tick_reaches_its_handler")
