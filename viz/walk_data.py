@@ -16,6 +16,7 @@ P, W, U, A, D, PS, NX = 1, 1 << 1, 1 << 2, 1 << 5, 1 << 6, 1 << 7, 1 << 63
 FINAL, IN_WALK = 1 << 32, 1 << 33       # bits of a nested fault's error code
 REF_NUMBERS = ("n", "level", "table", "index", "before", "after", "size", "serves", "addr")
 BEGIN_WORDS = ("mode", "kind", "cause")
+LATER_WORDS = ("format",)
 LATER = ("cr0", "cr4", "efer", "rflags")  # an older trace lacks them
 BEGIN_NUMBERS = ("gva", "access", "groot", "nroot", *LATER)
 
@@ -55,6 +56,7 @@ class Walk:
     cr4: int = 0
     efer: int = 0
     rflags: int = 0
+    format: str = "NPT"         # of the nested tables: NPT or EPT
     refs: List[WalkRef] = field(default_factory=list)
     complete: bool = False
     gpa: int = 0
@@ -105,7 +107,8 @@ class Walks(Sequence[Walk]):
         there = dict(begin.event.fields) if begin.event else {}
         facts: Dict[str, Any] = {name: int(begin[name][0]) for name in BEGIN_NUMBERS
                                  if name in there or name not in LATER}
-        facts.update({name: begin.word(name)[0].upper() for name in BEGIN_WORDS})
+        facts.update({name: begin.word(name)[0].upper() for name in BEGIN_WORDS + LATER_WORDS
+                      if name in there or name not in LATER_WORDS})
         walk = Walk(number=int(i) + 1, record=int(begin.index[0]), ns=int(begin.ns[0]),
                     vm=int(begin.vm[0]), **facts)
         walk.refs = self._refs(i)

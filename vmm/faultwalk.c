@@ -28,9 +28,9 @@ static bool same_end(const struct walk *w, const struct exit *x)
 {
     if (!w->fault || w->fault_dim != DIM_NESTED || !w->refs)
         return false;
-    u64 end = w->ref[w->refs - 1].addr;
-    return end >> PAGE_SHIFT == x->nested.gpa.v >> PAGE_SHIFT &&
-           !(w->error & NPF_IN_WALK) == !x->nested.in_walk;
+    const struct walk_ref *end = &w->ref[w->refs - 1];
+    return end->addr >> PAGE_SHIFT == x->nested.gpa.v >> PAGE_SHIFT &&
+           (end->serves != 0) == x->nested.in_walk;
 }
 
 /* Try one address. The exit knows best which byte of the page it was and what

@@ -14,7 +14,7 @@ import numpy as np
 
 from grader.oracle import walk as oracle
 from grader.oracle.memory import Memory
-from grader.oracle.paging import AD
+from grader.oracle.paging import NESTED
 from grader.oracle.then import Then, then
 from viz.walk_data import Walk, WalkRef
 
@@ -48,7 +48,8 @@ def expected(walk: Walk, memory: Union[Memory, Then]) -> oracle.Result:
     nroot: Optional[int] = walk.nroot
     if walk.kind == "ONE" and walk.nroot == 0:
         nroot = None
-    return oracle.walk(memory, walk.gva, walk.access, walk.mode, walk.groot, nroot, settings)
+    return oracle.walk(memory, walk.gva, walk.access, walk.mode, walk.groot, nroot, settings,
+                       NESTED[walk.format])
 
 
 def compare(walk: Walk, memory: Memory) -> List[str]:
@@ -78,11 +79,11 @@ def compare_ref(right: oracle.Ref, seen: WalkRef, last: bool = False) -> List[st
     if found:
         return found
     changed = seen.after ^ right.entry
-    cleared = seen.after & AD & ~right.entry if right.dim != "GUEST" else 0
-    if changed & ~AD or cleared:
+    cleared = seen.after & right.ad & ~right.entry if right.dim != "GUEST" else 0
+    if changed & ~right.ad or cleared:
         found.append(f"{where}: the entry was traced as {seen.after:#x}, "
                      f"memory holds {right.entry:#x}")
-    if (seen.before ^ seen.after) & ~AD or seen.before & ~seen.after:
+    if (seen.before ^ seen.after) & ~right.ad or seen.before & ~seen.after:
         found.append(f"{where}: a walk only sets A and D, but the entry went from "
                      f"{seen.before:#x} to {seen.after:#x}")
     return found
@@ -117,6 +118,9 @@ def _compare_fault(right: oracle.Result, walk: Walk) -> List[str]:
         allowed = " or ".join(f"{fault} at level {level}" for fault, level in right.denials)
         found.append(f"the fault is {walk.fault} at level {walk.fault_level}, "
                      f"should be {allowed}")
+    if walk.format == "EPT" and right.dim == "NESTED":
+        return found + (_differs("the exit qualification", walk.error, right.error)
+                        if right.fault != "NO_MEMORY" else [])
     if right.fault not in ("NON_CANONICAL", "NO_MEMORY"):
         found += _differs("the error code", walk.error & LOW_ERROR, right.error & LOW_ERROR)
     high = walk.error >> 32

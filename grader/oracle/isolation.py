@@ -3,7 +3,7 @@
 Every page that a VM's nested root reaches must lie in that VM's slots, at the place
 the slot says; no slot may overlap another VM's; no table may lie in memory that a
 guest can reach, nor serve two VMs. Sources: AMD64 manual, volume 2, 5.3 and 15.25;
-formats.md (vm_create, vm_slot, map). What it does not do: look at dead VMs' tables,
+Intel SDM, volume 3C, 28.2; formats.md (vm_create, vm_slot, map). What it does not do: look at dead VMs' tables,
 which are free memory; their `map` records are judged instead.
 """
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, Dict, Iterator, List, Optional, Set, Tuple
 import numpy as np
 
 from grader.oracle.memory import Memory, OutsideMemory
-from grader.oracle.paging import LONG4, PS, P, frame
+from grader.oracle.paging import LONG4, Mode, frame, nested_of
 from grader.oracle.vmlife import Life, lives
 
 TELL = 8        # problems told one by one for each VM; the rest is counted
@@ -57,26 +57,27 @@ class Page:
 
 
 class Reach:
-    """All tables and pages that one nested root reaches."""
+    """All tables and pages that one nested root reaches, in that format."""
 
-    def __init__(self, memory: Memory, root: int) -> None:
+    def __init__(self, memory: Memory, root: int, form: Mode = LONG4) -> None:
         self.memory = memory
+        self.form = form
         self.tables: Set[int] = set()
         self.problems: List[str] = []
-        self.pages = list(self._descend(root & LONG4.root_mask, 0, 0))
+        self.pages = list(self._descend(root & form.root_mask, 0, 0))
 
     def _descend(self, table: int, depth: int, gpa: int) -> Iterator[Page]:
-        level = LONG4.levels[depth]
+        level = self.form.levels[depth]
         self.tables.add(table)
         try:
             entries = self.memory.read_table(table)
         except OutsideMemory as error:
             self.problems.append(f"a level {level.level} table: {error}")
             return
-        for index in np.flatnonzero(entries & np.uint64(P)).tolist():
+        for index in np.flatnonzero(entries & np.uint64(self.form.present)).tolist():
             entry, address = int(entries[index]), gpa | index << level.shift
-            is_page = level.level == 1 or bool(level.maps and entry & PS)
-            target = frame(LONG4, level, entry, is_page)
+            is_page = self.form.maps_page(level, entry)
+            target = frame(self.form, level, entry, is_page)
             if is_page:
                 yield Page(address, target, level.page)
             elif target in self.tables:
@@ -110,7 +111,8 @@ def check(trace: Any, memory: Memory) -> List[str]:
     if not living and len(maps.index) == 0:
         return ["no VM was alive at the end and no mapping was traced: nothing could be judged"]
     found = check_slots(living, memory.size) + check_maps(trace, everyone)
-    reaches = {guest.vm: Reach(memory, guest.root) for guest in living}
+    form = nested_of(trace.header.platform)
+    reaches = {guest.vm: Reach(memory, guest.root, form) for guest in living}
     for guest in living:
         found += check_guest(guest, reaches[guest.vm])
         if not reaches[guest.vm].pages and not never_ran(trace, guest):

@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import Dict
 
 from grader.oracle.memory import Memory
-from grader.oracle.paging import P
+from grader.oracle.paging import NESTED
 from viz.walk_data import Walk
 
 
@@ -35,6 +35,7 @@ def then(walk: Walk, memory: Memory) -> Then:
     entries = {ref.table + walk.width(ref) * ref.index: ref.before
                for ref in walk.refs if ref.dim == "GUEST"}
     last = walk.refs[-1] if walk.refs else None
-    if last is not None and last.dim == "NESTED" and not last.before & P:
+    present = NESTED[walk.format].present
+    if last is not None and last.dim == "NESTED" and not last.before & present:
         entries[last.table + 8 * last.index] = last.before
     return Then(memory, entries)

@@ -1,9 +1,9 @@
 """An independent page walk over the RAM file: which references a processor makes, in order.
 
-Written from the AMD64 manual, volume 2 (24593), sections 5.2-5.6 and 15.25, and
-handouts/formats.md section 1.4; it shares nothing with vmm/mmu. Guest modes: off,
-32-bit with 4M pages, PAE, 4-level. What it does not do: set A and D bits, model
-protection keys, or know EPT entries and 5-level tables.
+Written from the AMD64 manual, volume 2 (24593), sections 5.2-5.6 and 15.25, Intel's SDM,
+volume 3C, sections 27.2.1 and 28.2 (EPT, with A and D bits in use), and handouts/formats.md
+section 1.4; it shares nothing with vmm/mmu. Guest modes: off, 32-bit with 4M pages, PAE,
+4-level. What it does not do: set A and D bits, model protection keys, or know 5-level tables.
 """
 from __future__ import annotations
 
@@ -12,12 +12,17 @@ from typing import Callable, List, Optional, Tuple, Union
 
 from grader.oracle.memory import Memory, OutsideMemory
 from grader.oracle.then import Then
-from grader.oracle.paging import (LONG4, MODES, NX, PS, Level, Mode, P, U, W, canonical, frame,
-                                  span)
+from grader.oracle.paging import (AD, EPT, LONG4, MODES, NX, R_EPT, W_EPT, X_EPT, Level, Mode,
+                                  U, W, canonical, frame, span)
 
 WRITE, USER, EXECUTE = 1, 2, 4                      # access bits of a walk
 ERROR_P, ERROR_W, ERROR_U, ERROR_RSV, ERROR_I = 1, 2, 4, 8, 16
 ERROR_FINAL, ERROR_IN_WALK = 1 << 32, 1 << 33       # EXITINFO1, section 15.25.6
+# The exit qualification of an EPT violation (SDM table 27-7): bits 0 to 2 the access, 3 to 5
+# what the entries allow, in EPT's own order.
+READING, WRITING, FETCHING, ALLOWED_SHIFT = 1, 2, 4, 3
+GVA_KNOWN, GVA_ITSELF = 1 << 7, 1 << 8
+NO_TYPES = (2, 3, 7)                                # memory types that there are not
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,7 @@ class Ref:
     serves: int
     addr: int
     width: int = 8
+    ad: int = AD            # the bits that are A and D in this entry
 
     @property
     def address(self) -> int:
@@ -70,9 +76,10 @@ class Result:
 
 class _Fault(Exception):
     def __init__(self, fault: str, level: int, present: bool,
-                 denials: Optional[List[Tuple[str, int]]] = None) -> None:
+                 denials: Optional[List[Tuple[str, int]]] = None, allowed: int = 0) -> None:
         super().__init__(fault)
         self.fault, self.level, self.present = fault, level, present
+        self.allowed = allowed
         self.denials = denials or [(fault, level)]
 
 
@@ -92,16 +99,18 @@ class _Pass:
 class Walker:
     """Makes one walk; the references collect in `result`."""
 
-    def __init__(self, memory: Union[Memory, Then], settings: Settings = Settings()) -> None:
+    def __init__(self, memory: Union[Memory, Then], settings: Settings = Settings(),
+                 form: Mode = LONG4) -> None:
         self.memory = memory
         self.settings = settings
+        self.form = form            # of the nested tables
         self.result = Result()
 
     def nested(self, gpa: int, root: int, access: int, serves: int = 0,
                dim: str = "NESTED") -> int:
-        """gPA -> hPA through a nested table (15.25.5: always as a user; NX and W enforced)."""
+        """gPA -> hPA through a nested table (NPT, 15.25.5: as a user; NX and W enforced)."""
         host = Settings(wp=True, nxe=True, pse=True, address_bits=self.settings.address_bits)
-        step = _Pass(dim, LONG4, root & LONG4.root_mask, access | USER, host, serves)
+        step = _Pass(dim, self.form, root & self.form.root_mask, access | USER, host, serves)
         if gpa >> 48:
             self._fail(_Fault("NOT_PRESENT", 4, False), step)
         return self._descend(step, gpa)
@@ -121,13 +130,13 @@ class Walker:
             index = level.index(address)
             where = step.locate(table + index * step.mode.width, level.level)
             entry = self._read(step, level, where)
-            is_page = _maps_page(step, level, entry)
+            is_page = step.mode.maps_page(level, entry, step.settings.pse)
             self._note(step, level, index, where, entry, is_page, address)
             try:
                 _check_entry(step, level, entry, is_page)
                 entries.append((level, entry))
                 if is_page:
-                    _check_rights(step, entries)
+                    (_check_ept if step.mode is EPT else _check_rights)(step, entries)
             except _Fault as fault:
                 self._fail(fault, step)
             table = frame(step.mode, level, entry, is_page)
@@ -147,43 +156,57 @@ class Walker:
     def _note(self, step: _Pass, level: Level, index: int, where: int, entry: int,
               is_page: bool, address: int) -> None:
         width = step.mode.width
-        size = level.page if is_page and entry & P else 0
+        size = level.page if is_page and entry & step.mode.present else 0
         self.result.refs.append(Ref(
             len(self.result.refs) + 1, step.dim, level.level, where - index * width, index,
-            entry, size, step.serves, address, width))
+            entry, size, step.serves, address, width, step.mode.ad))
 
     def _fail(self, fault: _Fault, step: _Pass) -> None:
         """Fill in the end of a faulting walk and leave it."""
-        result, access = self.result, step.access
+        result = self.result
         result.fault, result.level, result.denials = fault.fault, fault.level, fault.denials
         result.dim = step.dim
-        result.error = (ERROR_P if fault.present else 0)
-        result.error |= ERROR_W if access & WRITE else 0
-        result.error |= ERROR_U if access & USER else 0
-        result.error |= ERROR_RSV if fault.fault == "RESERVED" else 0
-        if access & EXECUTE and ((step.settings.nxe and step.mode.has_nx) or step.settings.smep):
-            result.error |= ERROR_I
-        if step.dim == "NESTED":
-            result.error |= ERROR_IN_WALK if step.serves else ERROR_FINAL
+        result.error = (_qualification if step.mode is EPT else _error_code)(step, fault)
         raise fault
 
 
-def _maps_page(step: _Pass, level: Level, entry: int) -> bool:
-    if level.level == 1:
-        return True
-    return bool(level.maps and entry & PS and (step.mode.width == 8 or step.settings.pse))
+def _error_code(step: _Pass, fault: _Fault) -> int:
+    error = ERROR_P if fault.present else 0
+    error |= ERROR_W if step.access & WRITE else 0
+    error |= ERROR_U if step.access & USER else 0
+    error |= ERROR_RSV if fault.fault == "RESERVED" else 0
+    if step.access & EXECUTE and ((step.settings.nxe and step.mode.has_nx) or step.settings.smep):
+        error |= ERROR_I
+    if step.dim == "NESTED":
+        error |= ERROR_IN_WALK if step.serves else ERROR_FINAL
+    return error
+
+
+def _qualification(step: _Pass, fault: _Fault) -> int:
+    """SDM table 27-7; a misconfiguration has none. A guest's table is read and written."""
+    if fault.fault == "RESERVED":
+        return 0
+    if step.serves:
+        return READING | WRITING | fault.allowed << ALLOWED_SHIFT | GVA_KNOWN
+    access = FETCHING if step.access & EXECUTE else WRITING if step.access & WRITE else READING
+    return access | fault.allowed << ALLOWED_SHIFT | GVA_KNOWN | GVA_ITSELF
 
 
 def _check_entry(step: _Pass, level: Level, entry: int, is_page: bool) -> None:
-    """Present, and no bit set that the manual reserves (5.3.3, 5.4.1)."""
-    if not entry & P:
+    """Present, and no bit set that the manual reserves (5.3.3, 5.4.1; SDM 28.2.3.1)."""
+    if not entry & step.mode.present:
         raise _Fault("NOT_PRESENT", level.level, False)
-    reserved = level.zero | (level.zero_page if is_page else 0)
+    reserved = level.zero | (level.zero_page if is_page else level.zero_table)
     if step.mode.width == 8:
         reserved |= span(step.settings.address_bits, 51)
-        reserved |= 0 if step.settings.nxe else NX
-    if entry & reserved:
+        reserved |= 0 if step.settings.nxe or step.mode is EPT else NX
+    if entry & reserved or step.mode is EPT and _misconfigured(entry, is_page):
         raise _Fault("RESERVED", level.level, True)
+
+
+def _misconfigured(entry: int, is_page: bool) -> bool:
+    """SDM 28.2.3.1: to be written but not read; a memory type that is none."""
+    return entry & (R_EPT | W_EPT) == W_EPT or is_page and entry >> 3 & 7 in NO_TYPES
 
 
 def _check_rights(step: _Pass, entries: List[Tuple[Level, int]]) -> None:
@@ -209,10 +232,23 @@ def _check_rights(step: _Pass, entries: List[Tuple[Level, int]]) -> None:
         raise _Fault(*denials[0], True, denials)
 
 
+def _check_ept(step: _Pass, entries: List[Tuple[Level, int]]) -> None:
+    """SDM 28.2.3.2: what an access needs is one bit, which every level must grant."""
+    needs = [("EXECUTE", X_EPT)] if step.access & EXECUTE else []
+    needs += [("WRITE", W_EPT)] if step.access & WRITE else []
+    denials = [(name, level.level) for name, bit in needs or [("READ", R_EPT)]
+               for level, entry in entries if not entry & bit]
+    if denials:
+        allowed = R_EPT | W_EPT | X_EPT
+        for _, entry in entries:
+            allowed &= entry
+        raise _Fault(*denials[0], True, denials, allowed)
+
+
 def walk_nested(memory: Memory, gpa: int, nroot: int, access: int = 0,
-                settings: Settings = Settings()) -> Result:
-    """One dimension: gPA -> hPA from the nested root `nroot`."""
-    return walk(memory, gpa, access, "OFF", 0, nroot, settings)
+                settings: Settings = Settings(), form: Mode = LONG4) -> Result:
+    """One dimension: gPA -> hPA from the nested root `nroot`, in tables of that format."""
+    return walk(memory, gpa, access, "OFF", 0, nroot, settings, form)
 
 
 def walk_shadow(memory: Union[Memory, Then], gva: int, root: int, access: int = 0,
@@ -228,14 +264,15 @@ def walk_shadow(memory: Union[Memory, Then], gva: int, root: int, access: int = 
 
 
 def walk(memory: Union[Memory, Then], gva: int, access: int, mode: str, groot: int,
-         nroot: Optional[int], settings: Settings = Settings()) -> Result:
+         nroot: Optional[int], settings: Settings = Settings(), form: Mode = LONG4) -> Result:
     """A whole walk gVA -> hPA in the order in which the processor makes it.
 
     mode: OFF, LEGACY32, PAE or LONG4. groot is the guest's CR3. nroot None means
-    that guest tables hold host-physical addresses. Faults end in the result,
-    never as an exception. A guest's table is reached as a user's write (15.25.6).
+    that guest tables hold host-physical addresses; form is that of the nested tables.
+    Faults end in the result, never as an exception. A guest's table is reached as by
+    a write, of a user (15.25.6; SDM 28.2.3.2).
     """
-    walker = Walker(memory, settings)
+    walker = Walker(memory, settings, form)
     result = walker.result
 
     def locate(where: int, level: int) -> int:

@@ -10,7 +10,7 @@ import pytest
 
 from grader.oracle import isolation
 from grader.oracle.memory import OutsideMemory
-from grader.oracle.paging import LONG4
+from grader.oracle.paging import nested_of
 
 pytestmark = pytest.mark.machine
 
@@ -28,7 +28,8 @@ def test_no_vm_reaches_what_is_not_its_own(machine):
     living = [guest for guest in guests if guest.alive]
     assert {guest.vm for guest in living} >= {1, 2, 4} and len(guests) > len(living)
     assert isolation.check(run.trace, run.memory) == []
-    reach = {guest.vm: isolation.Reach(run.memory, guest.root) for guest in living}
+    form = nested_of(run.json["platform"])
+    reach = {guest.vm: isolation.Reach(run.memory, guest.root, form) for guest in living}
     assert all(len(reach[vm].pages) > 5 for vm in (1, 2, 4))   # 3 may be just born
     frames = [page.hpa for each in reach.values() for page in each.pages]
     assert len(frames) == len(set(frames))
@@ -50,23 +51,24 @@ class Patched:
         return entries
 
 
-def leaf(memory, root: int, gpa: int):
+def leaf(memory, form, root: int, gpa: int):
     """The level-1 table and index that map a gPA."""
-    table = root & LONG4.root_mask
-    for level in LONG4.levels[:-1]:
-        table = int(memory.read_table(table)[level.index(gpa)]) & LONG4.root_mask
-    return table, LONG4.levels[-1].index(gpa)
+    table = root & form.root_mask
+    for level in form.levels[:-1]:
+        table = int(memory.read_table(table)[level.index(gpa)]) & form.root_mask
+    return table, form.levels[-1].index(gpa)
 
 
 def test_one_entry_that_reaches_a_neighbour_is_told(machine):
     run = three(machine)
     one, other = [guest for guest in isolation.guests(run.trace)
                   if guest.alive and guest.vm in (1, 2)]
-    theirs = isolation.Reach(run.memory, other.root).pages[0].hpa
-    page = isolation.Reach(run.memory, one.root).pages[5]
-    table, index = leaf(run.memory, one.root, page.gpa)
+    form = nested_of(run.json["platform"])
+    theirs = isolation.Reach(run.memory, other.root, form).pages[0].hpa
+    page = isolation.Reach(run.memory, one.root, form).pages[5]
+    table, index = leaf(run.memory, form, one.root, page.gpa)
     entry = int(run.memory.read_table(table)[index])
-    assert entry & LONG4.root_mask == page.hpa
+    assert entry & form.root_mask == page.hpa
     wrong = isolation.check(run.trace, Patched(run.memory, table, index,
                                                entry & 0xFFF | theirs))
     assert any(f"VM {one.vm}" in words and hex(theirs) in words for words in wrong)

@@ -6,7 +6,8 @@
  * PAE's four directory pointers are read here during the walk, as one more
  * level: with nested paging AMD's processors do so (AMD64 Manual vol. 2,
  * 15.25.10), and QEMU always does; others load them when CR3 is written.
- * Sources: AMD64 Manual vol. 2, 5.4 to 5.6, 8.4.2 (error code), 15.25.6.
+ * Sources: AMD64 Manual vol. 2, 5.4 to 5.6, 8.4.2 (error code), 15.25.6; Intel
+ * SDM vol. 3C, 27.2.1 (exit qualification), 28.2.3.
  */
 #include "vmm/cpubits.h"
 #include "vmm/hv.h"
@@ -36,11 +37,32 @@ void descent_set_rules(struct descent *d, const struct guest_paging *p)
     d->nxe = (p->efer & EFER_NXE) && d->format->no_exec;
 }
 
+/* Table 27-7. Guest tables are read and, for their A and D bits, written
+ * (28.2.3.2). A misconfiguration has no qualification. */
+static u64 qualification(const struct descent *d, enum walk_fault fault)
+{
+    if (fault == FAULT_RESERVED)
+        return 0;
+    if (d->serves)
+        return EPTQ_GVA | EPTQ_READ | EPTQ_WRITE;
+    u64 access = d->access & ACCESS_WRITE ? EPTQ_WRITE : EPTQ_READ;
+    return EPTQ_GVA | EPTQ_FINAL | (d->access & ACCESS_EXEC ? EPTQ_FETCH : access);
+}
+
+/* The part of it that tells what the entries allow; none if one is not present. */
+static u64 allowed(const struct rights *r)
+{
+    return (r->no_read ? 0 : EPTQ_MAY_R) | (r->no_write ? 0 : EPTQ_MAY_W) |
+           (r->no_exec ? 0 : EPTQ_MAY_X);
+}
+
 /* 8.4.2 and, for the nested dimension, 15.25.6. */
 static u64 error_code(const struct descent *d, enum walk_fault fault, bool present)
 {
     u64 error = present ? PF_P : 0;
 
+    if (d->format == &pt_ept)
+        return qualification(d, fault);
     if (fault == FAULT_NON_CANONICAL)
         return 0; /* #GP(0), or #SS(0) */
     error |= d->access & ACCESS_WRITE ? PF_W : 0;
@@ -161,8 +183,11 @@ static enum walk_fault finish(const struct descent *d, struct step *s, const str
     u8 level;
     enum walk_fault fault = judge(d, r, s->level->level, &level);
 
-    if (fault)
-        return descent_fail(d, w, fault, level, true);
+    if (fault) {
+        descent_fail(d, w, fault, level, true);
+        w->error |= d->format == &pt_ept ? allowed(r) : 0;
+        return fault;
+    }
     set_bits(d, s, d->format->accessed | (d->access & ACCESS_WRITE ? d->format->dirty : 0));
     return FAULT_NONE;
 }

@@ -35,6 +35,16 @@
 #define NPF_FINAL    (1ull << 32) /* while translating the final gPA */
 #define NPF_IN_WALK  (1ull << 33) /* while looking for a guest table */
 
+/* An EPT violation's exit qualification: Intel SDM vol. 3C, table 27-7. */
+#define EPTQ_READ    (1ull << 0)
+#define EPTQ_WRITE   (1ull << 1)
+#define EPTQ_FETCH   (1ull << 2)
+#define EPTQ_MAY_R   (1ull << 3) /* what all entries together allow */
+#define EPTQ_MAY_W   (1ull << 4)
+#define EPTQ_MAY_X   (1ull << 5)
+#define EPTQ_GVA     (1ull << 7) /* the gVA is known */
+#define EPTQ_FINAL   (1ull << 8) /* while translating the final gPA */
+
 /* How the guest's own paging is set: its control registers as it sees them.
  * Of rflags only AC counts, which suspends SMAP. */
 struct guest_paging {
@@ -65,7 +75,7 @@ struct walk {
     struct walk_ref ref[WALK_MAX_REFS];
     enum walk_fault fault;
     u8 fault_dim, fault_level;
-    u64 error;       /* page-fault error code (PF_), or the nested fault's */
+    u64 error;       /* page-fault error code (PF_), or the nested fault's (NPF_, EPTQ_) */
     gpa_t gpa;       /* valid when the guest dimension succeeded */
     hpa_t hpa;       /* valid when fault is FAULT_NONE */
     u64 guest_size, nested_size; /* page sizes, 0 if unpaged or not known */

@@ -109,6 +109,39 @@ static void test_entries(void)
     }
 }
 
+/* What a violation's exit says of the access, of the entries and of where it was. */
+static void test_qualification(void)
+{
+    static const struct {
+        u64 entry;
+        u8 access, serves;
+        u64 error;
+    } cases[] = {
+        {0, 0, 0, EPTQ_READ | EPTQ_GVA | EPTQ_FINAL},
+        {0, ACCESS_WRITE, 0, EPTQ_WRITE | EPTQ_GVA | EPTQ_FINAL},
+        {0, ACCESS_EXEC, 0, EPTQ_FETCH | EPTQ_GVA | EPTQ_FINAL},
+        {0, ACCESS_WRITE, 2, EPTQ_READ | EPTQ_WRITE | EPTQ_GVA},
+        {0x9000 | R | X | WB, ACCESS_WRITE, 0, 0x1aa},
+        {0x9000 | R | X | WB, ACCESS_WRITE, 3, 0x0ab},
+        {0x9000 | R | W | WB, ACCESS_EXEC, 0, 0x19c},
+        {0x9000 | X | WB, 0, 0, 0x1a1},
+        {0x9000 | W | WB, ACCESS_WRITE, 0, 0},
+    };
+
+    npt_map(&npt, gpa(0x3000), hpa(0x7000), ACCESS_WRITE | ACCESS_EXEC);
+    walk_to(0x3000, 0);
+    u64 *place = entry_of(1), was = *place;
+    for (u32 i = 0; i < ARRAY_SIZE(cases); i++) {
+        check_about("qualification %u", i);
+        *place = cases[i].entry;
+        walk_init(&w, PAGING_OFF, gva(0x3000), cases[i].access);
+        walk_nested(npt.root, gpa(0x3000), cases[i].access, cases[i].serves, &w);
+        CHECK(w.fault != FAULT_NONE);
+        CHECK_EQ(w.error, cases[i].error);
+    }
+    *place = was;
+}
+
 /* A table's entry narrows what lies below, and has no memory type. */
 static void test_tables(void)
 {
@@ -143,6 +176,7 @@ int main(void)
     test_map();
     test_rights();
     test_entries();
+    test_qualification();
     test_tables();
     test_fini();
     return check_done("ept");
