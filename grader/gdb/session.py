@@ -88,6 +88,8 @@ class Visit:
         environment = {**os.environ, "NESTLING_RUN": os.path.abspath(self.request.out),
                        "NESTLING_BUILD": os.path.abspath(self.request.build),
                        "NESTLING_SOCKET": socket, "PYTHONDONTWRITEBYTECODE": "1"}
+        if self.wish.batch is not None:
+            environment["NESTLING_BATCH"] = "1"
         before = signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:
             return self._wait(subprocess.Popen(gdb_command(self.wish), env=environment))
