@@ -1,14 +1,15 @@
 """python3 -m grader: make runs, check the installation, show a demonstration, measure.
 
 Exit codes: 0 all went well; 1 the run was made, but a guest failed or a budget is
-broken; 2 it could not be made, or broke off; 130 interrupted.  What went wrong is
-one sentence on stderr.  The work is done in run.py, doctor.py, demo.py and bench.py;
-what needs numpy is imported only where it is used, so that doctor runs where nothing
-is installed.
+broken; 2 it could not be made, or broke off; 130 interrupted; 141 nobody reads what
+it prints.  What went wrong is one sentence on stderr.  The work is done in run.py,
+doctor.py, demo.py and bench.py; what needs numpy is imported only where it is used, so
+that doctor runs where nothing is installed.
 """
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 from pathlib import Path
@@ -19,7 +20,7 @@ from grader import doctor, kit, plan, platforms, stale
 from grader.gdb import cli as debugging
 from grader.platform import Finding
 
-OK, NOT_MADE, INTERRUPTED = 0, 2, 130
+OK, NOT_MADE, INTERRUPTED, UNREAD = 0, 2, 130, 141
 
 
 def main(words: Optional[List[str]] = None) -> int:
@@ -27,7 +28,9 @@ def main(words: Optional[List[str]] = None) -> int:
     options = _parse(words)
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        return options.work(options)
+        status: int = options.work(options)
+        sys.stdout.flush()
+        return status
     except plan.RunError as error:
         print(f"grader: {error}", file=sys.stderr)
         return NOT_MADE
@@ -40,6 +43,9 @@ def main(words: Optional[List[str]] = None) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
+    except BrokenPipeError:             # for instance | head -1
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return UNREAD
 
 
 def _interrupt(number: int, frame: object) -> None:

@@ -27,7 +27,7 @@ def contents(grading: "Grading", seconds: float) -> Dict[str, Any]:
         "score": sum(each["score"] for each in tests),
         "execution_time": round(seconds, 1),
         "visibility": "visible", "stdout_visibility": "hidden",
-        "output": "\n".join(told.remarks(grading)), "output_format": "text",
+        "output": "\n".join(told.remarks(grading) + told.compared(grading)), "output_format": "text",
         "tests": tests,
         "extra_data": {
             "lab": grading.lab.number, "max_score": sum(each["max_score"] for each in tests),

@@ -94,6 +94,14 @@ def predictions(grading: "Grading") -> List[Dict[str, Any]]:
              "measured": measured.get(key)} for key, question in grading.lab.predict.items()]
 
 
+def compared(grading: "Grading") -> List[str]:
+    """The predictions as lines, for where there is no table."""
+    return [f"{each['question']}{' You' if each['question'].endswith('?') else ': you'} predicted "
+            f"{each['predicted']:g}, measured: {each['measured']:g}"
+            for each in predictions(grading)
+            if each["predicted"] is not None and each["measured"] is not None]
+
+
 def remarks(grading: "Grading") -> List[str]:
     """What is to be said about the submission as a whole."""
     taken, said = grading.taken, []
@@ -108,10 +116,6 @@ def remarks(grading: "Grading") -> List[str]:
         more = taken.ignored_count - len(taken.ignored)
         said.append(f"not looked at, since lab {grading.lab.number} does not take them: {named}"
                     + (f" and {more} more" if more > 0 else ""))
-    for each in predictions(grading):
-        if each["predicted"] is not None and each["measured"] is not None:
-            said.append(f"{each['key']}: you predicted {each['predicted']:g}, measured were "
-                        f"{each['measured']:g}")
     total = sum(case["points"] for case in grading.cases)
     complete = grading.job.tests == ALL and not grading.job.only
     if complete and grading.has_hidden and total != grading.lab.points:

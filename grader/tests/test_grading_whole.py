@@ -122,7 +122,8 @@ def test_the_files_are_what_other_programs_expect(first):
 def test_the_report_shows_predictions_and_pictures(first):
     text = (first["out"] / "report.html").read_text()
     assert "How many exits?" in text and ">700<" in text
-    assert text.count("data:image/png;base64,") == 1
+    assert text.count("data:image/png;base64,") == 1 and "ou predicted 700" not in text
+    assert "How many exits? You predicted 700, measured: " in first["results"]["output"]
     assert "http" not in text.replace("http-equiv", "")
     predicted, = first["results"]["extra_data"]["predictions"]
     assert predicted["predicted"] == 700 and predicted["measured"] > 100

@@ -256,6 +256,16 @@ def test_a_lab_names_guests_and_folder(cli):
     assert content.cmdline == "sched=rr slice=10ms time=2s"
 
 
+def test_a_reader_that_goes_away_is_no_crash(cli):
+    read, write = os.pipe()
+    os.close(read)
+    child = subprocess.run(cli.words("--guest", "hello"), env=cli.environment("ended"), cwd=ROOT,
+                           stdout=write, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(write)
+    assert child.returncode == 141 and "Traceback" not in child.stderr
+    assert json.loads((cli.out / "run.json").read_text())["exit_reason"] == "ended"
+
+
 def test_quiet_says_nothing_when_all_is_well(cli):
     result = cli.run("ended", "--quiet")
     assert (result.stdout, result.stderr) == ("", "")
