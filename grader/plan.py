@@ -77,7 +77,9 @@ def make(request: Request) -> Plan:
     except (args.ArgError, KeyError) as error:
         raise RunError(str(error.args[0])) from None
     if request.gdb and not platform.takes_gdb:
-        raise RunError(f"{platform.name} has no connection for GDB; qemu-svm has")
+        raise RunError(f"{platform.name} has no connection for GDB (Debian's Bochs is built with a "
+                       "debugger of its own instead); qemu-svm has. viz walk and grader.oracle "
+                       "read what a run leaves, on any platform")
     if not parsed:
         raise RunError("a run needs at least one guest: --guest NAME")
     _check_number("seed", request.seed)

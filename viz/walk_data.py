@@ -72,6 +72,10 @@ class Walk:
     def faulted(self) -> bool:
         return self.fault != "NONE"
 
+    def is_ept(self, ref: WalkRef) -> bool:
+        """Whether `ref` reads an entry of Intel's extended page tables."""
+        return self.format == "EPT" and ref.dim == "NESTED"
+
     def width(self, ref: WalkRef) -> int:
         """Bytes per entry of the table that `ref` reads."""
         return 4 if self.mode == "LEGACY32" and ref.dim == "GUEST" else 8

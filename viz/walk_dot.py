@@ -9,7 +9,7 @@ from __future__ import annotations
 from html import escape
 from typing import Dict, List, Optional, Sequence, Tuple
 
-from viz import style, walk_grid, walk_words
+from viz import style, walk_ept, walk_grid, walk_words
 from viz.walk_data import Walk, WalkRef
 from viz.walk_grid import DATA, Cell, Grid, Row
 
@@ -140,7 +140,7 @@ class Picture:
             parts.append(f"gPA {walk.gpa if self.gpa_known() else walk.gva:#x}")
         parts += [f"hPA {walk.hpa:#x}"] if walk.complete and not walk.faulted else []
         second = [walk_words.access_words(walk.access), walk_words.MODES.get(walk.mode, walk.mode),
-                  walk_words.KINDS.get(walk.kind, walk.kind),
+                  walk_words.kind_words(walk),
                   f"{walk_words.CAUSES.get(walk.cause, walk.cause)} at {walk.ns / 1e9:.9f} s",
                   self.about.get("which", ""), self.about.get("platform", "")]
         rows = [font(f"Page walk of {who}:  " + "  →  ".join(parts), 17, bold=True),
@@ -293,11 +293,11 @@ class Picture:
         return font(" ", 10, mono=True).join(pieces)
 
     def draw_nested_root(self) -> None:
-        """nCR3 above the first nested table; every row starts from it again."""
+        """The nested root above its table; every row starts from it again."""
         first = next((c for c in self.grid.rows[0].cells if c.ref.dim == "NESTED"), None)
         if first is None:
             return
-        rows = [font(f"nCR3 {self.walk.nroot:#x}", 11, NESTED, mono=True, bold=True),
+        rows = [font(walk_words.root_words(self.walk), 11, NESTED, mono=True, bold=True),
                 font("every row enters the nested tables here" if len(self.grid.rows) > 1 else
                      "root of the nested tables", 9, MUTED)]
         x = self.x(first.column)
@@ -330,8 +330,9 @@ class Picture:
             return lines([font("the trace ends here", 11, BAD, bold=True)], CELL_W, CELL_H,
                          "CENTER", BAD)
         if walk.faulted:
-            rows = [font("fault", 13, PAPER, bold=True),
-                    font(walk_words.fault_name(walk.fault), 11, PAPER, bold=True)]
+            title, reason = walk_words.fault_title(walk)
+            rows = [font(title, 13 if len(title) < 16 else 11, PAPER, bold=True),
+                    font(reason, 11, PAPER, bold=True)]
             return lines(rows, CELL_W, CELL_H, "CENTER", BAD, BAD)
         self.draw_milestone(x, y + CELL_H / 2 + 12, f"hPA known after {walk.total}")
         rows = [font("the data", 11, bold=True), font(f"hPA {walk.hpa:#x}", 10, mono=True),
@@ -362,9 +363,12 @@ class Picture:
                   "[ ]: index   table: its hPA")
         bits = ("P present   W writable   U user   A accessed   D dirty   PS large page   "
                 "NX no execute   CAPITALS: set   small: clear   0→1: set by this walk")
-        rows_text = [font(legend, 9.5, MUTED), font(bits, 9.5, MUTED),
+        ept = [font(walk_ept.LEGEND, 9.5, MUTED)] if walk.format == "EPT" else []
+        rows_text = [font(legend, 9.5, MUTED), font(bits, 9.5, MUTED), *ept,
                      font(self.about["provenance"], 9.5, INK, bold=True)]
-        self.canvas.node(self.middle(), top - 26, lines(rows_text, width, 50, pen=0), width, 50)
+        height = 50 * len(rows_text) / 3
+        self.canvas.node(self.middle(), top - 1 - height / 2, lines(rows_text, width, height, pen=0),
+                         width, height)
 
 
 def walk_ends_below(grid: Grid) -> bool:

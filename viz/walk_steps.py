@@ -2,7 +2,8 @@
 
 The sentences say what an entry gave and what that is good for; the sum goes by the
 rows of walk_grid.py.  What it does not do: draw, or judge whether the walk is right.
-After the AMD64 manual, volume 2 (24593), sections 5.3 and 15.25.
+After the AMD64 manual, volume 2 (24593), sections 5.3 and 15.25, and for EPT Intel's SDM,
+volume 3C, 28.2.
 """
 from __future__ import annotations
 
@@ -44,7 +45,7 @@ def sentences(walk: Walk) -> List[str]:
     result = []
     for i, ref in enumerate(walk.refs):
         if i == failing:
-            result.append(f"{name(ref)}: {walk_words.FAULTS.get(walk.fault, walk.fault)}. "
+            result.append(f"{name(ref)}: {walk_words.fault_words(walk)}. "
                           "The walk ends in a fault.")
         else:
             result.append(_meaning(walk, ref) + _gained(walk, ref))

@@ -1,23 +1,25 @@
 """What a walk's bits and codes mean, in words: flags, access, faults, page sizes.
 
 After the AMD64 manual, volume 2 (24593), sections 5.3-5.6, 8.4.2 (page-fault error
-code) and 15.25.6 (nested page faults). What it does not do: read traces, or draw.
+code) and 15.25.6 (nested page faults); EPT is walk_ept.py's. What it does not do: read
+traces, or draw.
 """
 from __future__ import annotations
 
 from typing import List, Tuple
 
+from viz import walk_ept
 from viz.walk_data import FINAL, IN_WALK, NX, PS, A, D, P, U, W, Walk, WalkRef
 
 FLAGS = (("P", P), ("W", W), ("U", U), ("A", A), ("D", D), ("PS", PS), ("NX", NX))
 LETTERS = {"GUEST": "g", "NESTED": "n", "SHADOW": "s", "SEGMENT": "seg"}
 MODES = {"OFF": "paging off", "LEGACY32": "32-bit paging", "PAE": "PAE paging",
          "LONG4": "4-level paging", "LONG5": "5-level paging"}
-KINDS = {"NESTED": "nested tables", "SHADOW": "shadow tables", "SEGMENT": "a segment",
+KINDS = {"NESTED": "nested tables (NPT)", "SHADOW": "shadow tables", "SEGMENT": "a segment",
          "ONE": "one dimension"}
 CAUSES = {"REQUEST": "asked for by the guest", "FAULT": "made on a fault",
           "DEBUGGER": "asked for by the debugger"}
-FAULT_NAMES = {"NOT_PRESENT": "not present", "WRITE": "write denied", "USER": "user denied",
+FAULT_NAMES = {"NOT_PRESENT": "not present", "READ": "read denied", "WRITE": "write denied", "USER": "user denied",
                "EXECUTE": "execution denied", "RESERVED": "reserved bit set",
                "NON_CANONICAL": "not canonical", "LIMIT": "beyond the limit",
                "NO_MEMORY": "no memory there"}
@@ -47,6 +49,34 @@ def size_name(size: int) -> str:
     return str(size)
 
 
+def kind_words(walk: Walk) -> str:
+    """What kind of tables or segments stand behind the guest's."""
+    if walk.kind == "NESTED" and walk.format == "EPT":
+        return "extended page tables (EPT)"
+    return KINDS.get(walk.kind, walk.kind)
+
+
+def root_words(walk: Walk) -> str:
+    """The root of the nested tables, by the name that its manual has for it."""
+    return f"{'EPT root' if walk.format == 'EPT' else 'nCR3'} {walk.nroot:#x}"
+
+
+def fault_words(walk: Walk) -> str:
+    """What is wrong where the walk faulted."""
+    at = failing(walk)
+    if at >= 0 and walk.is_ept(walk.refs[at]):
+        return walk_ept.fault_words(walk.fault, walk.refs[at])
+    return FAULTS.get(walk.fault, f"reason {walk.fault}")
+
+
+def fault_title(walk: Walk) -> Tuple[str, str]:
+    """What such an end is called, and why it came, in a word or two each."""
+    if not _by_ept(walk):
+        return "fault", fault_name(walk.fault)
+    reason = "invalid entry" if walk.fault == "RESERVED" else fault_name(walk.fault)
+    return walk_ept.exit_name(walk.fault), reason
+
+
 def fault_name(fault: str) -> str:
     """NOT_PRESENT -> not present."""
     return FAULT_NAMES.get(fault, fault.lower().replace("_", " "))
@@ -60,6 +90,8 @@ def access_words(access: int) -> str:
 
 def flags(walk: Walk, ref: WalkRef) -> List[Tuple[str, str]]:
     """The entry's flags that mean something here: (name, "set" | "clear" | "gained")."""
+    if walk.is_ept(ref):
+        return walk_ept.flags(ref)
     shown = []
     for name, bit in FLAGS:
         meaningless = (name == "NX" and walk.width(ref) == 4 or name == "D" and not ref.size
@@ -74,8 +106,10 @@ def flags(walk: Walk, ref: WalkRef) -> List[Tuple[str, str]]:
 
 
 def error_bits(walk: Walk) -> List[str]:
-    """The error code bit by bit, one sentence each."""
+    """The error code, or EPT's exit qualification, bit by bit, one sentence each."""
     code = walk.error
+    if _by_ept(walk):
+        return walk_ept.qualification(code)
     words = [
         "P = 1: the entry was present, but forbade it" if code & 1 else
         "P = 0: an entry was not present",
@@ -87,6 +121,10 @@ def error_bits(walk: Walk) -> List[str]:
     words += ["bit 32: while translating the final gPA"] if code & FINAL else []
     words += ["bit 33: while finding one of the guest's own tables"] if code & IN_WALK else []
     return words
+
+
+def _by_ept(walk: Walk) -> bool:
+    return walk.format == "EPT" and walk.fault_dim == "NESTED" and walk.fault != "NO_MEMORY"
 
 
 def failing(walk: Walk) -> int:
@@ -106,6 +144,8 @@ def fault_story(walk: Walk) -> List[str]:
              "NESTED": "Nested page fault: an exit to the VMM, which the guest does not see",
              "SHADOW": "Shadow page fault: the VMM fills the entry, or reflects a #PF",
              "SEGMENT": "Segment violation: an exit to the VMM"}.get(walk.fault_dim, "Fault")
+    if _by_ept(walk):
+        whose = f"{walk_ept.exit_name(walk.fault)}: an exit to the VMM, which the guest does not see"
     whose = {"NON_CANONICAL": "General protection: the guest sees #GP",
              "NO_MEMORY": "The walk leaves the memory there is"}.get(walk.fault, whose)
     at = failing(walk)
@@ -119,8 +159,11 @@ def fault_story(walk: Walk) -> List[str]:
         where += ": "
     elif walk.fault_level:
         where = f"{table_name(walk.fault_dim, walk.fault_level)}: "
-    sentence = where + FAULTS.get(walk.fault, f"reason {walk.fault}") + "."
+    sentence = where + fault_words(walk) + "."
     story = [whose + ".", sentence[0].upper() + sentence[1:] if not where else sentence]
-    if walk.fault not in ("NON_CANONICAL", "NO_MEMORY", "LIMIT"):
-        story.append(f"Error code {walk.error:#x}:  " + ";  ".join(error_bits(walk)) + ".")
+    if _by_ept(walk) and walk.fault == "RESERVED":
+        story.append("It has no exit qualification: whoever makes such an entry has a bug.")
+    elif walk.fault not in ("NON_CANONICAL", "NO_MEMORY", "LIMIT"):
+        what = "Exit qualification" if _by_ept(walk) else "Error code"
+        story.append(f"{what} {walk.error:#x}:  " + ";  ".join(error_bits(walk)) + ".")
     return story

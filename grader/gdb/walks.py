@@ -75,8 +75,8 @@ def make(memory: Memory, guest: Guest, gva: int, access: int = 0, ns: int = 0) -
 def lines(walk: Walk, data: Optional[int] = None) -> List[str]:
     """The walk in words: every reference with its number, then where it ended."""
     said = [f"VM {walk.vm}, gVA {walk.gva:#x}, {walk_words.access_words(walk.access)}, "
-            f"{walk_words.MODES.get(walk.mode, walk.mode)}: gCR3 {walk.groot:#x}, nCR3 "
-            f"{walk.nroot:#x}",
+            f"{walk_words.MODES.get(walk.mode, walk.mode)}: gCR3 {walk.groot:#x}, "
+            f"{walk_words.root_words(walk)}",
             f"{'n':>4}  {'read at hPA':<18} {'entry':<18}"]
     for ref, sentence in zip(walk.refs, walk_steps.sentences(walk)):
         where = ref.table + walk.width(ref) * ref.index

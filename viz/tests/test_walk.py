@@ -84,10 +84,35 @@ def test_every_kind_is_drawn_by_graphviz(make: Callable, tmp_path: Path) -> None
     (kinds.cut_off, ["the trace ends here"]),
     (kinds.mixed, ["entry 0x8000001234567067", "0xffff800000493abc", "2M page",
                    "hPA known after 22"]),
+    (kinds.ept, ["extended page tables (EPT)", "EPT root 0x700000", "EPT entries:", "WB",
+                 "hPA known after 24"]),
+    (kinds.ept_large, ["2M page", "UC", "IPAT", "hPA known after 19"]),
+    (kinds.ept_violation, ["EPT violation: an exit to the VMM", "write denied", "Reference 24",
+                           "forbids writing (W = 0)", "Exit qualification 0x1aa", "bit 1: a write",
+                           "all entries together allow R X", "bit 8: while translating"]),
+    (kinds.ept_violation_in_walk, ["Reference 9, nL1[0x2], while finding the gL3 table",
+                                   "R = W = X = 0", "bit 8 = 0", "together allow nothing"]),
+    (kinds.ept_misconfigured, ["EPT misconfiguration: an exit", "may be written but not read",
+                               "no exit qualification"]),
+    (kinds.ept_bad_type, ["there is no memory type 2", "type 2"]),
 ])
 def test_words(make: Callable, words: List[str], tmp_path: Path) -> None:
     text = text_of(one(tmp_path, make), tmp_path)
     assert [word for word in words if word.replace("'", "&#x27;") not in text] == []
+
+
+def cells(text: str) -> List[str]:
+    """The flags line of each entry, in the order of the references."""
+    found = re.findall(r"entry 0x[0-9a-f]+ (.*?) >", text)
+    return [" ".join(line.split()) for line in found]
+
+
+def test_flags_are_those_of_the_format(tmp_path: Path) -> None:
+    flags = cells(text_of(one(tmp_path, kinds.ept), tmp_path))
+    assert flags[:5] == ["R W X A", "R W X A ps", "R W X A ps", "R W X A D WB", "P W U A nx"]
+    for name in ("nCR3", "NPT"):
+        assert name not in text_of(one(tmp_path, kinds.ept), tmp_path)
+        assert name in text_of(one(tmp_path, kinds.mixed), tmp_path)
 
 
 def test_a_nested_fault_in_the_walk_itself(tmp_path: Path) -> None:

@@ -13,9 +13,10 @@ ENTRY = 0x27
 
 
 def begin(writer: TraceWriter, mode: str, kind: str, gva: int = GVA, access: int = 0,
-          groot: int = 0x1000, nroot: int = 0x70_0000, cause: str = "REQUEST") -> None:
+          groot: int = 0x1000, nroot: int = 0x70_0000, cause: str = "REQUEST",
+          form: str = "NPT") -> None:
     writer.emit("walk_begin", vm=1, gva=gva, access=access, groot=groot, nroot=nroot, mode=mode,
-                kind=kind, cause=cause)
+                kind=kind, cause=cause, format=form)
 
 
 def end(writer: TraceWriter, refs: int, gpa_refs: int, fault: str = "NONE", dim: str = "GUEST",
@@ -142,5 +143,56 @@ def mixed(writer: TraceWriter) -> None:
     end(writer, 22, 18)
 
 
+# Extended page tables: R, W, X; A and D are bits 8 and 9; pages are write-back (6).
+
+def ept_refs(writer: TraceWriter, steps: List[Tuple[str, int, int, int]],
+             odd: Dict[int, int] = {}) -> None:
+    """As refs(), with entries of EPT in the nested dimension."""
+    entries = {n: 0x10_0000 * n | (0x337 if size else 0x107) | (0x80 if size > 4096 else 0)
+               for n, (dim, _, _, size) in enumerate(steps, start=1) if dim == "NESTED"}
+    refs(writer, steps, odd={**entries, **odd})
+
+
+def ept(writer: TraceWriter) -> None:
+    begin(writer, "LONG4", "NESTED", form="EPT")
+    ept_refs(writer, two([4, 3, 2, 1]))
+    end(writer, 24, 20)
+
+
+def ept_large(writer: TraceWriter) -> None:
+    """On nested 2M pages; the last of them uncacheable, whatever the guest says."""
+    begin(writer, "LONG4", "NESTED", form="EPT")
+    ept_refs(writer, two([4, 3, 2, 1], leaf=2), odd={19: 0x120_00C7})
+    end(writer, 19, 16)
+
+
+def ept_violation(writer: TraceWriter) -> None:
+    """The last entry forbids writing."""
+    begin(writer, "LONG4", "NESTED", access=1, cause="FAULT", form="EPT")
+    ept_refs(writer, two([4, 3, 2, 1]), odd={24: 0x180_0135})
+    end(writer, 24, 20, "WRITE", "NESTED", 1, 0x1AA)
+
+
+def ept_violation_in_walk(writer: TraceWriter) -> None:
+    """The guest's gL3 table is not mapped."""
+    begin(writer, "LONG4", "NESTED", cause="FAULT", form="EPT")
+    ept_refs(writer, two([4, 3, 2, 1])[:9], odd={9: 0})
+    end(writer, 9, 0, "NOT_PRESENT", "NESTED", 1, 0x83)
+
+
+def ept_misconfigured(writer: TraceWriter) -> None:
+    """An entry that may be written but not read."""
+    begin(writer, "LONG4", "NESTED", cause="FAULT", form="EPT")
+    ept_refs(writer, two([4, 3, 2, 1])[:23], odd={23: 0x170_0002})
+    end(writer, 23, 20, "RESERVED", "NESTED", 2, 0)
+
+
+def ept_bad_type(writer: TraceWriter) -> None:
+    begin(writer, "LONG4", "NESTED", form="EPT")
+    ept_refs(writer, two([4, 3, 2, 1]), odd={24: 0x180_0017})
+    end(writer, 24, 20, "RESERVED", "NESTED", 1, 0)
+
+
 KINDS = (unpaged, pae, legacy, legacy_4m, shadow, one, segment, segment_limit, write_denied,
-         final_fault, non_canonical, no_memory, cut_off, mixed)
+         final_fault, non_canonical, no_memory, cut_off, mixed, ept, ept_large, ept_violation,
+         ept_violation_in_walk, ept_misconfigured, ept_bad_type)
