@@ -262,11 +262,14 @@ autograder: ## what graders need, packed: LAB= OUT=file.zip (Gradescope) or .tar
 
 check: setup ## the whole test suite
 	@$(MAKE) all unit
-	$(PYTHON) -m pytest -n $(CHECK_JOBS) -q
-CHECK_JOBS ?= auto
-
+	@$(TESTED)
 torture: all unit ## the long versions of the seeded tests
-	$(PYTHON) -m pytest -n $(CHECK_JOBS) -q --torture
+	@$(TESTED) --torture
+# What the tests write goes to a folder of their own, in RAM where there is room. To look at
+# what a test left that failed, run it alone: it is in pytest's usual folder then.
+CHECK_JOBS ?= auto
+TESTED = scratch=$$(sh grader/tests/scratch.sh) && trap 'rm -rf "$$scratch"' EXIT && \
+    TMPDIR=$$scratch $(PYTHON) -m pytest -n $(CHECK_JOBS) -q
 
 .PHONY: handouts
 handouts: all ## the handouts as a site and as PDF: build/handouts/index.html

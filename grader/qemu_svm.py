@@ -7,7 +7,10 @@ What QEMU cannot do, and since when, is said by check().
 """
 from __future__ import annotations
 
+import functools
+import os
 import re
+import shutil
 import subprocess
 from pathlib import Path
 from typing import List, Optional, Tuple
@@ -37,16 +40,12 @@ class QemuSvm(Platform):
     live_offset = TRACE_ADDRESS
 
     def version(self, emulator: str = "") -> str:
-        try:
-            result = subprocess.run([emulator or self.emulator, "--version"], text=True,
-                                    capture_output=True, timeout=60, check=False)
-        except (OSError, subprocess.TimeoutExpired):
-            return ""
-        return result.stdout.split("\n", 1)[0].strip() if result.returncode == 0 else ""
+        command = shutil.which(emulator or self.emulator)
+        return _version(command, os.stat(command).st_mtime_ns) if command else ""
 
     def check(self, emulator: str = "") -> List[Finding]:
         emulator = emulator or self.emulator
-        text = self.version(emulator)
+        text = _ask(emulator)
         match = re.search(r"version (\d+)\.(\d+)", text)
         if match is None:
             return [Finding(False, f"{emulator} does not answer: install qemu-system-x86")]
@@ -118,6 +117,22 @@ class QemuSvm(Platform):
     def trace_area(self, machine: Machine) -> Optional[Tuple[Path, int]]:
         memory = machine.dir / MEMORY
         return (memory, TRACE_ADDRESS) if memory.is_file() else None
+
+
+@functools.lru_cache(maxsize=None)
+def _version(command: str, changed: int) -> str:
+    """Its version, asked once: a grading makes many runs.  `changed`: when the file was."""
+    return _ask(command)
+
+
+def _ask(command: str) -> str:
+    """What the emulator says of itself; '' if it does not answer."""
+    try:
+        result = subprocess.run([command, "--version"], text=True, capture_output=True,
+                                timeout=60, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return result.stdout.split("\n", 1)[0].strip() if result.returncode == 0 else ""
 
 
 def _complaint(log: Path) -> str:

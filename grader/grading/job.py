@@ -34,6 +34,7 @@ class Job:
     root: Path = ROOT
     keep: bool = False           # keep the memory of each run
     cpu_s: Optional[int] = None  # processor time of a run; None: by its virtual time
+    pictures: bool = True        # draw them: what is graded to be counted only needs none
 
 
 @dataclass(frozen=True)

@@ -1,27 +1,28 @@
 """The student's own pictures: drawn by viz from the runs that tests asked to see.
 
 Drawn for every lost test that asked and that students may look into, and for the first
-few that passed.  A drawing is made in a process of its own; one that fails says why.
+few that passed, unless the job says pictures=False.  How: drawing.py; one that fails says why.
 """
 from __future__ import annotations
 
 import base64
+import json
 import os
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Dict, List, Tuple
 
 from grader.grading import told
 from grader.grading.plugin import PASSED
+from grader.plan import ROOT
 
 if TYPE_CHECKING:
     from grader.grading.verdict import Grading
 
 MOST, MOST_PASSED = 12, 4
-SECONDS = 120
+SECONDS = 900       # for all of them; one has two minutes
 MOST_BYTES = 4 << 20
 ENDINGS = {"timeline": "png", "walk": "svg"}  # a timeline has too many marks for a page's SVG
 TYPES = {"png": "image/png", "svg": "image/svg+xml"}
@@ -40,16 +41,16 @@ class Drawn:
 
 def draw(grading: "Grading") -> List[Drawn]:
     """All pictures of a grading, in the order of the tests."""
-    wanted = _wanted(grading)
+    wanted = _wanted(grading) if grading.job.pictures else []
     if not wanted:
         return []
     grading.steps.say(f"drawing {len(wanted)} pictures")
     folder = grading.folders.work / "pictures"
     folder.mkdir(exist_ok=True)
-    jobs = [(grading, number, test, picture, folder)
-            for number, (test, picture) in enumerate(wanted)]
-    with ThreadPoolExecutor(2) as pool:
-        return list(pool.map(lambda job: _draw(*job), jobs))
+    plans = [_plan(grading, number, test, picture, folder)
+             for number, (test, picture) in enumerate(wanted)]
+    problems = _viz([each.words for each in plans], folder)
+    return [_drawn(grading, each, problem) for each, problem in zip(plans, problems)]
 
 
 def _wanted(grading: "Grading") -> List[Tuple[str, Dict[str, Any]]]:
@@ -68,12 +69,22 @@ def _wanted(grading: "Grading") -> List[Tuple[str, Dict[str, Any]]]:
     return sorted(chosen, key=lambda pair: names.index(pair[0]))
 
 
-def _draw(grading: "Grading", number: int, test: str, picture: Dict[str, Any],
-          folder: Path) -> Drawn:
+@dataclass(frozen=True)
+class Plan:
+    """What viz is to do for one picture."""
+
+    test: str
+    title: str
+    kind: str
+    words: List[str]
+    out: Path
+
+
+def _plan(grading: "Grading", number: int, test: str, picture: Dict[str, Any],
+          folder: Path) -> Plan:
     run = grading.folders.runs / picture["run"]
-    kind = picture["kind"]
-    title = kind
-    words = [str(run / "trace.bin")]
+    kind = title = picture["kind"]
+    words = [str(run if kind == "report" else run / "trace.bin")]
     if kind == "walk":
         if picture["vm"] is not None:
             words += ["--vm", str(picture["vm"])]
@@ -81,31 +92,33 @@ def _draw(grading: "Grading", number: int, test: str, picture: Dict[str, Any],
         if picture["gva"] is not None:
             words += ["--gva", hex(picture["gva"])]
             title += f", gVA {picture['gva']:#x}"
-    if kind == "report":
-        words, out = [str(run)], run / "report.html"
-    else:
-        out = folder / f"{number}.{ENDINGS[kind]}"
-    problem = _viz(grading.job.root, [kind, *words, "-o", str(out)])
-    if problem or not out.is_file():
-        return Drawn(test, title, problem=problem or "nothing was drawn")
-    if kind == "report":
-        return Drawn(test, title, page=os.path.relpath(out, grading.folders.out))
-    data = out.read_bytes()
+    out = run / "report.html" if kind == "report" else folder / f"{number}.{ENDINGS[kind]}"
+    return Plan(test, title, kind, [kind, *words, "-o", str(out)], out)
+
+
+def _drawn(grading: "Grading", plan: Plan, problem: str) -> Drawn:
+    if problem or not plan.out.is_file():
+        return Drawn(plan.test, plan.title, problem=problem or "nothing was drawn")
+    if plan.kind == "report":
+        return Drawn(plan.test, plan.title, page=os.path.relpath(plan.out, grading.folders.out))
+    data = plan.out.read_bytes()
     if len(data) > MOST_BYTES:
-        return Drawn(test, title, problem="the picture is too large for a page")
-    return Drawn(test, title, f"data:{TYPES[ENDINGS[kind]]};base64,"
+        return Drawn(plan.test, plan.title, problem="the picture is too large for a page")
+    return Drawn(plan.test, plan.title, f"data:{TYPES[ENDINGS[plan.kind]]};base64,"
                  + base64.b64encode(data).decode())
 
 
-def _viz(root: Path, words: List[str]) -> str:
-    """Run viz; '' if it worked, else its last line."""
+def _viz(words: List[List[str]], folder: Path) -> List[str]:
+    """Run viz for each of these; '' where it worked, else its last line."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
     environment["PYTHONDONTWRITEBYTECODE"] = "1"
+    jobs = folder / "jobs.json"
+    jobs.write_text(json.dumps(words))
     try:
-        made = subprocess.run([sys.executable, "-m", "viz", *words], cwd=root, text=True,
-                              env=environment, capture_output=True, stdin=subprocess.DEVNULL,
-                              timeout=SECONDS, check=False)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return f"it could not be drawn: {error}"
-    said = made.stderr.strip().splitlines()
-    return "" if made.returncode == 0 else (said[-1] if said else "viz failed without a word")
+        made = subprocess.run([sys.executable, "-m", "grader.grading.drawing", str(jobs)], cwd=ROOT,
+                              text=True, env=environment, capture_output=True,
+                              stdin=subprocess.DEVNULL, timeout=SECONDS, check=True)
+        problems: List[str] = json.loads(made.stdout)
+    except (OSError, ValueError, subprocess.SubprocessError) as error:
+        return [f"it could not be drawn: {error}"] * len(words)
+    return problems

@@ -52,6 +52,7 @@ def try_one(lab: Lab, mutant: Mutant, everything: bool = False,
         job = grade.Job(lab.number, submission(plan.ROOT, lab, folder / "submission",
                                                {mutant.file: mutant.text}),
                         folder / "out", seed=SEED, quiet=True,
+                        pictures=keep is not None,
                         only=() if everything else tuple(_functions(mutant.tests)))
         results = grade.grade(job)
         record = json.loads((job.out / "record.json").read_text())

@@ -11,10 +11,11 @@ import fcntl
 import hashlib
 import json
 import shutil
+import subprocess
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence
+from typing import Any, Callable, Dict, Generator, Iterator, List, Optional, Sequence
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -30,6 +31,7 @@ settings.register_profile("check", derandomize=True, deadline=None,
 settings.load_profile("check")
 
 FOLDER = "machines"
+PASSED = pytest.StashKey[bool]()
 
 
 @dataclass(frozen=True)
@@ -133,7 +135,32 @@ def _make(request: plan.Request, place: Path, told: Path) -> None:
         result = run.make(plan.Request(**fields))
     except plan.RunError as error:
         pytest.fail(f"no machine can run: {error}")
+    _dig_holes(place / MEMORY)
     told.write_text(result.sentence)
+
+
+def _dig_holes(memory: Path) -> None:
+    """Zeros that take no room: the runs of a session may lie in the RAM of this computer."""
+    if memory.is_file() and shutil.which("fallocate"):
+        subprocess.run(["fallocate", "--dig-holes", str(memory)], stderr=subprocess.DEVNULL,
+                       check=False)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo) -> Generator[None, Any, None]:
+    """Note whether the test passed."""
+    outcome = yield
+    if call.when == "call":
+        item.stash[PASSED] = outcome.get_result().passed
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, Any, None]:
+    """What a test that passed has written is of no use any more."""
+    folder = getattr(item, "funcargs", {}).get("tmp_path")
+    yield
+    if folder is not None and item.stash.get(PASSED, False):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:

@@ -99,6 +99,8 @@ def make_root(root: Path, open_lab: bool) -> Path:
     if open_lab:
         toml = lab_of(root).path
         toml.write_text(toml.read_text().replace('files = [', 'files = ["Makefile", ', 1))
+        make = root / "Makefile"    # another one is to cost no build of everything
+        make.write_text(re.sub(r"(%\.[cS]) Makefile$", r"\1", make.read_text(), flags=re.M))
     subprocess.run(["make", "-s", "-j2", "guests", "kernel"], cwd=root, check=True)
     (root / "build/.lock").touch()      # a grading makes it
     return root

@@ -59,9 +59,10 @@ def _zip_with(folder: Path, place: Path, more: Callable[[zipfile.ZipFile], None]
 
 
 def zip_bomb(folder: Path, place: Path, victim: Path) -> Path:
-    """One of the files unpacks to a gigabyte, out of a megabyte."""
+    """One of the files unpacks to a gigabyte, out of some megabytes."""
     (folder / ONE).unlink()
-    return _zip_with(folder, place, lambda archive: archive.writestr(ONE, bytes(1 << 30)))
+    return _zip_with(folder, place, lambda archive: archive.writestr(
+        ONE, bytes(1 << 30), compresslevel=1))
 
 
 def zip_lies(folder: Path, place: Path, victim: Path) -> Path:
@@ -145,11 +146,11 @@ def tar_device(folder: Path, place: Path, victim: Path) -> Path:
 
 
 def tar_bomb(folder: Path, place: Path, victim: Path) -> Path:
-    """300 MiB of zeros in front of the files, in 300 KiB."""
+    """300 MiB of zeros in front of the files, in a little more than one."""
     path = place / "s.tar.gz"
     head = _info("zeros")
     head.size = 300 << 20
-    squeeze = zlib.compressobj(9, zlib.DEFLATED, 31)
+    squeeze = zlib.compressobj(1, zlib.DEFLATED, 31)
     with open(path, "wb") as file:
         file.write(squeeze.compress(head.tobuf()))
         for _ in range(300):
