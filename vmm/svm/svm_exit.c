@@ -128,6 +128,8 @@ void svm_translate_other(struct vcpu *v, const struct vmcb *b, struct exit *x)
         x->msr.write = b->exitinfo1 & 1;
     } else if ((u32)code == VMEXIT_INVALID) {
         translate_invalid(svm_of(v), x);
+    } else if (code == EXIT_NOT_ENTERED) {
+        x->reason = EXIT_INTR;
     } else {
         translate_rest(code, b, x);
     }
