@@ -5,7 +5,7 @@
  * (vmm/time/vtimer.h). Spans begin and end amid a period, so it knows by its TSC
  * how many ticks fell due: TSC and timer must be of one view, and under wall the
  * VM must be alone. It needs policy= as the VM has it in ticks=.
- * Arguments: policy, hz, rounds, most (periods), ways (bits), tschz.
+ * Arguments: policy, hz, rounds, least and most (periods), ways (bits), tschz.
  */
 #include "guests/lib/guest.h"
 
@@ -108,9 +108,9 @@ static void judge(const char *policy, u64 k, u64 came)
         check("phase", unphased, lost == k ? 0 : 1); /* one came at once, all others in phase */
 }
 
-static void try_span(struct rng *rng, const char *policy, int way, u32 most)
+static void try_span(struct rng *rng, const char *policy, int way, u32 least, u32 most)
 {
-    u64 k = 1 + rng_below(rng, most);
+    u64 k = least + rng_below(rng, most - least + 1);
     wait_until(amid(rng, 1));
     block(way);
     ticks_before = ticks;
@@ -135,11 +135,12 @@ void guest_main(const struct multiboot_info *info)
 {
     char policy[16];
     (void)info;
-    args_allow("policy hz rounds most ways tschz");
+    args_allow("policy hz rounds least most ways tschz");
     args_word("policy", "delay", policy, sizeof(policy));
     u32 hz = (u32)args_number("hz", 1000, 100, 2000);
     u32 rounds = (u32)args_number("rounds", 6, 1, 10000);
     u32 most = (u32)args_number("most", 9, 1, 100);
+    u32 least = (u32)args_number("least", 1, 1, most);
     u32 ways = (u32)args_number("ways", 7, 1, 7);
     tsc_hz = args_number("tschz", 1000000000, 1000000, 4000000000u);
     struct rng rng = {guest_seed()};
@@ -154,7 +155,7 @@ void guest_main(const struct multiboot_info *info)
         int way = (int)rng_below(&rng, WAYS);
         while (!(ways >> way & 1))
             way = (way + 1) % WAYS;
-        try_span(&rng, policy, way, most);
+        try_span(&rng, policy, way, least, most);
     }
     interrupts_off();
     checkpoint("due", due_by(rdtsc()));

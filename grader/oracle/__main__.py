@@ -13,10 +13,10 @@ from typing import Callable, Dict, List, Optional, Tuple
 from grader.oracle import compare, isolation, timer
 from grader.oracle.memory import Memory
 from grader.oracle.share import shares
+from grader.oracle.verdict import first, tell
 from viz.trace import Trace, TraceError, load
 from viz.walk_data import Walk, Walks
 
-TELL = 20                                   # of a long list, so many are told one by one
 Verdict = Tuple[List[str], List[str]]       # what is wrong, what else is to be said
 
 
@@ -46,12 +46,6 @@ def judge_walks(trace: Trace, run: Path) -> Verdict:
         raise CannotJudge(f"none of the {len(walks)} walks can be judged by the memory at the end: "
                           f"{notes[0]}")
     return wrong, first(notes) + [f"{judged} walks of {len(walks)} were held against memory"]
-
-
-def first(texts: List[str]) -> List[str]:
-    """As many as are told, and how many more there are."""
-    more = len(texts) - TELL
-    return texts if more <= 0 else texts[:TELL] + [f"and {more} more"]
 
 
 def judge_walk(walk: Walk, memory: Memory) -> Tuple[List[str], str]:
@@ -94,14 +88,7 @@ def main(argv: Optional[List[str]] = None) -> int:
     except (CannotJudge, TraceError, OSError, ValueError) as error:
         print(f"{args.oracle}: cannot be judged: {error}", file=sys.stderr)
         return 2
-    for text in trace.warnings:
-        print(f"trace: {text}")
-    if trace.dropped:
-        print(f"trace: {trace.dropped} records were dropped, verdicts may be wrong")
-    for text in notes + first(wrong):
-        print(f"{args.oracle}: {text}")
-    print(f"{args.oracle}: {'right' if not wrong else f'WRONG in {len(wrong)} places'}")
-    return 1 if wrong else 0
+    return tell(args.oracle, trace, wrong, notes)
 
 
 if __name__ == "__main__":

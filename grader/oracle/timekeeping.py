@@ -38,6 +38,33 @@ def last(trace: Any, vm: int, name: str) -> Optional[int]:
     return values[-1] if values else None
 
 
+def number(value: int) -> str:
+    """A checked value: digits may have a meaning of their own, so hexadecimal as well."""
+    return str(value) if value < 10 else f"{value:#x} ({value})"
+
+
+BUSY = {"INTR_WINDOW": "an interrupt window that stays open while nothing can go in: set_window and "
+                       "waits, handout 2.2",
+        "INTR": "the real timer, armed again and again for what the guest does not take: "
+                "vtimer_next and vcpu_timer_next, handout 2.4"}
+
+
+def unfinished(trace: Any, vm: int) -> str:
+    """What a VM that did not end by itself was busy with; '' if it did."""
+    ends, exits = trace.select("vm_end"), trace.select("exit")
+    if any(trace.schema.word("vm_end_how", how) == "EXITED" for how in ends["how"][ends.vm == vm]):
+        return ""
+    codes, counts = np.unique(exits["reason"][exits.vm == vm], return_counts=True)
+    ticks = totals(trace, vm)
+    said = f"VM {vm} did not come to its end in {when(int(trace.ns[-1]))}"
+    if len(codes):
+        reason, most = trace.schema.word("exit_reason", int(codes[counts.argmax()])), int(counts.max())
+        said += f"; of its {int(counts.sum())} exits {most} were {reason}"
+        said += f" ({BUSY[reason]})" if reason in BUSY and 2 * most > counts.sum() else ""
+    return (f"{said}; {ticks['due']} ticks fell due, {ticks['delivered']} were delivered, "
+            f"{ticks['dropped']} discarded")
+
+
 def broken(trace: Any, vm: int, meanings: Mapping[str, str]) -> List[str]:
     """The VM's checks of these names that failed or never came, in words."""
     rows, found, seen = trace.select("check"), [], set()
@@ -47,11 +74,13 @@ def broken(trace: Any, vm: int, meanings: Mapping[str, str]) -> List[str]:
             continue
         seen.add(name)
         if value != expected or not rows["sealed"][i]:
-            found.append(f"{meanings[name]}: the guest expected {expected:#x} and saw {value:#x} "
+            found.append(f"{meanings[name]}: the guest expected {number(expected)} and saw {number(value)} "
                          f"(its check {name}, record {int(rows.index[i])}, VM {vm}, at "
                          f"{when(int(rows.ns[i]))})")
-    return found + [f"VM {vm} never came to its check {name} ({meanings[name]})"
-                    for name in meanings if name not in seen]
+    missing = [f"VM {vm} never came to its check {name} ({meanings[name]})"
+               for name in meanings if name not in seen]
+    why = unfinished(trace, vm) if missing else ""
+    return found + ([why] if why else []) + missing
 
 
 def dated(trace: Any, problem: str) -> str:
@@ -66,6 +95,35 @@ def totals(trace: Any, vm: int) -> Dict[str, int]:
     for event in ("timer_due", "timer_delivered", "timer_dropped"):
         records = trace.select(event)
         found[event[6:]] = int(records["ticks"][records.vm == vm].sum())
+    return found
+
+
+def held_back(trace: Any, vm: int) -> str:
+    """The first interrupt that was acknowledged, but not in the guest at its next entry; or ''."""
+    names = ("irq_ack", "inject", "entry")
+    rows = sorted((int(i), name) for name in names for records in [trace.select(name)]
+                  for i in records.index[records.vm == vm])
+    asked = None
+    for index, name in rows:
+        if name == "entry" and asked is not None:
+            return (f"an interrupt was acknowledged (record {asked}, at {when(int(trace.ns[asked]))}), but "
+                    f"the guest went on without it (record {index}): it could not take one. Accept only "
+                    "when it is interruptible; until then the request stays in the PIC")
+        asked = index if name == "irq_ack" else None
+    return ""
+
+
+def caught_up(trace: Any, vm: int, hz: int) -> List[Tuple[int, float]]:
+    """(ticks owed at once, periods until none was owed any more), each time that VM caught up."""
+    found, begin, owed = [], None, 0
+    records = trace.select("timer_delivered")
+    for i in np.flatnonzero(records.vm == vm).tolist():
+        at, left = int(records["at"][i]), int(records["backlog"][i])
+        if left and begin is None:
+            begin, owed = at, left + 1
+        if not left and begin is not None:
+            found.append((owed, (at - begin) * hz / 1e9))
+            begin = None
     return found
 
 

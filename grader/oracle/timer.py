@@ -5,11 +5,14 @@ moved only as the record says; due is what the programmed rate demands of the VM
 clock `at`; and `at` is the clock that pit= promises. The four lost-tick policies
 are judged in policy.py. Sources: formats.md 1.4, the policy table of the handout
 on timers, the 8254's frequency. What it does not do: know whether the guest had
-interrupts on, since no trace says so.
+interrupts on, since no trace says so. `python3 -m grader.oracle.timer RUN_DIR` judges a
+run (in a starter as well, where the other oracles are not).
 """
 from __future__ import annotations
 
-from typing import Any, List, Tuple
+import sys
+from pathlib import Path
+from typing import Any, List, Optional, Tuple
 
 from grader.oracle import policy
 from grader.oracle.ticks import EVENTS, RECORD_SLACK, SWITCH_SLACK, Rate, Record, records_of
@@ -109,3 +112,24 @@ def check_running(records: List[Record], life: Life) -> List[Tuple[int, str]]:
         if state != RUNNING:
             found.append((record.index, f"a tick was delivered to a VM that is {state}"))
     return found
+
+
+def main(argv: Optional[List[str]] = None) -> int:
+    """Tell what is wrong in a run's trace; as of grader.oracle, 0: nothing, 2: cannot be judged."""
+    from grader.oracle.verdict import tell
+    from viz.trace import TraceError, load
+
+    words = sys.argv[1:] if argv is None else argv
+    if len(words) != 1:
+        print("usage: python3 -m grader.oracle.timer RUN_DIR", file=sys.stderr)
+        return 2
+    try:
+        trace = load(str(Path(words[0]) / "trace.bin"))
+        return tell("timer", trace, check(trace), [])
+    except (TraceError, OSError, ValueError) as error:
+        print(f"timer: cannot be judged: {error}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from grader.oracle import timer
 from grader.oracle import walk as oracle
 from grader.oracle.__main__ import main
 from grader.oracle.memory import Memory
@@ -72,6 +73,18 @@ def test_timer(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     corrupt(tmp_path / "trace.bin", "timer_delivered", 3, 2, lambda value: value + 1)
     assert main(["timer", str(tmp_path)]) == 1
     assert "but due is" in capsys.readouterr().out
+
+
+def test_timer_by_itself(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    """As a starter has it: `python3 -m grader.oracle.timer`, with the same words and statuses."""
+    Sim(tmp_path / "trace.bin", "MERGE").play(AWAY).w.save()
+    assert timer.main([str(tmp_path)]) == 0
+    corrupt(tmp_path / "trace.bin", "timer_delivered", 3, 2, lambda value: value + 1)
+    assert timer.main([str(tmp_path)]) == 1
+    alone = capsys.readouterr().out.split("timer: right\n")[1]
+    main(["timer", str(tmp_path)])
+    assert "but due is" in alone and alone.splitlines()[-1] in capsys.readouterr().out
+    assert timer.main([str(tmp_path / "nowhere")]) == timer.main([]) == 2
 
 
 def test_isolation(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

@@ -5,6 +5,7 @@ worked out from the scheduler's records of who waited when.
 """
 from grader.grading import expect, points
 from grader.oracle import timekeeping as time
+from grader.oracle import timer
 
 UNSEEN = 20_000         # ns: an exit or two and a tick; no wait of a slice is as short
 PROBE = "probe tsc={0} pit={0} ticks=merge -- hz=100 windows=2 ticks=1"
@@ -26,13 +27,15 @@ def gaps(lab, view):
 @points(4, hint="2.1", needs="test_a_tick_reaches_its_handler")
 def test_the_apparent_tsc_hides_the_waits(lab):
     """With tsc=apparent a guest cannot see in its TSC that it waited for the CPU."""
-    _, said, waits = gaps(lab, "apparent")
+    run, said, waits = gaps(lab, "apparent")
     expect(len(waits) > 10, "the probe hardly ever waits for the CPU: the greedy guest is to have "
            "half of it")
     expect(said["gapmax"] < UNSEEN,
            f"between two readings of the apparent TSC there should be some hundred ns, never as much "
            f"as a wait of {min(waits)} ns; the longest gap is {said['gapmax']} ns, and {said['holes']} "
            "gaps are holes: the TSC's offset must leave out the stolen time")
+    found = timer.check(run.trace)
+    expect(not found, f"vclock_ns, during a wait as well: {time.dated(run.trace, found[0])}" if found else "")
 
 
 @points(2, hint="2.1", needs="test_a_tick_reaches_its_handler")

@@ -34,6 +34,8 @@ def test_interrupts_off_means_none_comes(lab):
     opened = run.trace.select("window")
     expect(len(opened), "while an interrupt waits for IF=1 the interrupt window is to be open: "
            "the trace has no record of one")
+    held = time.held_back(run.trace, 1)
+    expect(not held, held)
 
 
 @points(3, hint="2.3", needs=["test_a_masked_line_waits", "test_a_tick_reaches_its_handler"])

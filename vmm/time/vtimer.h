@@ -65,10 +65,10 @@ bool vtimer_deliver(struct vtimer *, u64 now);
 /* The guest accepted the offered tick (PIC acknowledged, event injected). */
 void vtimer_accept(struct vtimer *, u64 now);
 /* The next time at which something changes by itself (a tick falls due, an
- * owed one may be offered); ~0: never. Also ~0 while a tick is offered or late
- * ones wait: whatever falls due then is late too and is counted at the next
- * call, so what comes next is vtimer_accept() or vtimer_deliver(). A guest
- * that never takes its ticks thus costs no real timer interrupt. */
+ * owed one may be offered), not before now; ~0: never. Also ~0 while a tick is
+ * offered or late ones wait: whatever falls due then is late too and is counted
+ * at the next call, so what comes next is vtimer_accept() or vtimer_deliver().
+ * A guest that never takes its ticks thus costs no real timer interrupt. */
 u64 vtimer_next(const struct vtimer *, u64 now);
 static inline bool vtimer_balanced(const struct vtimer *t)
 {
