@@ -54,8 +54,15 @@ VMM_SRC := \
     vmm/time/tick_policy.c \
     vmm/time/vclock.c \
     vmm/time/vtimer.c \
+    vmm/sched/bvt.c \
+    vmm/sched/calls.c \
+    vmm/sched/credit.c \
+    vmm/sched/credit_account.c \
+    vmm/sched/heap.c \
+    vmm/sched/params.c \
     vmm/sched/rr.c \
     vmm/sched/sched.c \
+    vmm/sched/sedf.c \
     vmm/mmu/descend.c \
     vmm/mmu/ept.c \
     vmm/mmu/npt.c \
@@ -135,7 +142,7 @@ GUESTS16   := real
 # A test is vmm/tests/test_NAME.c, a fuzz target vmm/tests/fuzz_NAME.c; each links
 # host.c and the sources of UNIT_SRC_NAME or FUZZ_SRC_NAME.
 UNIT_TESTS := insn guestmem emulate emulate_native walk walk_rules npt multiboot multiboot_bad bundle args format vmargs \
-    bus pic pit uart testport cmos kbd vclock vtimer rr \
+    bus pic pit uart testport cmos kbd vclock vtimer rr heap scheds \
     cr svm_exit svm_check vmx_exit vmx_caps vmx_check ept exit fetch faultwalk vcpu events vm system vmm
 FUZZERS    := insn emulate walk multiboot bundle args ports exit
 
@@ -150,7 +157,9 @@ WALK_SRC    := vmm/mmu/walk.c vmm/mmu/walk2d.c vmm/mmu/descend.c vmm/mmu/ept.c \
 BOOT_SRC    := vmm/boot/multiboot.c vmm/boot/elf32.c vmm/boot/raw.c vmm/boot/load.c \
     vmm/boot/mbinfo.c vmm/boot/memmap.c vmm/guestmem.c kernel/format.c
 TIMER_SRC   := vmm/time/vtimer.c vmm/time/tick_policy.c vmm/time/ledger.c
-ARGS_SRC    := kernel/args.c kernel/format.c vmm/argtable.c vmm/vmargs.c vmm/options.c
+# The schedulers, each with what it rests on; they write their reasons into the trace.
+SCHED_SRC   := $(filter vmm/sched/%,$(VMM_SRC))
+ARGS_SRC    := vmm/argtable.c vmm/vmargs.c vmm/options.c $(SCHED_SRC) $(HOST_TRACE)
 
 # The VMM as a whole on the fake backend, without what needs ring 0.
 CORE_SRC    := $(filter-out %.S vmm/svm/% vmm/vmx/% vmm/switch.c vmm/vmm.c vmm/bench.c,$(VMM_SRC)) \
@@ -185,7 +194,7 @@ UNIT_SRC_vmx_exit := vmm/vmx/vmx_exit.c $(VMX_HOST_SRC)
 UNIT_SRC_vmx_caps := $(VMX_HOST_SRC)
 UNIT_SRC_vmx_check := vmm/vmx/vmx_break.c $(VMX_HOST_SRC)
 UNIT_SRC_ept      := $(UNIT_SRC_npt)
-UNIT_SRC_vmargs   := $(ARGS_SRC) vmm/sched/sched.c vmm/sched/rr.c
+UNIT_SRC_vmargs   := $(ARGS_SRC)
 UNIT_SRC_bus      := vmm/dev/bus.c
 UNIT_SRC_pic      := vmm/dev/bus.c vmm/dev/pic.c vmm/dev/pic_core.c $(HOST_TRACE)
 UNIT_SRC_pit      := vmm/dev/bus.c vmm/dev/pit.c vmm/dev/pit_channel.c $(TIMER_SRC) $(HOST_TRACE)
@@ -195,12 +204,17 @@ UNIT_SRC_cmos     := vmm/dev/bus.c vmm/dev/cmos.c
 UNIT_SRC_kbd      := vmm/dev/bus.c vmm/dev/kbd.c
 UNIT_SRC_vclock   := vmm/time/vclock.c
 UNIT_SRC_vtimer   := $(TIMER_SRC) $(HOST_TRACE)
-UNIT_SRC_rr       := vmm/sched/rr.c vmm/sched/sched.c
+UNIT_SRC_rr       := $(SCHED_SRC) $(HOST_TRACE)
+# The simulator: the schedulers' objects with a world around them.
+TOOL_SRC_schedsim := $(SCHED_SRC) $(addprefix vmm/sched/sim/,fuzz.c simtrace.c) kernel/trace.c \
+    kernel/trace_schema.c kernel/format.c kernel/args.c
+UNIT_SRC_heap     := vmm/sched/heap.c
+UNIT_SRC_scheds   := $(SCHED_SRC) $(HOST_TRACE)
 FUZZ_SRC_ports    := $(filter vmm/dev/% vmm/time/%,$(VMM_SRC)) $(HOST_TRACE)
 FUZZ_SRC_walk     := $(WALK_SRC) vmm/guestmem.c
 FUZZ_SRC_multiboot := $(BOOT_SRC)
 FUZZ_SRC_bundle   := kernel/bundle.c kernel/format.c
-FUZZ_SRC_args     := $(ARGS_SRC) vmm/sched/sched.c vmm/sched/rr.c
+FUZZ_SRC_args     := $(ARGS_SRC)
 UNIT_SRC_vmm      := $(CORE_SRC) vmm/vmm.c vmm/bench.c
 FUZZ_SRC_exit     := $(CORE_SRC)
 FUZZ_SRC_insn     := $(INSN_SRC)
@@ -441,6 +455,16 @@ endef
 $(foreach t,$(UNIT_TESTS),$(eval $(call host_rule,test_$(t),$(UNIT_SRC_$(t)))))
 $(foreach t,$(FUZZERS),$(eval $(call host_rule,fuzz_$(t),vmm/tests/fuzz_main.c $(FUZZ_SRC_$(t)))))
 $(eval $(call host_rule,tool_insn,$(INSN_SRC)))
+
+# schedsim has no sanitizers: it is to be fast. Its objects are made apart.
+SIM_CFLAGS := -std=gnu11 -O2 -g -Wall -Wextra -Werror -DHOST_BUILD -I. -MMD -MP $(SIM_DEFINES)
+SIM_OBJ    := $(B)/sim/obj
+$(SIM_OBJ)/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	@echo "  CC $<"; $(HOSTCC) $(SIM_CFLAGS) -c -o $@ $<
+$(B)/sim/schedsim: $(patsubst %.c,$(SIM_OBJ)/%.o,$(sort vmm/sched/sim/main.c vmm/tests/host.c $(TOOL_SRC_schedsim)))
+	@echo "  LD $@"; $(HOSTCC) -o $@ $^
+-include $(wildcard $(SIM_OBJ)/*/*.d $(SIM_OBJ)/*/*/*.d $(SIM_OBJ)/*/*/*/*.d)
 
 .PHONY: unit fuzz $(FUZZERS:%=fuzz-%)
 unit: $(UNIT_TESTS:%=$(UNIT_DIR)/test_%) $(FUZZERS:%=$(UNIT_DIR)/fuzz_%) $(UNIT_DIR)/tool_insn

@@ -145,14 +145,24 @@ VM_ARGUMENTS: Tuple[Argument, ...] = (
     _words("ticks", "delay", "discard", "merge", "delay", "slew"),
     _range("restart", "0", "0", "1000000", parse_number),
     _words("checks", "count", "count", "ignore"),
-    _range("weight", "256", "1", "65535", parse_number),
     Argument("break", "the name of an entry check, or empty", "", parse_check),
     _range("watchdog", "0s", "0s", "1000s", parse_time),
     _words("exits", "none", "none", "rdtsc", "invlpg", "ud", "de"),
+    _range("weight", "256", "1", "65535", parse_number),
+    _range("cap", "0", "0", "100", parse_number),
+    _range("slice", "5ms", "5us", "10s", parse_time),
+    _range("period", "100ms", "10us", "10s", parse_time),
+    _range("extraweight", "0", "0", "65535", parse_number),
+    _range("mcu_adv", "10", "1", "65535", parse_number),
+    _range("warp", "0", "0", "1000000000", parse_number),
+    _range("warpl", "2s", "0s", "1000s", parse_time),
+    _range("warpu", "1s", "0s", "1000s", parse_time),
+    _words("extratime", "on", "off", "on"),
 )
 
 MACHINE_OPTIONS: Tuple[Argument, ...] = (
-    _words("sched", "rr", "rr"),
+    _words("sched", "rr", "rr", "bvt", "sedf", "credit"),
+    _words("charge", "exact", "exact", "tick"),
     _range("slice", "10ms", "100us", "1s", parse_time),
     _range("time", "10s", "1us", "1000s", parse_time),
     _words("mmu", "nested", "nested"),
@@ -195,10 +205,17 @@ def parse_guest(text: str) -> Guest:
     vm_words = words[1:words.index("--")] if "--" in words else words[1:]
     values = _parse_words(vm_words, VM_ARGUMENTS, "VM argument", hint=(
         "what is for the guest itself stands after --"))
+    _check_slice(values)
     parts = list(vm_words)
     if "--" in words:
         parts.append(re.split(r"(?:^| )(?=-- |--$)", text, maxsplit=1)[1].strip())
     return Guest(words[0], values, " ".join(parts))
+
+
+def _check_slice(values: Dict[str, Value]) -> None:
+    if values["slice"] > values["period"]:
+        raise ArgError(f"a slice of {values['slice']} ns is longer than its period of "
+                       f"{values['period']} ns")
 
 
 def _split(text: str, what: str) -> List[str]:

@@ -9,6 +9,9 @@
 struct trace_cpu trace_cpu[TRACE_MAX_CPUS];
 u64 trace_mask[EVENT_LIMIT / 64];
 bool trace_walks_named;
+#ifdef HOST_BUILD
+u32 trace_host_cpu;
+#endif
 
 /* The groups of formats.md section 4, by ranges of event numbers. What is in
  * none of them is always recorded, unless the trace is off. */
@@ -20,7 +23,8 @@ static const struct {
     {"time", EVENT_timer_program, EVENT_window}, {"sched", EVENT_sched_pick, EVENT_sched_start},
     {"walks", EVENT_walk_begin, EVENT_walk_end}, {"memory", EVENT_map, EVENT_nested_fault},
     {"io", EVENT_io, EVENT_mmio},         {"io", EVENT_test_port, EVENT_test_port},
-    {"exits", EVENT_host_irq, EVENT_host_timer},
+    {"exits", EVENT_host_irq, EVENT_host_timer}, {"sched", EVENT_sched_setup, EVENT_sched_call},
+    {"sched", EVENT_sched_bvt, EVENT_sched_account},
 };
 
 static void mask_range(u8 first, u8 last, bool on)

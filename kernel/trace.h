@@ -45,11 +45,20 @@ extern u64 trace_mask[EVENT_LIMIT / 64]; /* which events are recorded */
 /* "walks" was asked for by name: walk what faults, too (formats.md 4). */
 extern bool trace_walks_named;
 
-/* The index of the CPU that runs this. One CPU so far. */
+/* The index of the CPU that runs this. One CPU so far; the scheduler simulator
+ * has more. */
+#ifdef HOST_BUILD
+extern u32 trace_host_cpu;
+static inline u32 trace_this_cpu(void)
+{
+    return trace_host_cpu;
+}
+#else
 static inline u32 trace_this_cpu(void)
 {
     return 0;
 }
+#endif
 
 static inline bool trace_wanted(u32 event)
 {

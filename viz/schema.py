@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Dict, List, Optional, Tuple
 
 FIRST_LINE = "nestling-schema 1"
-PLAIN_TYPES = ("dec", "hex", "bool", "ns", "tsc", "bytes", "gva", "gpa", "hpa", "vm")
+PLAIN_TYPES = ("dec", "int", "hex", "bool", "ns", "tsc", "bytes", "gva", "gpa", "hpa", "vm")
 HEX_TYPES = ("hex", "gva", "gpa", "hpa")
 
 
@@ -73,6 +73,8 @@ class Schema:
             return hex(int(value))
         if type_name == "bool":
             return "yes" if value else "no"
+        if type_name == "int" and int(value) >= 1 << 63:
+            return str(int(value) - (1 << 64))
         return str(int(value))
 
 

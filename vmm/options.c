@@ -7,6 +7,7 @@
 #include "vmm/options.h"
 
 static const char *const mmu_words[] = {"nested", NULL};
+static const char *const charge_words[] = {"exact", "tick", NULL};
 static const char *const bench_words[] = {"none", "record", NULL};
 static const char *const verify_words[] = {"none", "registers", NULL};
 static const char *const trace_words[] = {"all", "some", "none", "off", NULL};
@@ -59,6 +60,7 @@ static int set_trace(void *out, struct word value, const struct arg_error *error
 
 static const struct arg_key keys[] = {
     {"sched", .set = set_sched},
+    {"charge", FIELD(charge), .words = charge_words},
     {"slice", FIELD(slice), .unit = &arg_time, .low = 100000, .high = NS_PER_SEC,
      .range = "100us to 1s"},
     {"time", FIELD(time), .unit = &arg_time, .low = 1000, .high = 1000 * NS_PER_SEC,
@@ -77,6 +79,7 @@ int options_parse(const char *text, struct options *options, char *why, size_t w
 {
     *options = (struct options){
         .sched = sched_find("rr", 2),
+        .charge = CHARGE_EXACT,
         .slice = 10 * (NS_PER_SEC / 1000),
         .time = 10 * NS_PER_SEC,
         .mmu = MMU_NESTED,

@@ -14,7 +14,8 @@ enum verify_kind { VERIFY_NONE, VERIFY_REGISTERS };
 
 struct options {
     const struct sched_ops *sched;
-    u64 slice;         /* ns */
+    u64 slice;         /* ns: rr's */
+    enum sched_charge charge; /* credit's */
     u64 time;          /* virtual ns at which the run ends */
     enum vm_mmu mmu;   /* of VMs that say nothing */
     struct word trace; /* for trace_select(), which takes it without complaint */

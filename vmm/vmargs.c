@@ -88,6 +88,8 @@ static const char *const tick_words[] = {"discard", "merge", "delay", "slew", NU
 static const char *const exits_words[] = {"none", "rdtsc", "invlpg", "ud", "de", NULL};
 static const char *const checks_words[] = {"count", "ignore", NULL};
 
+static const char *const extratime_words[] = {"off", "on", NULL};
+
 #define FIELD(name) .offset = offsetof(struct vm_args, name)
 
 static const struct arg_key keys[] = {
@@ -99,11 +101,15 @@ static const struct arg_key keys[] = {
     {"ticks", FIELD(ticks), .words = tick_words},
     {"restart", FIELD(restart), .unit = &arg_number, .high = 1000000, .range = "0 to 1000000"},
     {"checks", FIELD(checks), .words = checks_words},
-    {"weight", FIELD(weight), .unit = &arg_number, .low = 1, .high = 65535, .range = "1 to 65535"},
     {"break", .set = set_break},
     {"watchdog", FIELD(watchdog), .unit = &arg_time, .high = 1000 * NS_PER_SEC,
      .range = "0s to 1000s"},
     {"exits", FIELD(exits), .words = exits_words},
+#define KEY(name, kind, first, last, words)                                                        \
+    {#name, FIELD(sched.name), .unit = &(kind), .low = (first), .high = (last), .range = (words)},
+    SCHED_PARAMS(KEY)
+#undef KEY
+    {"extratime", FIELD(sched.extratime), .words = extratime_words},
 };
 
 static const struct argtable table = {"VM argument", keys, ARRAY_SIZE(keys), true};
@@ -118,9 +124,11 @@ int vmargs_parse(const char *text, enum vm_mmu mmu, struct vm_args *args, char *
         .tsc = CLOCK_WALL,
         .pit = CLOCK_WALL,
         .ticks = TICK_DELAY,
-        .weight = 256,
+        .sched = sched_defaults,
     };
     int err = argtable_parse(&table, &text, args, &(struct arg_error){why, why_size});
+    if (!err)
+        err = sched_check(&args->sched, why, why_size);
     while (*text == ' ')
         text++;
     args->cmdline = text;

@@ -8,6 +8,7 @@
 #include "kernel/trace.h"
 #include "kernel/types.h"
 #include "vmm/guestmem.h"
+#include "vmm/sched/sched.h"
 
 #define VMARGS_MAX_GPA (1ull << 48)
 
@@ -34,14 +35,14 @@ struct vm_args {
     enum vm_checks checks;
     enum vm_exits exits;
     u64 restart; /* how often it is created anew after its end */
-    u64 weight;
+    struct sched_params sched;
     u64 watchdog; /* ns of its own time without a word at the test port; 0: no limit */
     char breaks[16];     /* an entry check to violate, for study; empty: none */
     const char *cmdline; /* the guest's own; points into the text that was parsed */
 };
 
 /* mmu: what the machine's options say of VMs that say nothing. 0, or -EINVAL
- * with a sentence that names the word (160 bytes hold any). */
+ * with a sentence that names the word (256 bytes hold any). */
 int vmargs_parse(const char *text, enum vm_mmu mmu, struct vm_args *, char *why, size_t why_size);
 
 #endif

@@ -13,6 +13,7 @@
 #include "vmm/bench.h"
 #include "vmm/mmu/pt_format.h"
 #include "vmm/options.h"
+#include "vmm/sched/calls.h"
 #include "vmm/switch.h"
 #include "vmm/vcpu_events.h"
 #include "vmm/vm.h"
@@ -71,19 +72,21 @@ static int prepare(struct vm *vm, const struct bundle *b, u32 i, char *why, size
 
 static int start(struct vm *vm, char *why, size_t why_size)
 {
-    int err = vm_create(vm, why, why_size);
+    vm->unit = (struct sched_unit){.vm = vm->id, .lead = &vm->unit, .params = vm->args.sched};
+    int err = sched_admit(sched, &vm->unit, &vm->unit.params, why, why_size);
+    if (!err)
+        err = vm_create(vm, why, why_size);
     if (err)
         return err;
-    vm->unit = (struct sched_unit){.vm = vm->id, .weight = vm->args.weight};
     vm->vcpu.state = VCPU_READY;
-    sched->add(&vm->unit, clock_now());
+    call_add(sched, &vm->unit, clock_now(), why, why_size); /* nothing came between */
     vclock_ready(&vm->clock, clock_now());
     return 0;
 }
 
 static int make_vms(const struct bundle *b)
 {
-    char why[200];
+    char why[256];
 
     for (vm_count = 0; vm_count < b->guests; vm_count++) {
         struct vm *vm = &vms[vm_count];
@@ -109,12 +112,12 @@ static void count_checks(struct vm *vm)
 /* An ended VM goes; if it may, it comes again. */
 static void bury(struct vm *vm)
 {
-    char why[200];
+    char why[256];
 
     if (on_cpu == &vm->vcpu)
         on_cpu = NULL;
     vm->vcpu.loaded = false;
-    sched->remove(&vm->unit, clock_now());
+    call_remove(sched, &vm->unit, clock_now());
     count_checks(vm);
     if (!vm->quiet)
         vm_show_screen(vm);
@@ -138,7 +141,7 @@ static void wake(struct vm *vm, u64 now)
 {
     vm->vcpu.state = VCPU_READY;
     vclock_ready(&vm->clock, now);
-    sched->wake(&vm->unit, now);
+    call_wake(sched, &vm->unit, now);
     TRACE(sched_wake, vm->id, 0, .why = WAKE_INTERRUPT);
 }
 
@@ -182,16 +185,15 @@ static void end_run(struct vm *vm, enum vcpu_stop stop, u64 from, u64 now)
 {
     struct vcpu *v = &vm->vcpu;
 
-    sched->charge(&vm->unit, now - from, now);
-    TRACE(sched_charge, vm->id, 0, .ran = now - from, .total = vm->unit.ran);
+    call_charge(sched, &vm->unit, now - from, now);
     if (stop == STOP_BLOCKED) {
-        sched->block(&vm->unit, now);
+        call_block(sched, &vm->unit, now);
     } else if (stop != STOP_ENDED) {
         vcpu_ticks(v, now);
         v->state = VCPU_READY;
         vclock_ready(&vm->clock, now);
         if (stop == STOP_YIELD)
-            sched->yield(&vm->unit, now);
+            call_timer(sched, &vm->unit, now);
     }
 }
 
@@ -200,14 +202,6 @@ static const enum sched_why why_of[] = {[STOP_SLICE] = WHY_SLICE_END,
                                         [STOP_BLOCKED] = WHY_BLOCKED,
                                         [STOP_YIELD] = WHY_YIELDED,
                                         [STOP_ENDED] = WHY_ENDED};
-
-static void trace_choice(const struct sched_choice *c, u16 prev, enum sched_why why)
-{
-    TRACE(sched_pick, c->unit ? c->unit->vm : 0, 0, .prev = prev,
-          .why = c->unit ? why : WHY_IDLE, .until = c->until, .key = (u64)c->key,
-          .other = c->other ? c->other->vm : 0, .other_key = (u64)c->other_key,
-          .runnable = c->runnable);
-}
 
 /* A VM whose own clock has gone on for too long without a word at the test port
  * is ended, if it is to be: it hangs. The time at which it may be. */
@@ -262,18 +256,17 @@ static bool somebody_alive(void)
 static void run_vms(void)
 {
     enum sched_why why = WHY_FIRST;
-    u16 prev = 0;
+    struct sched_unit *prev = NULL;
     u64 now = clock_now();
 
     for (;;) {
         u64 next = poll(&now);
         if (!somebody_alive() || now >= options.time)
             return;
-        struct sched_choice c = sched->pick(now);
-        trace_choice(&c, prev, why);
-        prev = c.unit ? c.unit->vm : 0;
+        struct sched_choice c = call_pick(sched, 0, prev, why, now);
+        prev = c.unit;
         if (!c.unit) {
-            idle(min_u64(next, options.time));
+            idle(min_u64(min_u64(next, c.until), options.time));
             why = WHY_WOKEN;
             now = clock_now();
             continue;
@@ -311,7 +304,7 @@ static enum host_status finish(void)
 
 enum host_status vmm_main(const struct bundle *b)
 {
-    char why[200];
+    char why[256];
 
     if (choose_backend() != 0) {
         console_print("nestling: this processor has neither SVM with nested paging nor VMX\n");
@@ -331,8 +324,7 @@ enum host_status vmm_main(const struct bundle *b)
     if (options.bench == BENCH_RECORD)
         bench_record();
     sched = options.sched;
-    sched->init(options.slice);
-    TRACE_TEXT(sched_start, 0, 0, sched->name, .slice = options.slice);
+    call_init(sched, &(struct sched_setup){options.slice, 1, options.charge});
     if (make_vms(b) != 0)
         return STATUS_REFUSED;
     run_vms();

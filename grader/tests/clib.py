@@ -12,7 +12,7 @@ from typing import Dict, Iterable, List, Sequence
 
 from grader.plan import ROOT
 
-FLAGS = ["-std=gnu11", "-Wall", "-Wextra", "-I."]
+FLAGS = ["-std=gnu11", "-Wall", "-Wextra", "-DHOST_BUILD", "-I."]
 
 
 def _gcc(words: Sequence[str], source: str = "") -> None:

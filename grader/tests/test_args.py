@@ -14,8 +14,10 @@ def test_a_guest_without_arguments_has_the_defaults():
     assert (guest.name, guest.args) == ("hello", "")
     assert guest.values == {"mem": ((0, 16 << 20),), "mmu": "nested", "boot": "auto",
                             "tsc": "wall", "pit": "wall", "ticks": "delay", "restart": 0,
-                            "checks": "count", "weight": 256, "break": "",
-                            "watchdog": 0, "exits": "none"}
+                            "checks": "count", "break": "",
+                            "watchdog": 0, "exits": "none", "weight": 256, "cap": 0,
+                            "slice": 5 * 10**6, "period": 10**8, "extraweight": 0, "mcu_adv": 10,
+                            "warp": 0, "warpl": 2 * 10**9, "warpu": 10**9, "extratime": "on"}
 
 
 def test_the_two_command_lines_are_told_apart():
@@ -53,7 +55,8 @@ def test_memory_slots(text, value):
 @pytest.mark.parametrize("text", [
     "mmu=shadow", "mmu=", "mmu", "boot=linux", "tsc=Wall", "pit=real", "ticks=drop",
     "restart=-1", "restart=1000001", "restart=x", "checks=no", "weight=0", "weight=65536",
-    "weight=0x", "speed=1", "=1", "slice=10ms", "weight=1 weight=2",
+    "weight=0x", "speed=1", "=1", "charge=tick", "weight=1 weight=2", "cap=101", "slice=0s",
+    "slice=-1ms", "period=9us", "period=11s", "mcu_adv=0", "extratime=1",
     "break=a-name-much-too-long", "watchdog=1001s", "watchdog=5",
 ])
 def test_each_wrong_vm_argument_is_named(text):
@@ -68,6 +71,13 @@ def test_each_wrong_vm_argument_is_named(text):
 def test_what_is_no_guest(text):
     with pytest.raises(ArgError):
         parse_guest(text)
+
+
+def test_a_slice_fits_in_its_period():
+    assert parse_guest("hello slice=7ms period=7ms").values["slice"] == 7 * 10**6
+    for text in ("slice=101ms", "slice=7ms period=6999us", "period=4ms"):
+        with pytest.raises(ArgError, match="a slice of [0-9]+ ns is longer than its period of"):
+            parse_guest("hello " + text)
 
 
 @pytest.mark.parametrize("text, key, value", [

@@ -64,9 +64,9 @@ static void dequeue(struct sched_unit *u)
 
 /* --- The calls -------------------------------------------------------------------------- */
 
-static void rr_init(u64 slice_ns)
+static void rr_init(const struct sched_setup *setup)
 {
-    rr.slice = slice_ns;
+    rr.slice = setup->slice;
     rr.slice_end = rr.turns = rr.runnable = 0;
     rr.current = rr.head = rr.tail = NULL;
 }
@@ -105,8 +105,15 @@ static void rr_remove(struct sched_unit *u, u64 now)
     rr_block(u, now);
 }
 
+/* Everybody asks for the same here. */
+static void rr_set(struct sched_unit *u, const struct sched_params *p, u64 now)
+{
+    (void)now;
+    u->params = *p;
+}
+
 /* Give up the CPU, if one has it, for the rest of the slice. */
-static void rr_yield(struct sched_unit *u, u64 now)
+static void rr_timer(struct sched_unit *u, u64 now)
 {
     if (u != rr.current)
         return;
@@ -129,10 +136,11 @@ static void take_head(u64 now)
     rr.slice_end = rr.slice < NEVER - now ? now + rr.slice : NEVER;
 }
 
-static struct sched_choice rr_pick(u64 now)
+static struct sched_choice rr_pick(u32 cpu, u64 now)
 {
+    (void)cpu;
     if (rr.current && now >= rr.slice_end)
-        rr_yield(rr.current, now);
+        rr_timer(rr.current, now);
     if (!rr.current)
         take_head(now);
     return (struct sched_choice){
@@ -150,9 +158,10 @@ const struct sched_ops sched_rr = {
     .init = rr_init,
     .add = rr_add,
     .remove = rr_remove,
+    .set = rr_set,
     .wake = rr_wake,
     .block = rr_block,
-    .yield = rr_yield,
+    .timer = rr_timer,
     .charge = rr_charge,
     .pick = rr_pick,
 };

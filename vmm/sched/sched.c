@@ -5,7 +5,8 @@
 
 #include "kernel/mem.h"
 
-const struct sched_ops *const sched_all[] = {&sched_rr, NULL};
+const struct sched_ops *const sched_all[] = {&sched_rr, &sched_bvt, &sched_sedf, &sched_credit,
+                                             NULL};
 
 const struct sched_ops *sched_find(const char *name, size_t len)
 {

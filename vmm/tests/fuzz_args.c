@@ -26,15 +26,16 @@ static void check_slots(const struct vm_args *a)
 static void check_vm(const char *text)
 {
     struct vm_args a;
-    char why[160];
+    char why[256];
 
     memset(why, 'x', sizeof(why));
     if (vmargs_parse(text, MMU_NESTED, &a, why, sizeof(why))) {
-        FUZZ_CHECK(memchr(why, 0, sizeof(why)) && strlen(why) > 10 && why[0] == '\'');
+        FUZZ_CHECK(memchr(why, 0, sizeof(why)) && strlen(why) > 10);
         return;
     }
     check_slots(&a);
-    FUZZ_CHECK(a.restart <= 1000000 && a.weight >= 1 && a.weight <= 65535);
+    FUZZ_CHECK(a.restart <= 1000000 && a.sched.weight >= 1 && a.sched.weight <= 65535);
+    FUZZ_CHECK(sched_check(&a.sched, why, sizeof(why)) == 0);
     FUZZ_CHECK(a.boot <= BOOT_RAW && a.ticks <= TICK_SLEW && a.tsc <= CLOCK_APPARENT);
     FUZZ_CHECK(a.cmdline >= text && a.cmdline <= text + strlen(text) && *a.cmdline != ' ');
 }

@@ -9,7 +9,7 @@
 #define SLICE 10000ull
 #define NEVER (~0ull)
 
-static struct sched_unit unit[SCHED_MAX_UNITS];
+static struct sched_unit unit[64];
 
 static struct sched_unit *vm(u16 n)
 {
@@ -18,7 +18,7 @@ static struct sched_unit *vm(u16 n)
 
 static void fresh(u16 count, u64 now)
 {
-    sched_rr.init(SLICE);
+    sched_rr.init(&(struct sched_setup){.slice = SLICE, .cpus = 1});
     for (u16 n = 1; n <= count; n++) {
         *vm(n) = (struct sched_unit){.vm = n};
         sched_rr.add(vm(n), now);
@@ -28,7 +28,7 @@ static void fresh(u16 count, u64 now)
 static void check_pick(u64 now, struct sched_unit *who, u64 until, struct sched_unit *other,
                        u32 runnable)
 {
-    struct sched_choice c = sched_rr.pick(now);
+    struct sched_choice c = sched_rr.pick(0, now);
 
     CHECK_EQ(c.unit ? c.unit->vm : 0, who ? who->vm : 0);
     CHECK_EQ(c.until, until);
@@ -109,16 +109,16 @@ static void test_yield(void)
     check_about("yield");
     fresh(3, 0);
     check_pick(0, vm(1), SLICE, vm(2), 3);
-    sched_rr.yield(vm(3), 100); /* has no CPU to give up */
-    sched_rr.yield(vm(1), 100);
+    sched_rr.timer(vm(3), 100); /* has no CPU to give up */
+    sched_rr.timer(vm(1), 100);
     check_pick(100, vm(2), 100 + SLICE, vm(3), 3);
-    sched_rr.yield(vm(2), 200);
+    sched_rr.timer(vm(2), 200);
     check_pick(200, vm(3), 200 + SLICE, vm(1), 3);
-    sched_rr.yield(vm(3), 300);
+    sched_rr.timer(vm(3), 300);
     check_pick(300, vm(1), 300 + SLICE, vm(2), 3);
     fresh(1, 0);
     check_pick(0, vm(1), NEVER, NULL, 1);
-    sched_rr.yield(vm(1), 50);
+    sched_rr.timer(vm(1), 50);
     check_pick(50, vm(1), NEVER, NULL, 1);
 }
 
@@ -137,14 +137,14 @@ static void test_ties(void)
     sched_rr.block(vm(3), 8);
     check_pick(8, vm(1), 8 + SLICE, vm(2), 3);
     sched_rr.block(vm(1), 9);
-    CHECK(sched_rr.pick(9).unit == vm(2));
+    CHECK(sched_rr.pick(0, 9).unit == vm(2));
     sched_rr.block(vm(2), 10);
-    CHECK(sched_rr.pick(10).unit == &unit[10]);
+    CHECK(sched_rr.pick(0, 10).unit == &unit[10]);
     check_about("ties: who gives up the CPU comes after who wakes in that instant");
     fresh(2, 0);
     sched_rr.block(vm(2), 0);
     check_pick(0, vm(1), NEVER, NULL, 1);
-    sched_rr.yield(vm(1), 500);
+    sched_rr.timer(vm(1), 500);
     sched_rr.wake(vm(2), 500);
     check_pick(500, vm(2), 500 + SLICE, vm(1), 2);
     check_about("the end of time");
@@ -161,7 +161,7 @@ static struct {
         u64 since;
         u32 rank; /* in that instant */
         u16 vm;
-    } queue[SCHED_MAX_UNITS];
+    } queue[64];
     u32 count;
     u16 current; /* 0: none */
     u64 slice_end;
@@ -244,7 +244,7 @@ static void random_call(u64 now)
         break;
     default:
         if (model.current)
-            sched_rr.yield(vm(model.current), now);
+            sched_rr.timer(vm(model.current), now);
         model_yield(now);
     }
 }

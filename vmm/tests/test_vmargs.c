@@ -10,7 +10,7 @@
 
 static struct vm_args vm;
 static struct options machine;
-static char why[160];
+static char why[256];
 
 static int parse(const char *text)
 {
@@ -39,7 +39,7 @@ static void test_defaults(void)
     CHECK_EQ(vm.checks, CHECKS_COUNT);
     CHECK_EQ(vm.restart, 0);
     CHECK_EQ(vm.watchdog, 0);
-    CHECK_EQ(vm.weight, 256);
+    CHECK_EQ(vm.sched.weight, 256);
     CHECK_EQ(vm.exits, EXITS_NONE);
     CHECK_STR(vm.breaks, "");
     CHECK_STR(vm.cmdline, "");
@@ -57,7 +57,7 @@ static void test_values(void)
     CHECK_EQ(vm.ticks, TICK_SLEW);
     CHECK_EQ(vm.restart, 1000000);
     CHECK_EQ(vm.checks, CHECKS_IGNORE);
-    CHECK_EQ(vm.weight, 65535);
+    CHECK_EQ(vm.sched.weight, 65535);
     CHECK_EQ(vm.exits, EXITS_DE);
     CHECK_STR(vm.cmdline, "mem=bad  x --  y");
     static const char *const ticks[] = {"ticks=discard", "ticks=merge", "ticks=delay"};
@@ -112,9 +112,10 @@ static void test_memory(void)
 
 static void test_errors(void)
 {
-    const char *keys = "mem, mmu, boot, tsc, pit, ticks, restart, checks, weight, break, watchdog, "
-                       "exits";
-    char want[160] = "'hz=100' is no VM argument; there are: ";
+    const char *keys = "mem, mmu, boot, tsc, pit, ticks, restart, checks, break, watchdog, exits, "
+                       "weight, cap, slice, period, extraweight, mcu_adv, warp, warpl, warpu, "
+                       "extratime";
+    char want[256] = "'hz=100' is no VM argument; there are: ";
 
     refuse("hz=100", strcat(want, keys));
     strcpy(want, "'mem' is no VM argument; there are: ");
@@ -189,7 +190,7 @@ static void test_option_errors(void)
     refuse_options("time=1001s", "'time=1001s': '1001s' is out of range: 1us to 1000s");
     refuse_options("tracebuf=193M", "'tracebuf=193M': '193M' is out of range: 1M to 192M");
     refuse_options("tracebuf=512K", "'tracebuf=512K': '512K' is out of range: 1M to 192M");
-    refuse_options("sched=fifo", "'sched=fifo': 'fifo' is none of: rr");
+    refuse_options("sched=fifo", "'sched=fifo': 'fifo' is none of: rr, bvt, sedf, credit");
     refuse_options("verify=all", "'verify=all': 'all' is none of: none, registers");
     refuse_options("bench=all", "'bench=all': 'all' is none of: none, record");
     refuse_options("trace=walks,all",
@@ -198,7 +199,7 @@ static void test_option_errors(void)
     refuse_options("trace=walks,",
                    "'trace=walks,': '' is no group of events: walks, io, exits, sched, "
                    "time, memory, or alone all, some, none, off");
-    refuse_options("-- x", "'--' is no option of the machine; there are: sched, slice, time, mmu, "
+    refuse_options("-- x", "'--' is no option of the machine; there are: sched, charge, slice, time, mmu, "
                            "trace, tracebuf, bench, verify");
 }
 

@@ -72,7 +72,7 @@ static struct fake_step ordinary(struct guest *g, struct vcpu *v)
     case CRASHER:
         return plain(EXIT_SHUTDOWN, 3 * MS);
     case ENDER:
-        return g->pc++ == 0 ? out(v, TESTPORT_BASE + 4, v->vm->args.weight - 1, 2 * MS)
+        return g->pc++ == 0 ? out(v, TESTPORT_BASE + 4, v->vm->args.sched.weight - 1, 2 * MS)
                             : out(v, TESTPORT_BASE, TESTPORT_EXIT, 10);
     default:
         return plain(EXIT_NONE, 50000);

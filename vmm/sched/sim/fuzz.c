@@ -1,0 +1,240 @@
+/*
+ * Random lists of calls. What a VM does depends on what the scheduler decides
+ * (only who runs can be charged, yield or block), so a workload is made while
+ * it is scheduled; the trace holds it. Each has a style of its own: many ties or
+ * none, calls late or on time, long sleeps, changes of parameters, VMs that come
+ * and go. The oracle (grader/oracle/sched) reads the trace.
+ */
+#include <string.h>
+#include "vmm/sched/calls.h"
+#include "vmm/sched/sim/fuzz.h"
+
+#define MAX_VMS   12u
+#define MAX_VCPUS 2u
+#define MAX_CPUS  4u
+#define MS        1000000ull
+#define US        1000ull
+
+static struct {
+    const struct sched_ops *ops;
+    u64 rng, now, last; /* last: when the running units were charged */
+    u64 grid;           /* times are multiples of this, ns */
+    u32 vms, vcpus, cpus, picks;
+    u32 lateness, changes, lives, yields; /* per cent */
+    struct sched_unit unit[MAX_VMS][MAX_VCPUS];
+    bool alive[MAX_VMS][MAX_VCPUS];
+    struct sched_choice choice[MAX_CPUS];
+    enum sched_why why;
+} f;
+
+static u64 below(u64 n)
+{
+    f.rng = f.rng * 6364136223846793005ull + 1442695040888963407ull;
+    return (f.rng >> 33) % n;
+}
+
+static bool chance(u32 per_cent)
+{
+    return below(100) < per_cent;
+}
+
+static u64 one_of(const u64 *list, u32 n)
+{
+    return list[below(n)];
+}
+#define ONE_OF(...) one_of((const u64[]){__VA_ARGS__}, ARRAY_SIZE(((const u64[]){__VA_ARGS__})))
+
+/* --- Parameters ---------------------------------------------------------------------- */
+
+static void random_sedf(struct sched_params *p)
+{
+    u64 part = ONE_OF(2, 3, 5, 10, 20, 50);
+
+    p->period =
+        chance(70) ? ONE_OF(1 * MS, 2 * MS, 5 * MS, 10 * MS, 20 * MS) : 10 * US + below(30 * MS);
+    p->slice = max_u64(5 * US, chance(60) ? p->period / part : below(p->period / part + 1));
+    p->extratime = chance(60);
+    p->extraweight = chance(70) ? 0 : 1 + below(500);
+}
+
+static struct sched_params random_params(void)
+{
+    struct sched_params p = sched_defaults;
+
+    p.weight = chance(70) ? ONE_OF(64, 128, 256, 256, 512, 1024) : 1 + below(65535);
+    p.cap = chance(60) ? 0 : chance(50) ? ONE_OF(10, 30, 60) : 1 + below(100);
+    p.mcu_adv = chance(70) ? ONE_OF(5, 10, 10, 20) : 1 + below(200);
+    p.warp = chance(70) ? 0 : ONE_OF(1, 100, 500, 2000, 10000);
+    p.warpl = chance(20) ? 0 : ONE_OF(2 * MS, 10 * MS, 25 * MS);
+    p.warpu = chance(20) ? 0 : ONE_OF(5 * MS, 30 * MS, 100 * MS);
+    random_sedf(&p);
+    return p;
+}
+
+/* --- Calls ----------------------------------------------------------------------------- */
+
+static bool runs(const struct sched_unit *u)
+{
+    for (u32 i = 0; i < f.cpus; i++)
+        if (f.choice[i].unit == u)
+            return true;
+    return false;
+}
+
+static void forget(const struct sched_unit *u)
+{
+    for (u32 i = 0; i < f.cpus; i++)
+        if (f.choice[i].unit == u)
+            f.choice[i].unit = NULL;
+}
+
+/* Refused or not, the oracle is to agree. */
+static void add(u32 vm, u32 vcpu)
+{
+    struct sched_unit *u = &f.unit[vm][vcpu];
+    char why[160];
+
+    *u = (struct sched_unit){
+        .vm = (u16)(vm + 1), .vcpu = (u8)vcpu, .lead = &f.unit[vm][0], .params = random_params()};
+    if (vcpu)
+        u->params = u->lead->params;
+    f.alive[vm][vcpu] = call_add(f.ops, u, f.now, why, sizeof(why)) == 0;
+    if (!f.alive[vm][vcpu])
+        TRACE_TEXT(note, u->vm, u->vcpu, "refused",
+                   .value = u->params.slice << 32 | u->params.period / US);
+}
+
+static void set(struct sched_unit *u)
+{
+    struct sched_params p = random_params();
+    char why[160];
+
+    if (call_set(f.ops, u->lead, &p, f.now, why, sizeof(why)) != 0)
+        TRACE_TEXT(note, u->vm, u->vcpu, "refused", .value = p.slice << 32 | p.period / US);
+}
+
+/* All vCPUs of a VM go, the first one last; or come. */
+static void end_or_begin(u32 vm)
+{
+    bool there = f.alive[vm][0];
+
+    for (u32 i = 0; i < f.vcpus; i++) {
+        u32 vcpu = there ? f.vcpus - 1 - i : i;
+        struct sched_unit *u = &f.unit[vm][vcpu];
+        if (there && f.alive[vm][vcpu]) {
+            call_remove(f.ops, u, f.now);
+            forget(u);
+            f.alive[vm][vcpu] = false;
+        } else if (!there && (vcpu == 0 || f.alive[vm][0])) {
+            add(vm, vcpu);
+        }
+    }
+}
+
+static void random_call(void)
+{
+    u32 vm = (u32)below(f.vms), vcpu = (u32)below(f.vcpus);
+    struct sched_unit *u = &f.unit[vm][vcpu];
+
+    if (chance(f.lives)) {
+        end_or_begin(vm);
+    } else if (!f.alive[vm][vcpu]) {
+        return;
+    } else if (chance(f.changes)) {
+        set(u);
+    } else if (!u->runnable || chance(5)) {
+        f.why = WHY_WOKEN;
+        call_wake(f.ops, u, f.now);
+    } else if (runs(u) && chance(f.yields)) {
+        f.why = WHY_YIELDED;
+        call_timer(f.ops, u, f.now);
+    } else {
+        f.why = WHY_BLOCKED;
+        call_block(f.ops, u, f.now);
+        forget(u);
+    }
+}
+
+/* --- Time ------------------------------------------------------------------------------ */
+
+static u64 next_decision(void)
+{
+    u64 next = ~0ull;
+
+    for (u32 i = 0; i < f.cpus; i++)
+        next = min_u64(next, f.choice[i].until);
+    return next;
+}
+
+/* On time, late by an exit, before it, or in the same instant. */
+static void pass_time(void)
+{
+    u64 until = next_decision(), span;
+
+    if (until == ~0ull || until <= f.now)
+        span = until <= f.now ? 0 : below(chance(90) ? 50 * MS : 3000 * MS);
+    else if (chance(f.lateness))
+        span = until - f.now + 1 + below(chance(90) ? 5 * US : 20 * MS);
+    else if (chance(50))
+        span = until - f.now;
+    else
+        span = below(min_u64(until - f.now, 100 * MS) + 1) / f.grid * f.grid;
+    if (until == ~0ull && chance(2) && !f.choice[0].unit)
+        span += 400ull * 86400 * NS_PER_SEC; /* a sleep of more than a year */
+    if (chance(15))
+        span = 0;
+    f.now += span;
+    clock_test_ns += min_u64(span, 1 * MS); /* the trace's own time: workload after workload */
+}
+
+static void charge_all(void)
+{
+    for (u32 i = 0; i < f.cpus; i++)
+        if (f.choice[i].unit)
+            call_charge(f.ops, f.choice[i].unit, f.now - f.last, f.now);
+    f.last = f.now;
+}
+
+static void pick_all(void)
+{
+    for (u32 i = 0; i < f.cpus; i++) {
+        const struct sched_unit *prev = f.choice[i].unit;
+        f.choice[i] = call_pick(f.ops, i, prev, f.why, f.now);
+        f.picks++;
+    }
+}
+
+/* --- A workload ---------------------------------------------------------------------- */
+
+static void random_style(void)
+{
+    f.vms = 1 + (u32)below(chance(30) ? MAX_VMS : 4);
+    f.cpus = f.ops == &sched_credit && chance(50) ? 2 + (u32)below(MAX_CPUS - 1) : 1;
+    f.vcpus = f.ops == &sched_credit && chance(30) ? MAX_VCPUS : 1;
+    f.grid = ONE_OF(1, 1, 100 * US, 500 * US, 1 * MS);
+    f.lateness = (u32)ONE_OF(0, 10, 50);
+    f.changes = (u32)ONE_OF(0, 5, 15);
+    f.lives = (u32)ONE_OF(0, 2, 5);
+    f.yields = (u32)ONE_OF(0, 30, 80);
+}
+
+void fuzz_workload(const struct sched_ops *ops, u64 seed, u32 decisions)
+{
+    memset(&f, 0, sizeof(f));
+    f.ops = ops;
+    f.rng = seed * 0x9e3779b97f4a7c15ull;
+    random_style();
+    f.now = f.last = chance(50) ? 0 : below(1000 * MS);
+    call_init(ops, &(struct sched_setup){10 * MS, f.cpus, chance(25) ? CHARGE_TICK : CHARGE_EXACT});
+    u32 activity = (u32)ONE_OF(1, 2, 4);
+    for (u32 vm = 0; vm < f.vms; vm++)
+        end_or_begin(vm);
+    while (f.picks < decisions) {
+        f.why = WHY_SLICE_END;
+        charge_all();
+        for (u64 calls = below(activity + 1); calls; calls--)
+            random_call();
+        pick_all();
+        pass_time();
+    }
+}

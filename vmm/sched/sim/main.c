@@ -1,0 +1,51 @@
+/*
+ * schedsim: the schedulers' object code on a developer's machine.
+ *
+ *     schedsim fuzz SCHED FIRST COUNT DECISIONS TRACE     random workloads
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "vmm/sched/sim/fuzz.h"
+#include "vmm/sched/sim/simtrace.h"
+
+static int usage(void)
+{
+    fprintf(stderr, "usage: schedsim fuzz SCHED FIRST COUNT DECISIONS TRACE\n");
+    return 2;
+}
+
+static const struct sched_ops *find(const char *name)
+{
+    const struct sched_ops *ops = sched_find(name, strlen(name));
+
+    if (!ops)
+        fprintf(stderr, "schedsim: no scheduler is called '%s'\n", name);
+    return ops;
+}
+
+/* All workloads into one trace, one after the other. */
+static int fuzz(char **words)
+{
+    const struct sched_ops *ops = find(words[0]);
+    u64 first = strtoull(words[1], NULL, 0), count = strtoull(words[2], NULL, 0);
+    u32 decisions = (u32)strtoul(words[3], NULL, 0);
+
+    if (!ops)
+        return 2;
+    simtrace_begin((4u << 20) + count * decisions * 1600, 1, "", first);
+    for (u64 seed = first; seed < first + count; seed++)
+        fuzz_workload(ops, seed, decisions);
+    if (simtrace_dropped()) {
+        fprintf(stderr, "schedsim: the trace was too small\n");
+        return 2;
+    }
+    return simtrace_write(words[4]) ? 0 : 2;
+}
+
+int main(int count, char **words)
+{
+    if (count == 7 && strcmp(words[1], "fuzz") == 0)
+        return fuzz(words + 2);
+    return usage();
+}
