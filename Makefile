@@ -134,7 +134,7 @@ VMM_SRC := \
 
 # --- Guests -------------------------------------------------------------------
 GUESTS64   := hello ticker greedy probe walker crash canary hostile bench yielder keeper stepper asker stray lines counter masker keeps behind watched
-GUESTS32   := hello32 hello-pae walker-pae
+GUESTS32   := hello32 hello-pae walker-pae watched-pae
 GUESTS16   := real
 
 # NOT IN A STARTER (grader/kit/makefile.py cuts these parts)
@@ -206,7 +206,7 @@ UNIT_SRC_vclock   := vmm/time/vclock.c
 UNIT_SRC_vtimer   := $(TIMER_SRC) $(HOST_TRACE)
 UNIT_SRC_rr       := $(SCHED_SRC) $(HOST_TRACE)
 # The simulator: the schedulers' objects with a world around them.
-TOOL_SRC_schedsim := $(SCHED_SRC) $(addprefix vmm/sched/sim/,fuzz.c simtrace.c) kernel/trace.c \
+TOOL_SRC_schedsim := $(SCHED_SRC) $(addprefix vmm/sched/sim/,fuzz.c replay.c simtrace.c) kernel/trace.c \
     kernel/trace_schema.c kernel/format.c kernel/args.c
 UNIT_SRC_heap     := vmm/sched/heap.c
 UNIT_SRC_scheds   := $(SCHED_SRC) $(HOST_TRACE)
@@ -374,6 +374,7 @@ GUEST_OBJ_stray      := stray
 GUEST_OBJ_keeps      := keeps
 GUEST_OBJ_behind     := behind
 GUEST_OBJ_watched    := watched
+GUEST_OBJ_watched-pae := watched
 GUEST_OBJ_hello32    := hello hello_flat
 GUEST_OBJ_hello-pae  := hello hello_pae
 GUEST_OBJ_walker-pae := walker walker_pages

@@ -1,6 +1,6 @@
 """Runs in which Bochs tells every access to memory that single instructions make.
 
-The guest `watched` stops before each of its touches; the debugger, steered by a script,
+The guest `watched` (or `watched-pae`) stops before each of its touches; the debugger, steered by a script,
 then has the accesses of two instructions logged: the touch, and one that makes none
 (after a jump: the jump, which makes none, and what it leads to).  While the guest
 stands at its first stop the script may write into the machine's memory: so nested pages
@@ -73,12 +73,13 @@ class Watched:
 
 def make(platform: Bochs, folder: Path, seed: int, pages: int, layout: Optional[Layout] = None,
          doctored: Optional[Dict[int, Tuple[Poke, Poke]]] = None,
-         build: Path = plan.BUILD) -> Watched:
-    """Run `watched`; with a layout also over large nested pages.
+         name: str = "watched", build: Path = plan.BUILD) -> Watched:
+    """Run the guest of that name; with a layout also over large nested pages.
 
     doctored: at touch n the first value is written before it, the second after it.
     """
-    guest, pokes = arguments(pages, layout), (large_pages(platform, layout) if layout else [])
+    guest = f"{name} {arguments(pages, layout)}"
+    pokes = large_pages(platform, layout) if layout else []
     count = pages * (4 if layout else 1)
     planned = plan.make(plan.Request([guest], folder, platform.name, OPTION, seed=seed, build=build))
     machine = _prepare(platform, planned, script(count, pokes, doctored or {}))
@@ -134,10 +135,10 @@ def gpas(layout: Layout) -> Tuple[int, int]:
 
 
 def arguments(pages: int, layout: Optional[Layout]) -> str:
-    """The guest, with slots for its pools; they are of equal sizes with and without layout."""
+    """The guest's, with slots for its pools; they are of equal sizes with and without layout."""
     one, two = gpas(layout) if layout else (POOL1, POOL2)
     pools = f" pool1={one:#x} pool2={two:#x}" if layout else ""
-    return (f"watched mem={FIRST:#x},{POOL:#x}@{one:#x},{POOL:#x}@{two:#x} "
+    return (f"mem={FIRST:#x},{POOL:#x}@{one:#x},{POOL:#x}@{two:#x} "
             f"-- pages={pages}{pools}")
 
 

@@ -15,9 +15,17 @@
 
 #define POOLS     3
 #define POOL_SIZE (2 * MIB)
-#define IDENTITY  (4 * GIB)  /* so much is mapped to itself */
-#define JMP_R8    0xe0ff41u  /* JMP R8, as it is in memory */
+#define JMP_RDI   0xe7ffu    /* JMP RDI or EDI, as it is in memory */
 #define BIT_1G    (1u << 26) /* CPUID 80000001h, EDX */
+
+/* So much is mapped to itself, by the first SHARED entries of each root. */
+#ifdef __x86_64__
+#define IDENTITY (4 * GIB)
+#define SHARED   1
+#else
+#define IDENTITY (2 * GIB)
+#define SHARED   2
+#endif
 
 struct page {
     u64 root, gva, gpa;
@@ -35,13 +43,24 @@ static struct {
 extern char image_end[];
 static struct rng rng;
 static u64 identity;         /* a root */
-static unsigned long resume; /* where a page fault leads */
+static unsigned long resume; /* where a page fault leads: below 4 GiB */
 static u64 faults;
 static u32 levels;
 
 static struct {
     u64 walk, contents, faults;
 } wrong;
+
+static volatile u64 *word_at(u64 address)
+{
+    return (volatile u64 *)(uintptr_t)address;
+}
+
+/* Some value that is not 0. */
+static u64 pattern(u64 gva)
+{
+    return ~gva | 1;
+}
 
 /* --- Choosing ------------------------------------------------------------------- */
 
@@ -55,11 +74,16 @@ static u64 take(u32 which)
     return frame;
 }
 
-/* Nothing in the first 512 GiB, whose tables are shared. */
+/* Nothing where the tables are shared. */
 static u64 random_gva(u64 size)
 {
-    u64 a = ((rng_next(&rng) & 0x7fffffffffffull) | 1ull << 39) & ~(size - 1);
+    u64 a = rng_next(&rng) & ~(size - 1);
+#ifdef __x86_64__
+    a = (a & 0x7fffffffffffull) | 1ull << 39;
     return rng_permille(&rng, 500) ? a | 0xffff800000000000ull : a;
+#else
+    return (a & 0xffffffff) | IDENTITY;
+#endif
 }
 
 static u32 random_access(void)
@@ -81,7 +105,7 @@ static void choose_data(struct page *p, u32 which)
     p->gpa = p->data & ~(size - 1);
     p->data += rng_below(&rng, PAGE_SIZE / 8) * 8;
     if (!p->fresh)
-        *(volatile u64 *)p->data = p->access == WALK_EXECUTE ? JMP_R8 : p->gva;
+        *word_at(p->data) = p->access == WALK_EXECUTE ? JMP_RDI : pattern(p->gva);
 }
 
 static u64 leaf_bits(const struct page *p)
@@ -89,6 +113,12 @@ static u64 leaf_bits(const struct page *p)
     bool writable = !p->denied && (p->access == WALK_WRITE || rng_permille(&rng, 500));
     bool present = !p->denied || p->access == WALK_WRITE;
     return (present ? PTE_P : 0) | (writable ? PTE_W : 0) | (p->level > 1 ? PTE_PS : 0);
+}
+
+/* PAE's directory pointers have no W and no U. */
+static u64 table_bits(u32 level)
+{
+    return TABLE_LEVELS == 3 && level == 3 ? PTE_P : PTE_P | PTE_W | PTE_U;
 }
 
 /* The first pages of a pool are one of each size, and their accesses go through. */
@@ -101,9 +131,10 @@ static void choose(struct page *p, u32 which, u32 n)
     p->fresh = n >= levels && which == 0 && p->access != WALK_EXECUTE && rng_permille(&rng, 300);
     choose_data(p, which);
     p->root = take(which);
-    *(u64 *)p->root = *(u64 *)identity;
+    for (u32 i = 0; i < SHARED; i++)
+        word_at(p->root)[i] = word_at(identity)[i];
     for (u32 l = TABLE_LEVELS; l > p->level; l--)
-        *table_entry(p->root, p->gva, (int)l) = take(which) | PTE_P | PTE_W | PTE_U;
+        *table_entry(p->root, p->gva, (int)l) = take(which) | table_bits(l);
     *table_entry(p->root, p->gva, (int)p->level) = p->gpa | leaf_bits(p);
 }
 
@@ -111,16 +142,16 @@ static void choose(struct page *p, u32 which, u32 n)
 
 /* The IN makes an exit; XCHG BX, BX brings the code's own page back into the TLB. */
 #define WATCHED(access)                                                                            \
-    "lea 1f(%%rip), %%r8; mov %%r8, %2; inl %%dx, %%eax; xchg %%bx, %%bx\n\t" access "\n1: nop"
+    "mov $1f, %%edi; mov %%edi, %2; inl %%dx, %%eax; xchg %%bx, %%bx\n\t" access "\n1: nop"
 #define WATCH(access, at, value)                                                                   \
     __asm__ volatile(WATCHED(access)                                                               \
                      : "+c"(value), "+b"(at), "=m"(resume)                                         \
                      : "d"(TESTPORT_BASE)                                                          \
-                     : "rax", "r8", "memory")
+                     : "rax", "rdi", "memory")
 
-static u64 touch(u32 access, u64 at)
+static unsigned long touch(u32 access, unsigned long at)
 {
-    u64 value = ~at;
+    unsigned long value = ~at;
     if (access == WALK_READ)
         WATCH("mov (%1), %0", at, value);
     else if (access == WALK_WRITE)
@@ -139,17 +170,17 @@ static void on_fault(struct trap_frame *frame)
 static void look_at(const struct page *p)
 {
     u64 at = p->gva + (p->data - p->gpa), before = faults;
-    write_cr3(p->root);
+    write_cr3((unsigned long)p->root);
     if (testport_present()) {
         u64 answer = guest_walk(at, p->access);
         wrong.walk += answer != (p->denied || p->fresh ? WALK_FAILED : p->data);
     }
-    u64 seen = touch(p->access, at);
+    unsigned long seen = touch(p->access, (unsigned long)at);
     wrong.faults += faults - before != p->denied;
     if (p->access == WALK_READ && !p->denied)
-        wrong.contents += seen != (p->fresh ? 0 : p->gva);
+        wrong.contents += seen != (p->fresh ? 0 : (unsigned long)pattern(p->gva));
     if (p->access == WALK_WRITE && !p->denied)
-        wrong.contents += *(volatile u64 *)p->data != ~at;
+        wrong.contents += (unsigned long)*word_at(p->data) != ~(unsigned long)at;
 }
 
 static void stop(void)
@@ -165,7 +196,7 @@ static void map_identity(void)
     identity = table_new();
     for (u64 a = 0; a < IDENTITY; a += table_page_size(2))
         table_map(identity, a, a, 2, PTE_P | PTE_W);
-    write_cr3(identity);
+    table_activate(identity);
 }
 
 static void look_at_all(u32 pages)
@@ -190,12 +221,12 @@ void guest_main(const struct multiboot_info *info)
         pool[i].end = pool[i].next ? pool[i].next + POOL_SIZE : 0;
     }
     rng = (struct rng){guest_seed()};
-    levels = cpuid(0x80000001, 0).d & BIT_1G ? 3 : 2;
+    levels = TABLE_LEVELS == 4 && cpuid(0x80000001, 0).d & BIT_1G ? 3 : 2;
     trap_set(VECTOR_PF, on_fault);
     map_identity();
     stop();
     look_at_all(pages);
-    write_cr3(identity);
+    write_cr3((unsigned long)identity);
     stop();
     check("walk", wrong.walk, 0);
     check("contents", wrong.contents, 0);

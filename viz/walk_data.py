@@ -72,6 +72,11 @@ class Walk:
     def faulted(self) -> bool:
         return self.fault != "NONE"
 
+    @property
+    def pointers_held(self) -> bool:
+        """PAE's directory pointers: Intel's processors hold them since CR3 was written."""
+        return self.mode == "PAE" and self.format == "EPT" and self.kind == "NESTED"
+
     def is_ept(self, ref: WalkRef) -> bool:
         """Whether `ref` reads an entry of Intel's extended page tables."""
         return self.format == "EPT" and ref.dim == "NESTED"

@@ -139,7 +139,7 @@ class Picture:
         if self.gpa_known() or walk.mode == "OFF":
             parts.append(f"gPA {walk.gpa if self.gpa_known() else walk.gva:#x}")
         parts += [f"hPA {walk.hpa:#x}"] if walk.complete and not walk.faulted else []
-        second = [walk_words.access_words(walk.access), walk_words.MODES.get(walk.mode, walk.mode),
+        second = [walk_words.access_words(walk.access), walk_words.mode_words(walk),
                   walk_words.kind_words(walk),
                   f"{walk_words.CAUSES.get(walk.cause, walk.cause)} at {walk.ns / 1e9:.9f} s",
                   self.about.get("which", ""), self.about.get("platform", "")]
@@ -207,7 +207,7 @@ class Picture:
         if row.key == DATA:
             return [("data", 11, INK, False, True), (f"gPA {first.addr:#x}", 10, INK, True, False)]
         guest = next((c.ref for c in row.cells if c.ref.dim == "GUEST"), None)
-        title = f"gL{row.key} table" + (" = gCR3" if i == 0 else "")
+        title = f"gL{row.key} table" + (" = gCR3" if i == 0 and not walk.pointers_held else "")
         if guest is None:
             where, rest = first.addr, "gPA to translate"
         else:

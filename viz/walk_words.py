@@ -49,6 +49,12 @@ def size_name(size: int) -> str:
     return str(size)
 
 
+def mode_words(walk: Walk) -> str:
+    """How the guest's paging is set."""
+    return MODES.get(walk.mode, walk.mode) + (
+        " (the processor holds its directory pointers)" if walk.pointers_held else "")
+
+
 def kind_words(walk: Walk) -> str:
     """What kind of tables or segments stand behind the guest's."""
     if walk.kind == "NESTED" and walk.format == "EPT":

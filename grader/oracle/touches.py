@@ -3,14 +3,14 @@
 Bochs's debugger logs (trace-mem on) each access that the emulated processor makes, with its
 host-physical address and its value: this is where walks are *observed*.  The references that
 our walker told must be these, one by one: address, level, dimension and entry.  Bochs names
-the level, and for EPT the dimension; for NPT that follows from where the entry lies, the
+the level (but for PAE's directory pointers), and for EPT the dimension; for NPT that follows from where the entry lies, the
 guest's own memory or not.  A and D bits must be set where the manual says (AMD64 vol. 2, 5.4.2;
 Intel SDM vol. 3A, 4.8), and nowhere else.  What it does not do: run Bochs (bochs_walks.py).
 """
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Dict, List, Optional, Sequence, Tuple
 
 from grader.oracle.paging import A, D
@@ -63,7 +63,15 @@ class Touch:
 def parse(log: str) -> List[Touch]:
     """The touches in all that Bochs printed."""
     pieces = [piece.partition(END)[0] for piece in log.split(BEGIN)[1:]]
-    return [Touch(tuple(_access(match) for match in LINE.finditer(piece))) for piece in pieces]
+    return [Touch(tuple(_with_pointers([_access(match) for match in LINE.finditer(piece)])))
+            for piece in pieces]
+
+
+def _with_pointers(accesses: List[Access]) -> List[Access]:
+    """Bochs names no level where it reads one of PAE's directory pointers: in mid-walk."""
+    return [replace(access, level=3) if not (access.level or access.write or access.linear)
+            and 0 < i < len(accesses) - 1 and accesses[i - 1].level and accesses[i + 1].level
+            else access for i, access in enumerate(accesses)]
 
 
 def _access(match: re.Match) -> Access:
@@ -126,8 +134,8 @@ def sets(walk: Walk) -> Dict[int, int]:
     wanted = {}
     for ref in walk.refs:
         bits = A
-        if ref.dim != "GUEST":
-            continue
+        if ref.dim != "GUEST" or walk.mode == "PAE" and ref.level == 3:
+            continue        # a directory pointer has no A
         if ref.size and walk.access & WRITE:
             bits |= D
         if ref.before & bits != bits:

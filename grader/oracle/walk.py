@@ -3,7 +3,9 @@
 Written from the AMD64 manual, volume 2 (24593), sections 5.2-5.6 and 15.25, Intel's SDM,
 volume 3C, sections 27.2.1 and 28.2 (EPT, with A and D bits in use), and handouts/formats.md
 section 1.4; it shares nothing with vmm/mmu. Guest modes: off, 32-bit with 4M pages, PAE,
-4-level. What it does not do: set A and D bits, model protection keys, or know 5-level tables.
+4-level. A processor with EPT holds PAE's directory pointers since CR3 was written (SDM volume
+3A, 4.4.1): reading them is no reference of a walk. What it does not do: set A and D bits,
+model protection keys, or know 5-level tables.
 """
 from __future__ import annotations
 
@@ -127,11 +129,13 @@ class Walker:
     def _descend(self, step: _Pass, address: int) -> int:
         table, entries = step.root, []
         for level in step.mode.levels:
-            index = level.index(address)
+            index, done = level.index(address), len(self.result.refs)
             where = step.locate(table + index * step.mode.width, level.level)
             entry = self._read(step, level, where)
             is_page = step.mode.maps_page(level, entry, step.settings.pse)
             self._note(step, level, index, where, entry, is_page, address)
+            if self.form is EPT and step.dim == "GUEST" and not level.rights:
+                del self.result.refs[done:]
             try:
                 _check_entry(step, level, entry, is_page)
                 entries.append((level, entry))

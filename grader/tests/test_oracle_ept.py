@@ -13,7 +13,7 @@ import pytest
 from grader.oracle import compare, isolation
 from grader.oracle import walk as oracle
 from grader.oracle.memory import Memory
-from grader.oracle.paging import EPT
+from grader.oracle.paging import EPT, LONG4
 from grader.tests.tables import PS, Machine, P, Ram, Tables, U
 from grader.tests.tables import W as WRITABLE
 from grader.tests.test_oracle_compare import emit
@@ -78,6 +78,21 @@ def test_rights_do_not_depend_on_the_privilege(machine: Machine, tmp_path: Path)
 def test_one_walk_sets_its_bits_where_ept_has_them(machine: Machine, tmp_path: Path) -> None:
     assert {ref.ad for ref in run(machine, tmp_path).refs if ref.dim == "NESTED"} == {A | D}
     assert {ref.ad for ref in run(machine, tmp_path).refs if ref.dim == "GUEST"} == {0x60}
+
+
+def test_directory_pointers_are_no_references(machine: Machine, tmp_path: Path) -> None:
+    """A PAE guest: the pointer is where it is for AMD, but the processor has it already."""
+    root, directory, table = (machine.guest_frame() for _ in range(3))
+    machine.ram.put(machine.slot + root + 8, directory | P)
+    machine.ram.put(machine.slot + directory + 8 * 5, table | P | WRITABLE)
+    machine.ram.put(machine.slot + table + 8 * 7, 0x9000 | P | WRITABLE)
+    gva = 1 << 30 | 5 << 21 | 7 << 12 | 0x123
+    with Memory(machine.ram.save(tmp_path / "memory.bin")) as memory:
+        ends = [oracle.walk(memory, gva, 0, "PAE", root, machine.nested.root, form=form)
+                for form in (EPT, LONG4)]
+    assert [(end.gpa_refs, len(end.refs), end.gpa) for end in ends] == [
+        (10, 14, 0x9123), (15, 19, 0x9123)]
+    assert [ref.n for ref in ends[0].refs] == list(range(1, 15))
 
 
 @pytest.mark.parametrize("entry, read, write, execute", [

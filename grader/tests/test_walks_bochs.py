@@ -9,7 +9,8 @@ With --torture many more pages, from several seeds.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Callable, Dict, Iterator, List, Tuple
+from pathlib import Path
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Sequence, Tuple
 
 import pytest
 
@@ -22,13 +23,19 @@ from viz.walk_data import Walk, WalkRef
 
 pytestmark = pytest.mark.machine
 
-PAGES, MANY = 52, 60
+PAGES, PAE_PAGES, MANY = 52, 13, 60
 K4, M2, G1 = 1 << 12, 1 << 21, 1 << 30
 IGNORED = 1 << 11           # a bit that means nothing in entries of NPT and of EPT
 # By size of the guest's and of the nested pages: references until the gPA is known, and in all.
 LENGTHS = {(K4, K4): (20, 24), (K4, M2): (16, 19), (K4, G1): (12, 14),
            (M2, K4): (15, 19), (M2, M2): (12, 15), (M2, G1): (9, 11),
            (G1, K4): (10, 14), (G1, M2): (8, 11), (G1, G1): (6, 8)}
+# The same for PAE, whose directory pointers are read in every walk, or are in the processor.
+PAE_LENGTHS = {
+    "bochs-svm": {(K4, K4): (15, 19), (K4, M2): (12, 15), (K4, G1): (9, 11),
+                  (M2, K4): (10, 14), (M2, M2): (8, 11), (M2, G1): (6, 8)},
+    "bochs-vmx": {(K4, K4): (10, 14), (K4, M2): (8, 11), (K4, G1): (6, 8),
+                  (M2, K4): (5, 9), (M2, M2): (4, 7), (M2, G1): (3, 5)}}
 
 
 @pytest.fixture(scope="module", params=["bochs-svm", "bochs-vmx"])
@@ -59,25 +66,32 @@ def sizes(walk: Walk) -> Tuple[int, set]:
     return guest, {ref.size for ref in walk.refs if ref.dim == "NESTED" and ref.size}
 
 
-def differences(watched: Watched) -> Dict[int, List[str]]:
-    found = {walk.number: touches.compare(walk, touch, watched.slots)
-             for walk, touch in pairs(watched)}
-    return {number: words for number, words in found.items() if words}
+Pairs = Iterable[Tuple[Walk, Touch]]
 
 
-def test_every_reference_is_one_that_bochs_makes(watched: Watched) -> None:
-    assert len(watched.walks) == len(watched.touches) == 4 * PAGES
-    assert differences(watched) == {}
+def differences(found: Pairs, slots: Sequence[Tuple[int, int]]) -> Dict[int, List[str]]:
+    wrong = {walk.number: touches.compare(walk, touch, slots) for walk, touch in found}
+    return {number: words for number, words in wrong.items() if words}
 
 
-def test_all_nine_pairs_of_page_sizes_and_mixed_ones(watched: Watched) -> None:
+def lengths(found: Pairs) -> Dict[Tuple[int, int], Tuple[int, int]]:
+    """By pair of page sizes: references until the gPA is known, and how many Bochs made."""
     seen = {}
-    for walk, touch in pairs(watched):
+    for walk, touch in found:
         guest, nested = sizes(walk)
         if not walk.faulted and len(nested) == 1:
             reads = [access for access in touch.walk if not access.write]
             seen[guest, nested.pop()] = (walk.gpa_refs, len(reads))
-    assert seen == LENGTHS
+    return seen
+
+
+def test_every_reference_is_one_that_bochs_makes(watched: Watched) -> None:
+    assert len(watched.walks) == len(watched.touches) == 4 * PAGES
+    assert differences(pairs(watched), watched.slots) == {}
+
+
+def test_all_nine_pairs_of_page_sizes_and_mixed_ones(watched: Watched) -> None:
+    assert lengths(pairs(watched)) == LENGTHS
     assert any(len(sizes(walk)[1]) > 1 for walk, _ in pairs(watched))
 
 
@@ -109,6 +123,17 @@ def test_a_walk_made_on_a_fault_is_the_one_that_faulted(watched: Watched) -> Non
         # By then the processor has set A and D in the guest's entries.
         assert [(ref.table + 8 * ref.index, ref.level, ref.before & ~AD) for ref in fault.refs] == \
             [(access.address, access.level, access.value & ~AD) for access in reads]
+
+
+def test_pae_walks(layout: Tuple[Any, Layout], tmp_path: Path) -> None:
+    """With NPT the directory pointers are references like others; with EPT they are none."""
+    bochs, where = layout
+    found = bochs_walks.make(bochs, tmp_path, 1, PAE_PAGES, where, name="watched-pae")
+    together = list(zip(found.walks, found.touches))
+    assert len(found.walks) == len(found.touches) == 4 * PAE_PAGES
+    assert differences(together, found.slots) == {}
+    assert lengths(together) == PAE_LENGTHS[bochs.name]
+    assert {walk.mode for walk in found.walks} == {"PAE"}
 
 
 # --- The oracle can fail ------------------------------------------------------------------
@@ -165,12 +190,11 @@ def test_missing_a_and_d_bits_are_told(watched: Watched) -> None:
 # --- Many -----------------------------------------------------------------------------------
 
 @pytest.mark.long
+@pytest.mark.parametrize("name", ["watched", "watched-pae"])
 @pytest.mark.parametrize("seed", range(2, 5))
-def test_many_walks(layout: Tuple[Any, Layout], seed: int,
+def test_many_walks(layout: Tuple[Any, Layout], seed: int, name: str,
                     tmp_path_factory: pytest.TempPathFactory) -> None:
     bochs, where = layout
-    found = bochs_walks.make(bochs, tmp_path_factory.mktemp("many"), seed, MANY, where)
+    found = bochs_walks.make(bochs, tmp_path_factory.mktemp("many"), seed, MANY, where, name=name)
     assert len(found.walks) == len(found.touches) == 4 * MANY
-    wrong = {walk.number: touches.compare(walk, touch, found.slots)
-             for walk, touch in zip(found.walks, found.touches)}
-    assert not {number: words for number, words in wrong.items() if words}, f"seed {seed}"
+    assert differences(zip(found.walks, found.touches), found.slots) == {}, f"seed {seed}"

@@ -87,6 +87,7 @@ def test_every_kind_is_drawn_by_graphviz(make: Callable, tmp_path: Path) -> None
     (kinds.ept, ["extended page tables (EPT)", "EPT root 0x700000", "EPT entries:", "WB",
                  "hPA known after 24"]),
     (kinds.ept_large, ["2M page", "UC", "IPAT", "hPA known after 19"]),
+    (kinds.ept_pae, ["holds its directory pointers", "gL3 index", "hPA known after 14"]),
     (kinds.ept_violation, ["EPT violation: an exit to the VMM", "write denied", "Reference 24",
                            "forbids writing (W = 0)", "Exit qualification 0x1aa", "bit 1: a write",
                            "all entries together allow R X", "bit 8: while translating"]),

@@ -166,6 +166,13 @@ def ept_large(writer: TraceWriter) -> None:
     end(writer, 19, 16)
 
 
+def ept_pae(writer: TraceWriter) -> None:
+    """The directory pointers are in the processor: no row for gL3."""
+    begin(writer, "PAE", "NESTED", groot=0x1020, form="EPT")
+    ept_refs(writer, two([2, 1]))
+    end(writer, 14, 10)
+
+
 def ept_violation(writer: TraceWriter) -> None:
     """The last entry forbids writing."""
     begin(writer, "LONG4", "NESTED", access=1, cause="FAULT", form="EPT")
@@ -194,5 +201,6 @@ def ept_bad_type(writer: TraceWriter) -> None:
 
 
 KINDS = (unpaged, pae, legacy, legacy_4m, shadow, one, segment, segment_limit, write_denied,
-         final_fault, non_canonical, no_memory, cut_off, mixed, ept, ept_large, ept_violation,
+         final_fault, non_canonical, no_memory, cut_off, mixed, ept, ept_large, ept_pae,
+         ept_violation,
          ept_violation_in_walk, ept_misconfigured, ept_bad_type)

@@ -3,9 +3,10 @@
  * the processor does it: read an entry, check P and the reserved bits, set A,
  * go down; at the leaf judge the rights of all levels together, then set D.
  *
- * PAE's four directory pointers are read here during the walk, as one more
- * level: with nested paging AMD's processors do so (AMD64 Manual vol. 2,
- * 15.25.10), and QEMU always does; others load them when CR3 is written.
+ * PAE's four directory pointers are read during the walk, as one more level:
+ * with nested paging AMD's processors do so (AMD64 Manual vol. 2, 15.25.10), and
+ * QEMU always does. Intel's hold them since CR3 was written (SDM vol. 3A, 4.4.1):
+ * that is no reference; here they are taken from memory all the same.
  * Sources: AMD64 Manual vol. 2, 5.4 to 5.6, 8.4.2 (error code), 15.25.6; Intel
  * SDM vol. 3C, 27.2.1 (exit qualification), 28.2.3.
  */
@@ -202,6 +203,13 @@ static enum walk_fault look_at(const struct descent *d, struct step *s, u64 wher
     return check_entry(d, s, w);
 }
 
+/* What the processor holds is no reference; what it takes to find it does fault. */
+static void forget_held(const struct descent *d, const struct step *s, u32 refs, struct walk *w)
+{
+    if (d->pointers_held && !s->level->rights && w->fault_dim == d->dim)
+        w->refs = refs;
+}
+
 enum walk_fault descend(const struct descent *d, struct walk *w, u64 *out, u64 *size)
 {
     const struct pt_format *f = d->format;
@@ -211,7 +219,9 @@ enum walk_fault descend(const struct descent *d, struct walk *w, u64 *out, u64 *
     for (u32 i = 0;; i++) {
         struct step s = {.level = &f->level[i]};
         u64 where = table + (u64)pt_index(s.level, d->addr) * f->width;
+        u32 refs = w->refs;
         enum walk_fault fault = look_at(d, &s, where, w);
+        forget_held(d, &s, refs, w);
         if (fault)
             return fault;
         add_rights(f, &s, &rights);

@@ -17,6 +17,7 @@ struct descent {
     u64 root;  /* address of the first table, as the tables count addresses */
     bool wp, nxe, pse, smep, smap;
     bool set_ad;
+    bool pointers_held; /* PAE's directory pointers: by the processor, not read */
     /* The entry at an address of the tables' own kind. NULL: not to be had,
      * and then locate() has put the fault into the walk. NULL function: the
      * addresses are host-physical. */

@@ -22,7 +22,8 @@ static void *find_nested(const struct descent *d, u64 where, u8 level, struct wa
 enum walk_fault walk_2d(hpa_t nroot, const struct guest_paging *paging, gva_t a, u8 access,
                         struct walk *w)
 {
-    struct descent d = {.nroot = nroot, .locate = find_nested};
+    struct descent d = {
+        .nroot = nroot, .locate = find_nested, .pointers_held = pt_nested == &pt_ept};
 
     walk_init(w, paging_mode(paging), a, access);
     w->nroot = nroot;
