@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import ast
 import difflib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Dict, List, Set, Tuple, Union
 
@@ -21,6 +21,7 @@ from grader.plan import RunError
 MOST_LINES = 5
 KEYS = {"mistake": str, "file": str, "loses": dict, "passes": list, "reason": (str, dict),
         "change": list}
+OPTIONAL = {"often": list}      # of the tests, those that `make check` runs; else all
 
 
 class MutantError(RunError):
@@ -39,11 +40,22 @@ class Mutant:
     passes: Tuple[str, ...]
     reason: Union[str, Dict[str, str]]
     text: str
+    often: Tuple[str, ...] = ()
 
     @property
     def tests(self) -> Tuple[str, ...]:
         """The tests that it names."""
         return (*self.loses, *self.passes)
+
+    def in_short(self) -> "Mutant":
+        """The same, naming no tests but those that are run often."""
+        if not self.often:
+            return self
+        reason = self.reason if isinstance(self.reason, str) else {
+            name: words for name, words in self.reason.items() if name in self.often}
+        return replace(self, reason=reason,
+                       loses={name: lost for name, lost in self.loses.items() if name in self.often},
+                       passes=tuple(name for name in self.passes if name in self.often))
 
 
 def add(commands: "argparse._SubParsersAction[Any]") -> None:
@@ -89,17 +101,20 @@ def load(path: Path, root: Path, lab: Lab) -> Mutant:
     except ValueError as error:
         raise MutantError(f"{path}: {error}") from None
     return Mutant(path.stem, path, found["mistake"], found["file"], dict(found["loses"]),
-                  tuple(found["passes"]), found["reason"], text)
+                  tuple(found["passes"]), found["reason"], text, tuple(found.get("often", ())))
 
 
 def _check_keys(found: Dict[str, Any]) -> None:
     for key in found:
-        if key not in KEYS:
+        if key not in KEYS and key not in OPTIONAL:
             raise ValueError(f"unknown key {key}")
     for key, kind in KEYS.items():
         if not found.get(key):
             raise ValueError(f"{key} is missing or empty")
         if not isinstance(found[key], kind):
+            raise ValueError(f"{key} is of the wrong type")
+    for key, kind in OPTIONAL.items():
+        if not isinstance(found.get(key, kind()), kind):
             raise ValueError(f"{key} is of the wrong type")
     for change in found["change"]:
         if set(change) != {"old", "new"} or not all(isinstance(each, str)
@@ -118,6 +133,11 @@ def _check_tests(found: Dict[str, Any], known: Set[str]) -> None:
     both = set(found["loses"]) & set(found["passes"])
     if both:
         raise ValueError(f"{sorted(both)[0]} cannot both pass and lose points")
+    often = set(found.get("often", ()))
+    if not often <= {*found["loses"], *found["passes"]}:
+        raise ValueError("often: a test that is neither in loses nor in passes")
+    if often and not (often & set(found["loses"]) and often & set(found["passes"])):
+        raise ValueError("often: one of loses and one of passes at least")
 
 
 def test_names(lab: Lab) -> Set[str]:

@@ -18,7 +18,7 @@ from grader.kit import tree
 from grader.pages.markdown import Fence
 from grader.plan import ROOT
 
-BUILT = ("nestling*", "guests", "obj")
+BUILT = ("nestling*", "guests", "obj", "pages")
 LIMIT_S = 600
 SET_BY_MAKE = ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "LAB", "SEED", "PLATFORM", "OUT", "SUBMISSION")
 

@@ -1,8 +1,8 @@
 """Every mutant of every lab loses exactly the points that it names, for the reason it names.
 
 Each is the reference with a mistake that students make, built and graded as a submission
-is, with the tests it names and one seed; with --torture, with all tests.  What a mutant's
-file must be like is tried in test_mutants.py.
+is, with the tests it names (those of `often`, if it has that) and one seed; with --torture,
+with all tests.  What a mutant's file must be like is tried in test_mutants.py.
 """
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ def named() -> List[Tuple[Lab, str]]:
     pytest.param(lab, name, id=f"lab{lab.number}-{name[:-5]}") for lab, name in named()])
 def test_the_mutant_loses_what_it_names(lab, name, torture):
     mutant = mutants.load(lab.path.parent / "mutants" / name, ROOT, lab)
-    trial = mutant_trial.try_one(lab, mutant, everything=torture)
+    trial = mutant_trial.try_one(lab, mutant if torture else mutant.in_short(),
+                                 everything=torture)
     assert not trial.wrong, f"{mutant.mistake}\n" + "\n".join(trial.wrong)
 
 
@@ -66,7 +67,7 @@ def test_every_test_and_every_file_has_a_mutant(lab):
     """A test that no mutant fails may be one that cannot fail.  (Tests that others need fail for
     the starter; a mutant that fails them passes next to nothing.)"""
     found = mutants.load_all(ROOT, lab)
-    lost = {name.partition("[")[0] for each in found for name in each.loses}
+    lost = {name.partition("[")[0] for each in found for name in each.in_short().loses}
     assert not mutants.test_names(lab) - lost - needed(lab)
     sources = {file for file in lab.files if file.endswith((".c", ".S"))}
     assert not sources - {each.file for each in found}

@@ -72,7 +72,7 @@ def count(run, code):
 @points(5, hint="1.5")
 def test_a_guest_boots(lab):
     """The guest hello boots, finds the machine that it expects, and comes to its end."""
-    run = lab.run("hello", time="1s")
+    run = lab.run("hello", time="100ms")
     lab.picture(run, "timeline")
     booted(run, 1)
     lab.measure("ports", round(100 * count(run, CPU_PORTS) / len(run.exits), 1))
@@ -81,7 +81,7 @@ def test_a_guest_boots(lab):
 @points(3, hint="1.1", needs="test_a_guest_boots")
 def test_every_mode_starts(lab):
     """Kernels in real mode, in 32-bit mode and with PAE start in the state they are promised."""
-    run = lab.run("hello32", "hello-pae", "real boot=raw", time="1s")
+    run = lab.run("hello32", "hello-pae", "real boot=raw", time="200ms")
     for vm in (1, 2, 3):
         booted(run, vm)
 
@@ -185,7 +185,7 @@ def test_the_cpu_is_given_back(lab):
            f"first had {100 * had.get(1, 0):.0f} %")
     expect(run.json["virtual_ns"] < 65_000_000, "the run should have ended when its 60 ms were "
            f"over; it took {run.json['virtual_ns'] / 1e6:.1f} ms")
-    hello = lab.run("hello", time="1s")
+    hello = lab.run("hello", time="100ms")
     expect(int(hello.exits.code[-1]) == CPU_PORTS and int(hello.exits.info1[-1]) >> 16 == TEST_PORT,
            "a VM that has ended must not be entered again: the last exit of hello should be its OUT "
            f"to port {TEST_PORT:#x}, but it has code {int(hello.exits.code[-1]):#x}")
