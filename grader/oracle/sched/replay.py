@@ -25,8 +25,10 @@ class Result:
     """What one run of a scheduler showed."""
 
     scheduler: str
-    decisions: int = 0
+    picks: int = 0
+    decisions: int = 0          # picks that gave another answer than the one before
     switches: int = 0           # decisions that chose another than the one before
+    ties: int = 0               # decisions between equal keys
     kinds: Dict[str, int] = field(default_factory=dict)     # calls, by name
     problems: List[str] = field(default_factory=list)
 
@@ -61,7 +63,7 @@ class _Run:
         self.trace, self.result = trace, Result(name)
         self.oracle: Any = None
         self.units: Dict[Tuple[int, int], Unit] = {}
-        self.last: Dict[int, Optional[Tuple[int, int]]] = {}
+        self.last: Dict[int, Tuple[Optional[Tuple[int, int]], int]] = {}
         self.handlers: Dict[str, Callable[..., None]] = {
             "sched_setup": self.setup, "sched_add": self.add, "sched_set": self.set,
             "sched_remove": self.remove, "sched_call": self.call, "sched_charge": self.charge,
@@ -91,7 +93,7 @@ class _Run:
     def say(self, sentence: str) -> None:
         """A difference."""
         self.result.problems.append(
-            f"{self.result.scheduler}, decision {self.result.decisions}: {sentence}")
+            f"{self.result.scheduler}, decision {self.result.picks}: {sentence}")
 
     # --- Calls ---------------------------------------------------------------------
 
@@ -137,7 +139,7 @@ class _Run:
         self.oracle.charge(self.units[who], values["ran"], values["at"])
 
     def pick(self, who: Tuple[int, int], values: Dict[str, int], _: int) -> None:
-        self.result.decisions += 1
+        self.result.picks += 1
         cpu = values["cpu"]
         wanted = self.oracle.pick(cpu, values["at"])
         other = (values["other"], values["other_vcpu"]) if values["other"] else None
@@ -146,9 +148,11 @@ class _Run:
         if got != tuple(wanted):
             self.say(f"at {values['at']} ns on CPU {cpu} the oracle decides {wanted}, "
                      f"the scheduler {wanted._make(got)}")
-        if self.last.get(cpu) != got[0]:
-            self.result.switches += 1
-            self.last[cpu] = got[0]
+        self.result.ties += other is not None and values["key"] == values["other_key"]
+        before = self.last.get(cpu, (None, 0))
+        self.result.switches += before[0] != got[0]
+        self.result.decisions += before != got[:2]
+        self.last[cpu] = got[:2]
 
     # --- What the scheduler says of a unit ----------------------------------------------
 

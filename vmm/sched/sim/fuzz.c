@@ -19,7 +19,9 @@ static struct {
     const struct sched_ops *ops;
     u64 rng, now, last; /* last: when the running units were charged */
     u64 grid;           /* times are multiples of this, ns */
-    u32 vms, vcpus, cpus, picks;
+    u32 vms, vcpus, cpus;
+    u32 decisions;                        /* picks that gave another answer than the one before */
+    u32 ties;                             /* and between equal keys */
     u32 lateness, changes, lives, yields; /* per cent */
     struct sched_unit unit[MAX_VMS][MAX_VCPUS];
     bool alive[MAX_VMS][MAX_VCPUS];
@@ -88,7 +90,8 @@ static void forget(const struct sched_unit *u)
             f.choice[i].unit = NULL;
 }
 
-/* Refused or not, the oracle is to agree. */
+/* Until there was a tie, the first two VMs are twins. Refused or not, the oracle is
+ * to agree. */
 static void add(u32 vm, u32 vcpu)
 {
     struct sched_unit *u = &f.unit[vm][vcpu];
@@ -96,8 +99,8 @@ static void add(u32 vm, u32 vcpu)
 
     *u = (struct sched_unit){
         .vm = (u16)(vm + 1), .vcpu = (u8)vcpu, .lead = &f.unit[vm][0], .params = random_params()};
-    if (vcpu)
-        u->params = u->lead->params;
+    if (vcpu || (vm == 1 && !f.ties))
+        u->params = f.unit[vcpu ? vm : 0][0].params;
     f.alive[vm][vcpu] = call_add(f.ops, u, f.now, why, sizeof(why)) == 0;
     if (!f.alive[vm][vcpu])
         TRACE_TEXT(note, u->vm, u->vcpu, "refused",
@@ -155,6 +158,22 @@ static void random_call(void)
     }
 }
 
+/* What each workload has, whatever its style: a tie, a change, a block and a wake. */
+static void certain_calls(void)
+{
+    for (u32 i = 0; i < 4 && !f.ties; i++) /* VMs 0 and 1 go, both come again */
+        if (f.alive[i % 2][0] == (i < 2))
+            end_or_begin(i % 2);
+    for (u32 vm = 0; vm < f.vms; vm++)
+        if (f.alive[vm][0]) {
+            set(&f.unit[vm][0]);
+            call_block(f.ops, &f.unit[vm][0], f.now);
+            forget(&f.unit[vm][0]);
+            call_wake(f.ops, &f.unit[vm][0], f.now);
+            return;
+        }
+}
+
 /* --- Time ------------------------------------------------------------------------------ */
 
 static u64 next_decision(void)
@@ -198,9 +217,11 @@ static void charge_all(void)
 static void pick_all(void)
 {
     for (u32 i = 0; i < f.cpus; i++) {
-        const struct sched_unit *prev = f.choice[i].unit;
-        f.choice[i] = call_pick(f.ops, i, prev, f.why, f.now);
-        f.picks++;
+        const struct sched_choice before = f.choice[i];
+        f.choice[i] = call_pick(f.ops, i, before.unit, f.why, f.now);
+        const struct sched_choice *c = &f.choice[i];
+        f.decisions += c->unit != before.unit || c->until != before.until;
+        f.ties += c->other && c->key == c->other_key;
     }
 }
 
@@ -208,12 +229,12 @@ static void pick_all(void)
 
 static void random_style(void)
 {
-    f.vms = 1 + (u32)below(chance(30) ? MAX_VMS : 4);
+    f.vms = 2 + (u32)below(chance(30) ? MAX_VMS - 1 : 3);
     f.cpus = f.ops == &sched_credit && chance(50) ? 2 + (u32)below(MAX_CPUS - 1) : 1;
     f.vcpus = f.ops == &sched_credit && chance(30) ? MAX_VCPUS : 1;
     f.grid = ONE_OF(1, 1, 100 * US, 500 * US, 1 * MS);
     f.lateness = (u32)ONE_OF(0, 10, 50);
-    f.changes = (u32)ONE_OF(0, 5, 15);
+    f.changes = (u32)ONE_OF(2, 5, 15);
     f.lives = (u32)ONE_OF(0, 2, 5);
     f.yields = (u32)ONE_OF(0, 30, 80);
 }
@@ -226,12 +247,14 @@ void fuzz_workload(const struct sched_ops *ops, u64 seed, u32 decisions)
     random_style();
     f.now = f.last = chance(50) ? 0 : below(1000 * MS);
     call_init(ops, &(struct sched_setup){10 * MS, f.cpus, chance(25) ? CHARGE_TICK : CHARGE_EXACT});
-    u32 activity = (u32)ONE_OF(1, 2, 4);
+    u32 activity = (u32)ONE_OF(1, 2, 4), steps = 0;
     for (u32 vm = 0; vm < f.vms; vm++)
         end_or_begin(vm);
-    while (f.picks < decisions) {
+    while (f.decisions < decisions || (!f.ties && steps < 20 * decisions)) {
         f.why = WHY_SLICE_END;
         charge_all();
+        if (++steps % 40 == 0)
+            certain_calls();
         for (u64 calls = below(activity + 1); calls; calls--)
             random_call();
         pick_all();

@@ -4,7 +4,8 @@
 
 #include "vmm/sched/sched.h"
 
-/* One workload of at least so many decisions, into the trace. */
+/* One workload of at least so many decisions (picks that give another answer
+ * than the one before), into the trace. */
 void fuzz_workload(const struct sched_ops *, u64 seed, u32 decisions);
 
 #endif

@@ -2,16 +2,19 @@
  * schedsim: the schedulers' object code on a developer's machine.
  *
  *     schedsim fuzz SCHED FIRST COUNT DECISIONS TRACE     random workloads
+ *     schedsim replay TRACE                               repeat a run's calls
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "vmm/sched/sim/fuzz.h"
+#include "vmm/sched/sim/replay.h"
 #include "vmm/sched/sim/simtrace.h"
 
 static int usage(void)
 {
-    fprintf(stderr, "usage: schedsim fuzz SCHED FIRST COUNT DECISIONS TRACE\n");
+    fprintf(stderr, "usage: schedsim fuzz SCHED FIRST COUNT DECISIONS TRACE\n"
+                    "       schedsim replay TRACE\n");
     return 2;
 }
 
@@ -33,7 +36,7 @@ static int fuzz(char **words)
 
     if (!ops)
         return 2;
-    simtrace_begin((4u << 20) + count * decisions * 1600, 1, "", first);
+    simtrace_begin((4u << 20) + count * decisions * 4000, 1, "", first);
     for (u64 seed = first; seed < first + count; seed++)
         fuzz_workload(ops, seed, decisions);
     if (simtrace_dropped()) {
@@ -47,5 +50,7 @@ int main(int count, char **words)
 {
     if (count == 7 && strcmp(words[1], "fuzz") == 0)
         return fuzz(words + 2);
+    if (count == 3 && strcmp(words[1], "replay") == 0)
+        return replay_file(words[2]);
     return usage();
 }
