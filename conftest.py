@@ -20,8 +20,9 @@ LONG_FILES = ("test_machine_ticks", "test_gdb_machine", "test_machine_shares",
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--torture", action="store_true",
                      help="the seeded tests with many more seeds, and at length")
-    parser.addoption("--platform", default="qemu-svm",
-                     help="where tests that run machines run them (default: qemu-svm)")
+    parser.addoption("--platform", default="",
+                     help="where tests that run machines run them: names, comma-separated, or all "
+                     "(default: qemu-svm; tests marked everywhere, and with --torture: all)")
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,7 @@ import re
 import subprocess
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import List, Optional, Tuple
 
@@ -43,22 +44,13 @@ class Bochs(Platform):
 
     # --- What is needed -------------------------------------------------------
 
-    def _help(self, emulator: str, topic: str) -> str:
-        try:
-            result = subprocess.run([emulator or self.emulator, "--help", topic], text=True,
-                                    capture_output=True, timeout=60, check=False,
-                                    stdin=subprocess.DEVNULL)
-        except (OSError, subprocess.TimeoutExpired):
-            return ""
-        return result.stdout + result.stderr
-
     def version(self, emulator: str = "") -> str:
-        match = re.search(r"Bochs x86 Emulator \S+", self._help(emulator, "cpu"))
+        match = re.search(r"Bochs x86 Emulator \S+", _processors(emulator or self.emulator))
         return match[0] if match else ""
 
     def check(self, emulator: str = "") -> List[Finding]:
         emulator = emulator or self.emulator
-        said = self._help(emulator, "cpu")
+        said = _processors(emulator)
         match = re.search(r"Bochs x86 Emulator (\d+)\.(\d+)", said)
         if match is None:
             return [Finding(False, f"{emulator} does not answer: "
@@ -150,6 +142,18 @@ class Bochs(Platform):
         if memory.is_file():
             return memory, TRACE_ADDRESS
         return (trace, 0) if trace.is_file() else None
+
+
+@lru_cache(maxsize=None)
+def _processors(emulator: str) -> str:
+    """Bochs's version and list of processors. It takes as long to say as to boot half a
+    kernel, so it is asked once."""
+    try:
+        result = subprocess.run([emulator, "--help", "cpu"], text=True, capture_output=True,
+                                timeout=60, check=False, stdin=subprocess.DEVNULL)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return result.stdout + result.stderr
 
 
 def _text(path: Path) -> str:

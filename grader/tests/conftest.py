@@ -23,6 +23,7 @@ from hypothesis import HealthCheck, settings
 from grader import collect, plan, run
 from grader.oracle.memory import Memory
 from grader.platform import CONSOLE, MEMORY
+from grader.tests import matrix
 from viz import trace as viz_trace
 
 # The same inputs every time, and no bound on how long one takes.
@@ -81,8 +82,13 @@ def machine_folder(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> 
 
 @pytest.fixture(scope="session")
 def platform(request: pytest.FixtureRequest) -> str:
-    """The platform on which machines run: the option --platform."""
-    return str(request.config.getoption("--platform"))
+    """The platform on which machines run: see matrix.py."""
+    return str(getattr(request, "param", matrix.DEFAULT))
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Tests that run machines run them on the platforms that are asked for."""
+    matrix.parametrize(metafunc)
 
 
 @pytest.fixture(scope="session")

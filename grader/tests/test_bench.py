@@ -13,15 +13,18 @@ from viz import trace as viz_trace
 from viz.tests.synth import TraceWriter
 
 COUNTS = {"cpuid": 200.0, "out": 240.0, "record": 14.0, "npf": 430.0, "yield": 1400.0}
-HOST = {"clean": 12.0, "incremental": 1.0, "first_exit": 0.3, "draw_s": 2.0, "draw_mb": 180.0}
+HOST = {"clean": 12.0, "incremental": 1.0, "first_exit": 0.3, "hello_vmx": 0.8, "draw_s": 2.0,
+        "draw_mb": 180.0}
+VMX = 240.0
 
 
 def run_bench(monkeypatch: pytest.MonkeyPatch, out: Path, exact: Dict[str, float],
-              host: Dict[str, float], *words: str) -> int:
+              host: Dict[str, float], *words: str, vmx: float = VMX) -> int:
     """The command line with measurements that are given."""
     traced = {name: value + 50 for name, value in exact.items()}
     traced.update({name: exact[name] for name in ("cpuid", "record")})
     monkeypatch.setattr(bench, "exact", lambda folder, build: bench.judge(traced, exact))
+    monkeypatch.setattr(bench, "counts", lambda request: {**COUNTS, "cpuid": vmx})
     monkeypatch.setattr(bench_host, "measure", lambda folder, say: dict(host))
     return cli.main(["bench", "--out", str(out), *words])
 
@@ -31,13 +34,14 @@ def test_all_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
     out = tmp_path / "new" / "bench.json"
     assert run_bench(monkeypatch, out, COUNTS, HOST) == 0
     rows: List[Dict[str, Any]] = json.loads(out.read_text())
-    assert [list(row) for row in rows] == [["name", "value", "unit", "budget", "anchor"]] * 10
+    assert [list(row) for row in rows] == [["name", "value", "unit", "budget", "anchor"]] * 12
     first = rows[0]
     assert (first["value"], first["unit"], first["budget"]) == (200, "instructions", 200)
     assert first["anchor"]["floor"]["value"] == 86 and first["anchor"]["kvm"]["value"] == 2993
     assert "KVM" in first["anchor"]["kvm"]["source"]
-    assert rows[2]["anchor"] == {}
-    assert rows[1]["value"] == 240 and rows[1]["anchor"]["traced"]["value"] == 290
+    assert (rows[1]["value"], rows[1]["budget"]) == (240, 300) and "bochs-vmx" in rows[1]["name"]
+    assert rows[3]["anchor"] == {}
+    assert rows[2]["value"] == 240 and rows[2]["anchor"]["traced"]["value"] == 290
     assert "traced" not in first["anchor"]
     shown = capsys.readouterr()
     assert all(row["name"] in shown.out for row in rows)
@@ -56,13 +60,22 @@ def test_each_row_can_break(source: str, monkeypatch: pytest.MonkeyPatch, tmp_pa
     assert shown.err.splitlines()[-1] == f"grader: over budget: {row.name}"
     broken = [line for line in shown.out.splitlines() if "OVER BUDGET" in line]
     assert len(broken) == 1 and broken[0].startswith(row.name)
-    assert len(json.loads(out.read_text())) == 10
+    assert len(json.loads(out.read_text())) == 12
+
+
+def test_vmx_is_held_to_what_svm_counts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
+                                        capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "bench.json"
+    less = {**COUNTS, "cpuid": 100.0}
+    assert run_bench(monkeypatch, out, less, HOST, vmx=150.0) == 0
+    assert run_bench(monkeypatch, out, less, HOST, vmx=151.0) == 1
+    assert capsys.readouterr().err.splitlines()[-1] == f"grader: over budget: {bench.VMX_ROW.name}"
 
 
 def test_exact_leaves_out_the_host(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     out = tmp_path / "bench.json"
     assert run_bench(monkeypatch, out, COUNTS, {}, "--exact") == 0
-    assert [row["unit"] for row in json.loads(out.read_text())] == ["instructions"] * 5
+    assert [row["unit"] for row in json.loads(out.read_text())] == ["instructions"] * 6
 
 
 def test_runs_must_agree() -> None:

@@ -13,7 +13,8 @@ from grader.oracle import exitlog
 
 pytestmark = pytest.mark.machine
 
-SHUTDOWN = 0x7F
+# The exit that a triple fault is. Bochs's SVM has none: the double fault before it exits.
+SHUTDOWN = {"qemu-svm": 0x7F, "bochs-svm": 0x48, "bochs-vmx": 2}
 BESIDE = ("ticker -- hz=500 ticks=40 compute=300000", "walker -- pages=16 rounds=3",
           "canary -- rounds=200")
 # guest -> how it ends, its code, a part of the reason
@@ -36,12 +37,12 @@ def reported(run, vm: int) -> list:
 
 
 @pytest.mark.parametrize("guest", ENDS)
-def test_its_end_is_named(machine, guest):
+def test_its_end_is_named(machine, platform, guest):
     run = beside(machine, guest)
     how, code, reason = ENDS[guest]
     ended = run.json["vms"][0]
     assert (ended["how"], ended["code"]) == (how, code) and reason in ended["why"]
-    shutdowns = np.count_nonzero(exitlog.read(run.dir / "exits.log").code == SHUTDOWN)
+    shutdowns = np.count_nonzero(exitlog.read(run.dir / "exits.log").code == SHUTDOWN[platform])
     assert shutdowns == (how == "TRIPLE_FAULT")
     # A VM that an error of its own kills does not make the run a failure; an exit code does.
     assert run.json["exit_reason"] == "ended"
