@@ -92,7 +92,7 @@ static bool owed_waits(const struct vtimer *t, u64 pit_now)
 /* Does something that the PIC does not know of wait until the guest takes interrupts? */
 static bool waits(struct vcpu *v, u64 now)
 {
-    /* LAB 2 BEGIN: an accepted interrupt that cannot go in yet, or ticks not treated yet. */
+    /* LAB 2 BEGIN: an accepted interrupt that cannot go in, or untreated ticks, their line free. */
     struct vm *vm = v->vm;
     bool ticks =
         vm->timer.backlog && (vm->timer.late || owed_waits(&vm->timer, vm_pit_ns(vm, now)));
