@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from grader import bochs_files as files
-from grader import collect, plan, run
+from grader import collect, plan, run, symbols
 from grader.bochs import END, Bochs
 from grader.oracle.paging import AD, PS, P, U, W
 from grader.oracle.touches import Touch, parse
@@ -72,17 +72,32 @@ class Watched:
 
 
 def make(platform: Bochs, folder: Path, seed: int, pages: int, layout: Optional[Layout] = None,
-         doctored: Optional[Dict[int, Tuple[Poke, Poke]]] = None,
+         doctored: Optional[Dict[int, Tuple[Optional[Poke], Optional[Poke]]]] = None,
          name: str = "watched", build: Path = plan.BUILD) -> Watched:
     """Run the guest of that name; with a layout also over large nested pages.
 
     doctored: at touch n the first value is written before it, the second after it.
     """
-    guest = f"{name} {arguments(pages, layout)}"
     pokes = large_pages(platform, layout) if layout else []
-    count = pages * (4 if layout else 1)
+    text = script(pages * (4 if layout else 1), pokes, doctored or {})
+    return _run(platform, folder, f"{name} {arguments(pages, layout)}", seed, text, build)
+
+
+def make_broken(platform: Bochs, folder: Path, seed: int, layout: Layout, flags: int,
+                build: Path = plan.BUILD) -> Watched:
+    """A run that ends at its third touch, the first one in pool2, whose nested page then has
+    other flags than it should: as the VMM makes no such entry, it ends the VM."""
+    pokes = large_pages(platform, layout)
+    bad = Poke(pokes[0].hpa, pokes[0].value & ~0xFFF | flags)
+    ends = dict((name, at) for at, name in symbols.read(build / run.SYMBOLS))["vm_end"]
+    text = script(3, pokes, {2: (bad, None)}, f"lb {ends:#x}")
+    return _run(platform, folder, f"watched {arguments(1, layout)}", seed, text, build)
+
+
+def _run(platform: Bochs, folder: Path, guest: str, seed: int, text: str,
+         build: Path) -> Watched:
     planned = plan.make(plan.Request([guest], folder, platform.name, OPTION, seed=seed, build=build))
-    machine = _prepare(platform, planned, script(count, pokes, doctored or {}))
+    machine = _prepare(platform, planned, text)
     try:
         Platform.run(platform, machine, lambda elapsed: None, HOST_LIMIT_S)
     finally:
@@ -111,14 +126,16 @@ def _prepare(platform: Bochs, planned: plan.Plan, text: str) -> Machine:
     return Machine(folder, planned.image.name)
 
 
-def script(count: int, pokes: Sequence[Poke], doctored: Dict[int, Tuple[Poke, Poke]]) -> str:
-    """What the debugger does: the guest stops before its touches, at each, and after them."""
+def script(count: int, pokes: Sequence[Poke],
+           doctored: Dict[int, Tuple[Optional[Poke], Optional[Poke]]], last: str = "") -> str:
+    """What the debugger does: the guest stops before its touches, at each, and after them
+    (or, before the pokes are undone, the machine where the command `last` makes it stop)."""
     lines = ["c"] + [line for poke in pokes for line in _write(poke)]
     for n in range(count):
         before, after = doctored.get(n, (None, None))
         lines += ["c", *(_write(before) if before else ()), "trace-mem on", "s", "s",
                   "trace-mem off", *(_write(after) if after else ())]
-    lines += ["c"] + [line for poke in pokes for line in _write(Poke(poke.hpa, 0))]
+    lines += [last] * bool(last) + ["c"] + [line for poke in pokes for line in _write(Poke(poke.hpa, 0))]
     return "\n".join(lines + ["c", f'writemem "{files.TRACE}" 0x10000000 {files.TRACE_BYTES}', "q",
                               ""])
 

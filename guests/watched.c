@@ -224,6 +224,7 @@ void guest_main(const struct multiboot_info *info)
     levels = TABLE_LEVELS == 4 && cpuid(0x80000001, 0).d & BIT_1G ? 3 : 2;
     trap_set(VECTOR_PF, on_fault);
     map_identity();
+    interrupts_on(); /* none comes; but a guest that takes none may be left at any instruction */
     stop();
     look_at_all(pages);
     write_cr3((unsigned long)identity);

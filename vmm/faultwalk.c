@@ -29,8 +29,18 @@ static bool same_end(const struct walk *w, const struct exit *x)
     if (!w->fault || w->fault_dim != DIM_NESTED || !w->refs)
         return false;
     const struct walk_ref *end = &w->ref[w->refs - 1];
-    return end->addr >> PAGE_SHIFT == x->nested.gpa.v >> PAGE_SHIFT &&
-           (end->serves != 0) == x->nested.in_walk;
+    if (end->addr >> PAGE_SHIFT != x->nested.gpa.v >> PAGE_SHIFT)
+        return false;
+    if (x->nested.misconfig)
+        return w->fault == FAULT_RESERVED;
+    return (end->serves != 0) == x->nested.in_walk;
+}
+
+/* Was it a table of the guest's that the processor looked for? A misconfiguration
+ * does not say. */
+static bool may_be_in_walk(const struct exit *x)
+{
+    return x->nested.in_walk || x->nested.misconfig;
 }
 
 /* Try one address. The exit knows best which byte of the page it was and what
@@ -40,7 +50,7 @@ static bool try_address(struct search *s, u64 linear, u8 access)
 {
     const struct exit *x = s->exit;
 
-    if (!x->nested.in_walk) {
+    if (!may_be_in_walk(x)) {
         linear = (linear & ~PAGE_MASK) | (x->nested.gpa.v & PAGE_MASK);
         access = x->nested.access & (ACCESS_WRITE | ACCESS_EXEC);
     }
@@ -163,7 +173,7 @@ static bool try_fetch(struct search *s)
 static bool find(struct search *s)
 {
     const struct exit *x = s->exit;
-    bool fetched = x->nested.access & ACCESS_EXEC || x->nested.in_walk;
+    bool fetched = x->nested.access & ACCESS_EXEC || may_be_in_walk(x);
 
     if (x->nested.gva.v) /* the processor says it */
         return try_address(s, x->nested.gva.v, x->nested.access);

@@ -125,6 +125,30 @@ def test_a_walk_made_on_a_fault_is_the_one_that_faulted(watched: Watched) -> Non
             [(access.address, access.level, access.value & ~AD) for access in reads]
 
 
+# Wrong flags of a 1 GiB page; how the walk ends, with which error, by which exit code.
+# Of EPT's violation Bochs says 0xaa: that the guest's table was read, too, it leaves out.
+INVALID = {"bochs-svm": (0x20E7, "RESERVED", 0x20000000F, 0x20000000F, 0x400),
+           "bochs-vmx": (0x00B2, "RESERVED", 0, 0, 49)}
+READ_ONLY = {"bochs-svm": (0x00E5, "WRITE", 0x200000007, 0x200000007, 0x400),
+             "bochs-vmx": (0x00B5, "WRITE", 0xAB, 0xAA, 48)}
+
+
+@pytest.mark.parametrize("kind", [INVALID, pytest.param(READ_ONLY, marks=pytest.mark.long)])
+def test_a_nested_entry_that_forbids(layout: Tuple[Any, Layout], kind: dict, tmp_path: Path
+                                     ) -> None:
+    """A misconfiguration, a violation: the walk ends at the very entry, as Bochs's exit says."""
+    bochs, where = layout
+    flags, fault, error, said, code = kind[bochs.name]
+    found = bochs_walks.make_broken(bochs, tmp_path, 1, where, flags)
+    walk, touch = found.faults[-1], found.touches[-1]
+    assert (walk.fault_dim, walk.fault, walk.error) == ("NESTED", fault, error)
+    assert len(walk.refs) == 2 and walk.refs[-1].before & 0xFFFF == flags
+    assert touches.compare(walk, touch, found.slots) == []
+    written = [access.value for access in touch.accesses if access.write]
+    assert said in written and code in written
+    assert touches.compare(found.walks[-1], touch, found.slots)     # made before it was written
+
+
 def test_pae_walks(layout: Tuple[Any, Layout], tmp_path: Path) -> None:
     """With NPT the directory pointers are references like others; with EPT they are none."""
     bochs, where = layout
