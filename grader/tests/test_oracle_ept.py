@@ -199,10 +199,10 @@ def test_reach_sees_pages_that_are_present_without_bit_0(tmp_path: Path) -> None
     assert len(isolation.Reach(memory, tables.root).pages) == 1
 
 
-@pytest.mark.parametrize("platform, told", [("bochs-vmx", True), ("bochs-svm", False)])
-def test_the_platform_says_the_format(platform: str, told: bool, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name, told", [("bochs-vmx", True), ("bochs-svm", False)])
+def test_the_platform_says_the_format(name: str, told: bool, tmp_path: Path) -> None:
     """An execute-only mapping of another VM's frame is a breach on EPT, and none on NPT."""
-    ram, writer = Ram(1 << 20), TraceWriter(tmp_path / "trace.bin", platform=platform)
+    ram, writer = Ram(1 << 20), TraceWriter(tmp_path / "trace.bin", platform=name)
     slots = [ram.frame(4), ram.frame(4)]
     for vm, slot in enumerate(slots, 1):
         tables = Tables(ram, ram.frame)
