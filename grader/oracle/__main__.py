@@ -1,6 +1,7 @@
-"""`python3 -m grader.oracle walk|timer|isolation RUN_DIR`: verdicts on a run, in words.
+"""`python3 -m grader.oracle walk|timer|isolation|exits RUN_DIR`: verdicts on a run, in words.
 
-RUN_DIR holds trace.bin and, for walk and isolation, memory.bin. Exit status: 0 all
+RUN_DIR holds trace.bin and, for walk and isolation, memory.bin; for exits, exits.log (of a
+run with --exit-log). Exit status: 0 all
 is as it should be, 1 something is not, 2 it could not be judged.
 """
 from __future__ import annotations
@@ -10,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import Callable, Dict, List, Optional, Tuple
 
-from grader.oracle import compare, isolation, timer
+from grader.oracle import compare, exitlog, isolation, timer
 from grader.oracle.memory import Memory
 from grader.oracle.share import shares
 from grader.oracle.verdict import first, tell
@@ -73,8 +74,16 @@ def judge_isolation(trace: Trace, run: Path) -> Verdict:
     return wrong, [alive, f"{len(trace.select('map').index)} traced mappings were looked at"]
 
 
+def judge_exits(trace: Trace, run: Path) -> Verdict:
+    """Every exit, held against the emulator's own log."""
+    log = exitlog.read(run / "exits.log")
+    return exitlog.disagreements(log, trace), [
+        f"the emulator logged {len(log)} exits, {exitlog.refusals(log)} of them refused entries"]
+
+
 JUDGES: Dict[str, Callable[[Trace, Path], Verdict]] = {
-    "walk": judge_walks, "timer": judge_timer, "isolation": judge_isolation}
+    "walk": judge_walks, "timer": judge_timer, "isolation": judge_isolation,
+    "exits": judge_exits}
 
 
 def main(argv: Optional[List[str]] = None) -> int:

@@ -5,11 +5,12 @@ themselves are test_machine_*.py's, with --platform.
 from __future__ import annotations
 
 import stat
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from grader import bochs_files as files
-from grader import bundle, platforms
+from grader import bundle, plan, platforms, run
 from grader.bochs import Bochs
 from grader.platform import BUNDLE, CONSOLE, EMULATOR_LOG, MEMORY, Machine
 
@@ -143,3 +144,22 @@ def test_what_is_missing_is_said(tmp_path, said, words):
 def test_an_emulator_that_is_not_there():
     assert not platforms.find("bochs-vmx").check("/nowhere/bochs")[0].ok
     assert platforms.find("bochs-vmx").version("/nowhere/bochs") == ""
+
+
+LEFT = {BUNDLE, CONSOLE, MEMORY, "exits.log", "nestling.img", "run.json", "trace.bin"}
+
+
+@pytest.mark.machine
+def test_runs_side_by_side_are_the_same_and_leave_no_litter(tmp_path):
+    def one(name: str) -> run.Result:
+        return run.make(plan.Request(("hello break=cs", "hello"), tmp_path / name, "bochs-vmx",
+                                     exit_log=True))
+
+    with ThreadPoolExecutor(2) as both:
+        first, other = both.map(one, ("first", "other"))
+    assert first.sentence == other.sentence and first.json["exit_reason"] == "ended"
+    assert {path.name for path in first.dir.iterdir()} == LEFT
+    for name in ("trace.bin", "exits.log", CONSOLE):
+        assert (first.dir / name).read_bytes() == (other.dir / name).read_bytes()
+    assert "Bochs on the refused entry of [1 hello]: VMENTER FAIL: VMCS guest CS.TYPE" \
+        in first.warnings

@@ -6,11 +6,14 @@ them; on Bochs, whose log has times, each is traced before the next one comes.
 """
 from __future__ import annotations
 
+import shutil
+import struct
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from grader.oracle import __main__ as judge
 from grader.oracle import exitlog
 from grader.oracle.exitlog_row import INFO1, INFO2
 
@@ -56,6 +59,21 @@ def test_the_comparison_sees_one_wrong_exit_among_all(machine):
         column[middle] ^= np.uint64(1)
     shorter = exitlog.Exits(*(column[:-1] for column in seen))
     assert exitlog.disagreements(shorter, run.trace) != []
+
+
+@pytest.mark.everywhere
+def test_a_doctored_trace_is_told(machine, tmp_path, capsys):
+    """One bit of one exit, in a copy of the trace as it lies on the disk."""
+    run = made(machine, "ends")
+    assert judge.main(["exits", str(run.dir)]) == 0
+    exits = run.trace.select("exit")
+    words = struct.pack("<QQ", int(exits["code"][50]), int(exits["info1"][50]))
+    raw = bytearray(trace_bytes(run))
+    raw[raw.index(words) + 8] ^= 1
+    (tmp_path / "trace.bin").write_bytes(raw)
+    shutil.copy(run.dir / "exits.log", tmp_path)
+    assert judge.main(["exits", str(tmp_path)]) == 1
+    assert "info1 was traced as" in capsys.readouterr().out
 
 
 def trace_bytes(run) -> bytes:
