@@ -1,11 +1,11 @@
 """Runs in which Bochs tells every access to memory that single instructions make.
 
-The guest `watched` (or `watched-pae`) stops before each of its touches; the debugger, steered by a script,
-then has the accesses of two instructions logged: the touch, and one that makes none
-(after a jump: the jump, which makes none, and what it leads to).  While the guest
-stands at its first stop the script may write into the machine's memory: so nested pages
-of 2 MiB and 1 GiB are made, which the VMM itself does not make.  What the accesses must
-be is the business of grader/oracle/touches.py.
+The guest `watched` (or `watched-pae`) stops before each of its touches; the debugger,
+steered by a script, then has the accesses of two instructions logged: the touch, and one
+that makes none (a jump is the other way round: what it leads to makes them).  While the
+guest stands at its first stop the script writes into the machine's memory: so nested
+pages of 2 MiB and 1 GiB are made, which the VMM itself does not make.  What the accesses
+must be is the business of grader/oracle/touches.py.
 
 Where the VM's memory and nested tables lie is learnt from a run without large pages:
 runs are the same but for what differs in their bundles.
