@@ -15,6 +15,7 @@ PAGE = 4096
 MAX_GPA = 1 << 48
 MAX_SLOTS = 8
 MAX_CHECK = 15
+MAX_CHANGES = 4
 SIZE_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 TIME_UNITS = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9}
 TRACE_WORDS = ("all", "some", "none", "off")
@@ -136,6 +137,19 @@ def _range(name: str, default: str, low: str, high: str,
     return Argument(name, f"{low} to {high}", default, between(low, high, parse_one))
 
 
+SCHED_ARGUMENTS: Tuple[Argument, ...] = (
+    _range("weight", "256", "1", "65535", parse_number),
+    _range("cap", "0", "0", "100", parse_number),
+    _range("slice", "5ms", "5us", "10s", parse_time),
+    _range("period", "100ms", "10us", "10s", parse_time),
+    _range("extraweight", "0", "0", "65535", parse_number),
+    _range("mcu_adv", "10", "1", "65535", parse_number),
+    _range("warp", "0", "0", "1000000000", parse_number),
+    _range("warpl", "2s", "0s", "1000s", parse_time),
+    _range("warpu", "1s", "0s", "1000s", parse_time),
+    _words("extratime", "on", "off", "on"),
+)
+
 VM_ARGUMENTS: Tuple[Argument, ...] = (
     Argument("mem", "`SIZE[@GPA][,SIZE@GPA]...`", "16M", parse_slots),
     _words("mmu", "nested", "nested"),
@@ -148,16 +162,8 @@ VM_ARGUMENTS: Tuple[Argument, ...] = (
     Argument("break", "the name of an entry check, or empty", "", parse_check),
     _range("watchdog", "0s", "0s", "1000s", parse_time),
     _words("exits", "none", "none", "rdtsc", "invlpg", "ud", "de"),
-    _range("weight", "256", "1", "65535", parse_number),
-    _range("cap", "0", "0", "100", parse_number),
-    _range("slice", "5ms", "5us", "10s", parse_time),
-    _range("period", "100ms", "10us", "10s", parse_time),
-    _range("extraweight", "0", "0", "65535", parse_number),
-    _range("mcu_adv", "10", "1", "65535", parse_number),
-    _range("warp", "0", "0", "1000000000", parse_number),
-    _range("warpl", "2s", "0s", "1000s", parse_time),
-    _range("warpu", "1s", "0s", "1000s", parse_time),
-    _words("extratime", "on", "off", "on"),
+    *SCHED_ARGUMENTS,
+    Argument("change", "`TIME:KEY=VALUE[,KEY=VALUE]...[/TIME:...]`", "", str),
 )
 
 MACHINE_OPTIONS: Tuple[Argument, ...] = (
@@ -206,6 +212,7 @@ def parse_guest(text: str) -> Guest:
     values = _parse_words(vm_words, VM_ARGUMENTS, "VM argument", hint=(
         "what is for the guest itself stands after --"))
     _check_slice(values)
+    _check_changes(values)
     parts = list(vm_words)
     if "--" in words:
         parts.append(re.split(r"(?:^| )(?=-- |--$)", text, maxsplit=1)[1].strip())
@@ -216,6 +223,36 @@ def _check_slice(values: Dict[str, Value]) -> None:
     if values["slice"] > values["period"]:
         raise ArgError(f"a slice of {values['slice']} ns is longer than its period of "
                        f"{values['period']} ns")
+
+
+def _check_changes(values: Dict[str, Value]) -> None:
+    """What the VM asks for later: each change comes on top of what holds before it."""
+    text, held, before = str(values["change"]), dict(values), -1
+    parts = text[:-1].split("/") if text.endswith("/") else text.split("/") if text else []
+    for number, part in enumerate(parts):
+        try:
+            if number == MAX_CHANGES:
+                raise ArgError(f"more than {MAX_CHANGES} changes")
+            before = _check_change(part, held, before)
+        except ArgError as error:
+            raise ArgError(f"'change={text}': {error}") from None
+
+
+def _check_change(part: str, held: Dict[str, Value], before: int) -> int:
+    when, _, pairs = part.partition(":")
+    try:
+        at = parse_time(when)
+    except ArgError:
+        at = 1 << 64
+    if at >= 1 << 64 or not pairs:
+        raise ArgError(f"'{part}' is not TIME:KEY=VALUE,...")
+    if at <= before:
+        raise ArgError(f"'{part}' is not after the one before it")
+    words = [word for word in pairs.split(",") if word]
+    asked = _parse_words(words, SCHED_ARGUMENTS, "scheduling parameter")
+    held.update({key: asked[key] for key in (word.partition("=")[0] for word in words)})
+    _check_slice(held)
+    return at
 
 
 def _split(text: str, what: str) -> List[str]:

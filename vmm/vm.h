@@ -49,6 +49,8 @@ struct vm {
     u64 heard;    /* accesses to the test port when the watchdog last looked, */
     u64 heard_at; /* and the VM's own clock (apparent, ns) then */
     struct sched_unit unit; /* the vCPU, as the scheduler knows it */
+    u32 changed;            /* how many of the args' later parameters it has asked for */
+    bool watched;           /* it has a watchdog, or later parameters */
 
     /* How it ended. */
     enum vm_end_how how;

@@ -81,14 +81,85 @@ static int set_break(void *out, struct word value, const struct arg_error *error
     return 0;
 }
 
+/* --- What it asks for later --------------------------------------------------------- */
+
+static const char *const extratime_words[] = {"off", "on", NULL};
+
+/* The keys that may change while it runs, as fields of struct sched_params. */
+static const struct arg_key sched_keys[] = {
+#define KEY(name, kind, first, last, words)                                                        \
+    {#name,           offsetof(struct sched_params, name),                                         \
+     .unit = &(kind), .low = (first),                                                              \
+     .high = (last),  .range = (words)},
+    SCHED_PARAMS(KEY)
+#undef KEY
+        {"extratime", offsetof(struct sched_params, extratime), .words = extratime_words},
+};
+
+static const struct argtable sched_table = {"scheduling parameter", sched_keys,
+                                            ARRAY_SIZE(sched_keys), false};
+
+static int set_change(void *out, struct word value, const struct arg_error *error)
+{
+    (void)error;
+    ((struct vm_args *)out)->change = value;
+    return 0;
+}
+
+/* KEY=VALUE[,KEY=VALUE]... on top of what holds before. */
+static int change_params(struct word list, struct sched_params *p, const struct arg_error *error)
+{
+    char text[512];
+    const char *rest = text;
+    size_t n = min_u64(list.len, sizeof(text) - 1);
+
+    for (size_t i = 0; i < n; i++)
+        text[i] = list.text[i] == ',' ? ' ' : list.text[i];
+    text[n] = 0;
+    int err = argtable_parse(&sched_table, &rest, p, error);
+    return err ? err : sched_check(p, error->text, error->size);
+}
+
+/* TIME:LIST */
+static int add_change(struct vm_args *args, struct word part, const struct arg_error *error)
+{
+    struct word list = part, when = arg_cut(&list, ':');
+    u32 n = args->changes;
+
+    if (n == VMARGS_MAX_CHANGES)
+        return arg_refuse(error, "more than %d changes", VMARGS_MAX_CHANGES);
+    if (args_time(when, &args->later[n].at) || !list.len)
+        return arg_refuse(error, "'%.*s' is not TIME:KEY=VALUE,...", WORD_ARGS(part));
+    if (n && args->later[n].at <= args->later[n - 1].at)
+        return arg_refuse(error, "'%.*s' is not after the one before it", WORD_ARGS(part));
+    args->later[n].sched = n ? args->later[n - 1].sched : args->sched;
+    args->changes++;
+    return change_params(list, &args->later[n].sched, error);
+}
+
+/* TIME:LIST[/TIME:LIST]..., once all else is known. */
+static int parse_changes(struct vm_args *args, const struct arg_error *error)
+{
+    struct word value = args->change;
+    char detail[200];
+
+    while (value.len) {
+        struct word rest = value, part = arg_cut(&rest, '/');
+        if (add_change(args, part, &(struct arg_error){detail, sizeof(detail)}))
+            return arg_refuse(error, "'change=%.*s': %s", WORD_ARGS(args->change), detail);
+        value = rest;
+    }
+    return 0;
+}
+
+/* --- The table -------------------------------------------------------------------------- */
+
 static const char *const mmu_words[] = {"nested", NULL};
 static const char *const boot_words[] = {"auto", "multiboot", "raw", NULL};
 static const char *const view_words[] = {"wall", "apparent", NULL};
 static const char *const tick_words[] = {"discard", "merge", "delay", "slew", NULL};
 static const char *const exits_words[] = {"none", "rdtsc", "invlpg", "ud", "de", NULL};
 static const char *const checks_words[] = {"count", "ignore", NULL};
-
-static const char *const extratime_words[] = {"off", "on", NULL};
 
 #define FIELD(name) .offset = offsetof(struct vm_args, name)
 
@@ -109,7 +180,8 @@ static const struct arg_key keys[] = {
     {#name, FIELD(sched.name), .unit = &(kind), .low = (first), .high = (last), .range = (words)},
     SCHED_PARAMS(KEY)
 #undef KEY
-    {"extratime", FIELD(sched.extratime), .words = extratime_words},
+        {"extratime", FIELD(sched.extratime), .words = extratime_words},
+    {"change", .set = set_change},
 };
 
 static const struct argtable table = {"VM argument", keys, ARRAY_SIZE(keys), true};
@@ -129,6 +201,8 @@ int vmargs_parse(const char *text, enum vm_mmu mmu, struct vm_args *args, char *
     int err = argtable_parse(&table, &text, args, &(struct arg_error){why, why_size});
     if (!err)
         err = sched_check(&args->sched, why, why_size);
+    if (!err)
+        err = parse_changes(args, &(struct arg_error){why, why_size});
     while (*text == ' ')
         text++;
     args->cmdline = text;

@@ -5,12 +5,14 @@
 #ifndef VMM_VMARGS_H
 #define VMM_VMARGS_H
 
+#include "kernel/args.h"
 #include "kernel/trace.h"
 #include "kernel/types.h"
 #include "vmm/guestmem.h"
 #include "vmm/sched/sched.h"
 
-#define VMARGS_MAX_GPA (1ull << 48)
+#define VMARGS_MAX_GPA     (1ull << 48)
+#define VMARGS_MAX_CHANGES 4
 
 /* How a VM's memory is virtualized. */
 enum vm_mmu { MMU_NESTED };
@@ -36,6 +38,12 @@ struct vm_args {
     enum vm_exits exits;
     u64 restart; /* how often it is created anew after its end */
     struct sched_params sched;
+    struct word change; /* as given: what it asks for later */
+    u32 changes;
+    struct {
+        u64 at; /* virtual time, ns */
+        struct sched_params sched;
+    } later[VMARGS_MAX_CHANGES];
     u64 watchdog; /* ns of its own time without a word at the test port; 0: no limit */
     char breaks[16];     /* an entry check to violate, for study; empty: none */
     const char *cmdline; /* the guest's own; points into the text that was parsed */

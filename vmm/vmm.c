@@ -79,6 +79,8 @@ static int start(struct vm *vm, char *why, size_t why_size)
     if (err)
         return err;
     vm->vcpu.state = VCPU_READY;
+    vm->changed = 0;
+    vm->watched = vm->args.watchdog || vm->args.changes;
     call_add(sched, &vm->unit, clock_now(), why, why_size); /* nothing came between */
     vclock_ready(&vm->clock, clock_now());
     return 0;
@@ -222,6 +224,31 @@ static u64 poll_watchdog(struct vm *vm, u64 *now)
     return ~0ull;
 }
 
+/* Parameters that a VM is to have by now; what cannot be is said, and it goes on
+ * with those it has. The time of the next. */
+static u64 poll_changes(struct vm *vm, u64 now)
+{
+    char why[256];
+
+    for (; vm->changed < vm->args.changes; vm->changed++) {
+        u64 at = vm->args.later[vm->changed].at;
+        if (at > now)
+            return at;
+        if (call_set(sched, &vm->unit, &vm->args.later[vm->changed].sched, now, why, sizeof(why))) {
+            console_print("[%u %s] keeps its parameters: %s\n", vm->id, vm->name, why);
+            TRACE_TEXT(note, vm->id, 0, why, .value = at);
+        }
+    }
+    return ~0ull;
+}
+
+static u64 poll_watched(struct vm *vm, u64 *now)
+{
+    u64 next = vm->args.watchdog ? poll_watchdog(vm, now) : ~0ull;
+
+    return vm->alive ? min_u64(next, poll_changes(vm, *now)) : next;
+}
+
 /* See to those that do not run: who wakes, who hangs. The time at which one of
  * them is to be looked at again. */
 static u64 poll(u64 *now)
@@ -229,8 +256,8 @@ static u64 poll(u64 *now)
     u64 next = ~0ull;
 
     for (struct vm *vm = vms; vm < vms + vm_count; vm++) {
-        if (vm->alive && vm->args.watchdog)
-            next = min_u64(next, poll_watchdog(vm, now));
+        if (vm->alive && vm->watched)
+            next = min_u64(next, poll_watched(vm, now));
         if (vm->alive && vm->vcpu.state == VCPU_BLOCKED)
             next = min_u64(next, poll_blocked(vm, *now));
     }

@@ -17,7 +17,7 @@ def test_a_guest_without_arguments_has_the_defaults():
                             "checks": "count", "break": "",
                             "watchdog": 0, "exits": "none", "weight": 256, "cap": 0,
                             "slice": 5 * 10**6, "period": 10**8, "extraweight": 0, "mcu_adv": 10,
-                            "warp": 0, "warpl": 2 * 10**9, "warpu": 10**9, "extratime": "on"}
+                            "warp": 0, "warpl": 2 * 10**9, "warpu": 10**9, "extratime": "on", "change": ""}
 
 
 def test_the_two_command_lines_are_told_apart():

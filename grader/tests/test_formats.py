@@ -58,7 +58,7 @@ RUN_JSON, = tables("6. run.json")
 
 def test_the_page_was_understood():
     assert [len(t) for t in (HEADER, BUNDLE, ENTRY, VM_ARGUMENTS, OPTIONS, PORTS, COMMANDS)] \
-        == [14, 11, 5, 21, 9, 5, 9]
+        == [14, 11, 5, 22, 9, 5, 9]
     for table in (HEADER, BUNDLE, ENTRY):
         end = 0
         for offset, size in places(table).values():
@@ -278,7 +278,9 @@ SLOTS = {f"1M,{','.join(f'4K@{n}M' for n in range(1, count))}" for count in (2, 
     "0", "4095", "4K", "0x1000", "1M@", "1M@1", "1M,1M", "1M,4K@1020K", "1M,4K@1M", "1M@2M,2M@1M",
     "1M@2M,1M@1M", "1M,",
     "4K@0xfffffffff000", "4K@0x1000000000000", "8K@0xfffffffff000", "walks,io", "walks,all",
-    "walks,", ",", "=", "a-name-of-15-ch", "a-name-of-16-chr"}
+    "walks,", ",", "=", "1s:weight=5,cap=3/2s:slice=1ms", "1s:weight=0", "1s:hz=5", "1s:", "1s",
+    "5ms:slice=200ms", "2s:cap=1/1s:cap=2", "1s:weight=1/", "/", "1s:,", "x:weight=1",
+    "1s:period=1ms,slice=1ms", "1s:cap=1,cap=2", "1s:cap=1/2s:cap=1/3s:cap=1/4s:cap=1/5s:cap=1", "a-name-of-15-ch", "a-name-of-16-chr"}
 VALUES = sorted(WRITTEN | EDGES | SLOTS)
 KEYS = sorted({each.name for each in (*args.VM_ARGUMENTS, *args.MACHINE_OPTIONS)} | {"x", ""})
 

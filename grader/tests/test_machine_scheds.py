@@ -57,3 +57,19 @@ def test_more_than_the_whole_cpu_is_refused_in_words(machine):
     assert run.json["exit_reason"] == "refused"
     assert "a slice of 41000000 ns in each 100000000 ns is refused: with those of the other " \
         "VMs it would be more than the whole CPU" in run.console
+
+
+def test_parameters_change_at_run_time_or_are_refused_in_words(machine):
+    """Weights 1:1, then 3:1; under sedf a slice that does not fit beside the other's."""
+    run = machine(("ticker change=200ms:weight=768", "ticker"), "sched=credit trace=sched", "500ms")
+    [result] = replay.compare(run.trace)
+    assert result.problems == [] and result.kinds["sched_set"] == 1
+    before, after = (shares(run.trace, start, start + 180 * 10**6) for start in
+                     (10 * 10**6, 300 * 10**6))
+    assert abs(before[1] - 0.5) < 0.1 and abs(after[1] - 0.75) < 0.1, (before, after)
+    run = machine(("ticker slice=30ms change=50ms:slice=60ms/60ms:slice=50ms", "ticker slice=50ms"),
+                  "sched=sedf trace=sched", "200ms")
+    [result] = replay.compare(run.trace)
+    assert result.problems == [] and result.kinds["sched_set"] == 1
+    assert "[1 ticker] keeps its parameters: a slice of 60000000 ns in each 100000000 ns is " \
+        "refused: with those of the other VMs it would be more than the whole CPU" in run.console

@@ -59,6 +59,14 @@ def test_every_decision_is_the_oracle_s(schedsim, tmp_path, torture, name):
             assert all(result.kinds.get(kind) for kind in ("BLOCK", "WAKE", "sched_set")), result
 
 
+@pytest.mark.parametrize("name", ["bvt", "sedf"])
+def test_moving_virtual_times_back_changes_no_decision(tmp_path, name):
+    """Built so that it happens every few decisions, not once in months."""
+    make("build/sim-rebase/schedsim")
+    results = compared(workloads(ROOT / "build/sim-rebase/schedsim", tmp_path, name, 1001, 40))
+    assert not [result.problems[0] for result in results if result.problems]
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_repeated_calls_give_the_same_decisions(schedsim, tmp_path, name):
     path = workloads(schedsim, tmp_path, name, 1, 20)

@@ -132,16 +132,6 @@ static u64 next_unwarp(void)
     return bvt.by_unwarp.root ? (u64)bvt.by_unwarp.root->key : NEVER;
 }
 
-static bool warp_ends_first(u64 unwarp)
-{
-    const struct sched_unit *other = heap_first(&bvt.by_unwarp);
-
-    if (bvt.warp_timer != unwarp)
-        return bvt.warp_timer < unwarp;
-    return bvt.current->vm < other->vm ||
-           (bvt.current->vm == other->vm && bvt.current->vcpu < other->vcpu);
-}
-
 /* The timers that fall due by now, in their order, each at its own time. */
 static void advance(u64 now)
 {
@@ -149,7 +139,7 @@ static void advance(u64 now)
         u64 unwarp = next_unwarp(), at = min_u64(unwarp, bvt.warp_timer);
         if (at > now || at == NEVER)
             return;
-        if (warp_ends_first(unwarp))
+        if (bvt.warp_timer == at)
             end_warp(bvt.current, at);
         else
             begin_warp(heap_first(&bvt.by_unwarp));

@@ -138,17 +138,21 @@ static void give(struct account *a, struct sched_unit *u, s64 credits, s64 cap_e
     a->balance += c->credit;
 }
 
+/* Its cap in credits; 0: it has none. */
+static s64 worth_of_cap(const struct sched_unit *vm)
+{
+    return div_up((s64)vm->params.cap * PER_ACCOUNT, 100);
+}
+
 /* The most that a VM can use: whole CPUs and a part of what is missing, or its cap. */
 static s64 peak_of(const struct account *a, const struct sched_unit *vm)
 {
     s64 peak = PER_ACCOUNT * vm->credit.active_vcpus;
-    s64 weight = (s64)vm->params.weight, cap = (s64)vm->params.cap;
+    s64 weight = (s64)vm->params.weight, most = worth_of_cap(vm);
 
     if (credit.balance < 0)
         peak += div_up(-credit.balance * weight, a->weights);
-    if (cap && div_up(cap * PER_ACCOUNT, 100) < peak)
-        peak = div_up(cap * PER_ACCOUNT, 100);
-    return peak;
+    return most && most < peak ? most : peak;
 }
 
 /* A VM's part by its weight, or its peak: then the others have what is over, and
@@ -176,7 +180,7 @@ static void account_vm(struct account *a, struct sched_unit *vm)
 {
     s64 vcpus = vm->credit.active_vcpus;
     s64 each = div_up(fair_share(a, vm), vcpus);
-    s64 cap_each = div_up(div_up((s64)vm->params.cap * PER_ACCOUNT, 100), vcpus);
+    s64 cap_each = div_up(worth_of_cap(vm), vcpus);
 
     for (struct sched_unit *u = vm; u; u = u->credit.sibling)
         if (u->credit.active) {

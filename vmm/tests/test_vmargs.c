@@ -114,7 +114,7 @@ static void test_errors(void)
 {
     const char *keys = "mem, mmu, boot, tsc, pit, ticks, restart, checks, break, watchdog, exits, "
                        "weight, cap, slice, period, extraweight, mcu_adv, warp, warpl, warpu, "
-                       "extratime";
+                       "extratime, change";
     char want[256] = "'hz=100' is no VM argument; there are: ";
 
     refuse("hz=100", strcat(want, keys));
@@ -141,6 +141,28 @@ static void test_errors(void)
     char small[12];
     CHECK_EQ(vmargs_parse("nonsense", MMU_NESTED, &vm, small, sizeof(small)), (u64)-EINVAL);
     CHECK_STR(small, "'nonsense' ");
+}
+
+static void test_changes(void)
+{
+    CHECK_EQ(parse("change=1s:weight=512,cap=20/2s:cap=0 weight=100"), 0);
+    CHECK_EQ(vm.changes, 2);
+    CHECK_EQ(vm.later[0].at, NS_PER_SEC);
+    CHECK_EQ(vm.later[0].sched.weight, 512);
+    CHECK_EQ(vm.later[0].sched.cap, 20);
+    CHECK_EQ(vm.later[0].sched.slice, vm.sched.slice);
+    CHECK_EQ(vm.later[1].sched.weight, 512);
+    CHECK_EQ(vm.later[1].sched.cap, 0);
+    CHECK_EQ(vm.sched.weight, 100);
+    CHECK_EQ(parse("change="), 0);
+    CHECK_EQ(vm.changes, 0);
+    refuse("change=1s:weight=0",
+           "'change=1s:weight=0': 'weight=0': '0' is out of range: 1 to 65535");
+    refuse("change=1s", "'change=1s': '1s' is not TIME:KEY=VALUE,...");
+    refuse("change=5ms:slice=200ms", "'change=5ms:slice=200ms': a slice of 200000000 ns is longer "
+                                     "than its period of 100000000 ns");
+    refuse("change=2s:cap=1/1s:cap=2",
+           "'change=2s:cap=1/1s:cap=2': '1s:cap=2' is not after the one before it");
 }
 
 static int parse_options(const char *text)
@@ -208,6 +230,7 @@ int main(void)
     test_defaults();
     test_values();
     test_memory();
+    test_changes();
     test_errors();
     test_options();
     test_option_errors();

@@ -63,6 +63,7 @@ class _Run:
         self.trace, self.result = trace, Result(name)
         self.oracle: Any = None
         self.units: Dict[Tuple[int, int], Unit] = {}
+        self.ran: Dict[Tuple[int, int], int] = {}
         self.last: Dict[int, Tuple[Optional[Tuple[int, int]], int]] = {}
         self.handlers: Dict[str, Callable[..., None]] = {
             "sched_setup": self.setup, "sched_add": self.add, "sched_set": self.set,
@@ -105,6 +106,7 @@ class _Run:
         return Params(**{key: value for key, value in values.items() if key != "at"})
 
     def add(self, who: Tuple[int, int], values: Dict[str, int], _: int) -> None:
+        self.ran[who] = 0
         unit = self.units[who] = Unit(*who, self.params(values))
         self.check_admission(unit, unit.params, True)
         self.oracle.add(unit, values["at"])
@@ -136,6 +138,8 @@ class _Run:
         act(self.units[who], values["at"])
 
     def charge(self, who: Tuple[int, int], values: Dict[str, int], _: int) -> None:
+        self.ran[who] = self.ran.get(who, 0) + values["ran"]
+        self.hold(who, values, {"total": self.ran[who]})
         self.oracle.charge(self.units[who], values["ran"], values["at"])
 
     def pick(self, who: Tuple[int, int], values: Dict[str, int], _: int) -> None:
@@ -170,8 +174,9 @@ class _Run:
     def state_sedf(self, who: Tuple[int, int], values: Dict[str, int], _: int) -> None:
         unit = self.units.get(who)
         if unit is not None:
+            kind = self.oracle.kind if unit is self.oracle.current else "idle"
             self.hold(who, values, {
-                "deadline": unit.state["d"], "slice": unit.params.slice,
+                "as": ("idle", "EDF", "L0", "L1").index(kind), "deadline": unit.state["d"], "slice": unit.params.slice,
                 "used": unit.state["cputime"], "score1": unit.state["score1"],
                 "score0": unit.state["score0"] if unit in self.oracle.l0 else 0})
 
