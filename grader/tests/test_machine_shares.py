@@ -61,7 +61,7 @@ def test_a_guest_that_drowns_in_its_own_ticks_takes_no_more_than_its_share(machi
     assert run.trace.dropped == 0 and timer.check(run.trace) == []
     assert all(abs(part - 1 / 3) <= 0.05 for part in shares(run.trace).values())
     drowned = run.json["vms"][2]
-    assert drowned["checks_passed"] == 0
+    assert drowned["checks_passed"] <= 1    # none on qemu-svm, where an exit costs more
     for vm in run.json["vms"]:
         assert vm["checks_failed"] == 0 and vm["how"] == "TIME_UP"
         assert vm is drowned or vm["checks_passed"] > 1
