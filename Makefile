@@ -206,8 +206,8 @@ UNIT_SRC_vclock   := vmm/time/vclock.c
 UNIT_SRC_vtimer   := $(TIMER_SRC) $(HOST_TRACE)
 UNIT_SRC_rr       := $(SCHED_SRC) $(HOST_TRACE)
 # The simulator: the schedulers' objects with a world around them.
-TOOL_SRC_schedsim := $(SCHED_SRC) $(addprefix vmm/sched/sim/,fuzz.c replay.c simtrace.c) kernel/trace.c \
-    kernel/trace_schema.c kernel/format.c kernel/args.c
+TOOL_SRC_schedsim := $(SCHED_SRC) $(addprefix vmm/sched/sim/,fuzz.c load.c replay.c simtrace.c work.c world.c) \
+    vmm/argtable.c vmm/vmargs.c kernel/trace.c kernel/trace_schema.c kernel/format.c kernel/args.c
 UNIT_SRC_heap     := vmm/sched/heap.c
 UNIT_SRC_scheds   := $(SCHED_SRC) $(HOST_TRACE)
 FUZZ_SRC_ports    := $(filter vmm/dev/% vmm/time/%,$(VMM_SRC)) $(HOST_TRACE)

@@ -24,7 +24,7 @@ static const struct {
     {"walks", EVENT_walk_begin, EVENT_walk_end}, {"memory", EVENT_map, EVENT_nested_fault},
     {"io", EVENT_io, EVENT_mmio},         {"io", EVENT_test_port, EVENT_test_port},
     {"exits", EVENT_host_irq, EVENT_host_timer}, {"sched", EVENT_sched_setup, EVENT_sched_call},
-    {"sched", EVENT_sched_bvt, EVENT_sched_account},
+    {"sched", EVENT_sched_bvt, EVENT_sched_window},
 };
 
 static void mask_range(u8 first, u8 last, bool on)

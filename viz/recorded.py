@@ -15,7 +15,7 @@ from viz.trace import Trace
 GROUPS: Dict[str, Tuple[str, ...]] = {
     "sched": ("sched_pick", "sched_charge", "sched_block", "sched_wake", "sched_start",
               "sched_setup", "sched_add", "sched_set", "sched_remove", "sched_call", "sched_bvt",
-              "sched_sedf", "sched_credit", "sched_account"),
+              "sched_sedf", "sched_credit", "sched_account", "sched_window"),
     "exits": ("entry", "exit", "inject", "reinject", "host_irq", "host_timer"),
     "time": ("timer_program", "timer_due", "timer_delivered", "timer_dropped", "irq_raise",
              "irq_ack", "irq_eoi", "window"),

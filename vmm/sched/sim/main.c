@@ -3,6 +3,7 @@
  *
  *     schedsim fuzz SCHED FIRST COUNT DECISIONS TRACE     random workloads
  *     schedsim replay TRACE                               repeat a run's calls
+ *     schedsim run FILE TRACE                             simulate (load.c)
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,11 +11,13 @@
 #include "vmm/sched/sim/fuzz.h"
 #include "vmm/sched/sim/replay.h"
 #include "vmm/sched/sim/simtrace.h"
+#include "vmm/sched/sim/world.h"
 
 static int usage(void)
 {
     fprintf(stderr, "usage: schedsim fuzz SCHED FIRST COUNT DECISIONS TRACE\n"
-                    "       schedsim replay TRACE\n");
+                    "       schedsim replay TRACE\n"
+                    "       schedsim run FILE TRACE\n");
     return 2;
 }
 
@@ -46,11 +49,38 @@ static int fuzz(char **words)
     return simtrace_write(words[4]) ? 0 : 2;
 }
 
+/* What is on of the trace: all, or the sums of windows. */
+static void select_trace(bool all)
+{
+    memset(trace_mask, all ? 0xff : 0, sizeof(trace_mask));
+    trace_mask[EVENT_sched_window / 64] |= 1ull << EVENT_sched_window % 64;
+    trace_mask[EVENT_sched_start / 64] |= 1ull << EVENT_sched_start % 64;
+}
+
+static int run(char **words)
+{
+    struct world w;
+
+    if (!world_load(&w, words[0]))
+        return 2;
+    simtrace_begin(w.options.tracebuf, w.options.trace ? (u32)w.options.cpus : 1, "",
+                   w.options.seed);
+    select_trace(w.options.trace);
+    bool ran = world_run(&w);
+    if (ran)
+        world_print(&w);
+    if (simtrace_dropped())
+        fprintf(stderr, "schedsim: the trace was full: records are missing\n");
+    return simtrace_write(words[1]) && ran ? 0 : 2;
+}
+
 int main(int count, char **words)
 {
     if (count == 7 && strcmp(words[1], "fuzz") == 0)
         return fuzz(words + 2);
     if (count == 3 && strcmp(words[1], "replay") == 0)
         return replay_file(words[2]);
+    if (count == 4 && strcmp(words[1], "run") == 0)
+        return run(words + 2);
     return usage();
 }
