@@ -87,7 +87,8 @@ def compare(mutant: Mutant, results: Dict[str, Any], record: Dict[str, Any], log
     trial.lost = {name: test["max_score"] - test["score"] for name, test in tests.items()
                   if test["score"] < test["max_score"]}
     wanted = _spread(mutant.loses, tests)
-    for name in sorted({*wanted, *trial.lost}):
+    chance = _spread(dict.fromkeys(mutant.by_chance, 0), tests)
+    for name in sorted({*wanted, *trial.lost} - {*chance}):
         should, did = wanted.get(name, 0), trial.lost.get(name, 0)
         if name not in tests:
             trial.wrong.append(f"{name} was not graded")

@@ -21,7 +21,9 @@ from grader.plan import RunError
 MOST_LINES = 5
 KEYS = {"mistake": str, "file": str, "loses": dict, "passes": list, "reason": (str, dict),
         "change": list}
-OPTIONAL = {"often": list}      # of the tests, those that `make check` runs; else all
+# often: of the tests, those that `make check` runs (without it, all); by_chance: tests that the
+# mistake breaks or not as the layout of the code happens to be.
+OPTIONAL = {"often": list, "by_chance": list}
 
 
 class MutantError(RunError):
@@ -41,6 +43,7 @@ class Mutant:
     reason: Union[str, Dict[str, str]]
     text: str
     often: Tuple[str, ...] = ()
+    by_chance: Tuple[str, ...] = ()
 
     @property
     def tests(self) -> Tuple[str, ...]:
@@ -101,7 +104,8 @@ def load(path: Path, root: Path, lab: Lab) -> Mutant:
     except ValueError as error:
         raise MutantError(f"{path}: {error}") from None
     return Mutant(path.stem, path, found["mistake"], found["file"], dict(found["loses"]),
-                  tuple(found["passes"]), found["reason"], text, tuple(found.get("often", ())))
+                  tuple(found["passes"]), found["reason"], text, tuple(found.get("often", ())),
+                  tuple(found.get("by_chance", ())))
 
 
 def _check_keys(found: Dict[str, Any]) -> None:
@@ -127,12 +131,15 @@ def _check_tests(found: Dict[str, Any], known: Set[str]) -> None:
         if isinstance(points, bool) or not isinstance(points, (int, float)) or points <= 0:
             raise ValueError(f"loses: {name} = {points} are no points")
     reasons = found["reason"] if isinstance(found["reason"], dict) else {}
-    for name in (*found["loses"], *found["passes"], *reasons):
+    chance = set(found.get("by_chance", ()))
+    for name in (*found["loses"], *found["passes"], *reasons, *chance):
         if str(name).partition("[")[0] not in known:
             raise ValueError(f"there is no test {name}")
     both = set(found["loses"]) & set(found["passes"])
     if both:
         raise ValueError(f"{sorted(both)[0]} cannot both pass and lose points")
+    if chance & {*found["loses"], *found["passes"]}:
+        raise ValueError("by_chance: a test that is also in loses or in passes")
     often = set(found.get("often", ()))
     if not often <= {*found["loses"], *found["passes"]}:
         raise ValueError("often: a test that is neither in loses nor in passes")

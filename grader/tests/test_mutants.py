@@ -5,6 +5,7 @@ graded in test_lab_mutants.py.
 """
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Dict
 
@@ -80,6 +81,8 @@ def test_a_mutant_is_the_reference_with_its_changes(root):
     ('new = "x;"', 'newer = "x;"', "has old and new"),
     ('old = "secret_helper_of_one(x);"', 'old = "int one(int x);"', "lies in no marked region"),
     ("[[change]]", "[[change", "m.toml: "),
+    ("[[change]]", 'by_chance = ["test_sum"]\n[[change]]', "by_chance: a test that is also"),
+    ("[[change]]", 'by_chance = ["test_summ"]\n[[change]]', "there is no test test_summ"),
 ])
 def test_each_rule_is_enforced(root, old, new, what):
     assert old in GOOD
@@ -154,6 +157,12 @@ def test_a_name_without_parameters_stands_for_all_cases():
     assert compare(mutant({"test_sum": 5}), **tests) == []
     assert compare(mutant({"test_sum[1]": 5}), **tests) == [
         "test_sum[2] should lose 0 points and loses 5: the sum is wrong"]
+
+
+def test_what_is_left_to_chance_may_fail_or_pass():
+    made = replace(mutant({"test_sum": 5}), by_chance=("test_luck",))
+    for luck in ((3, 3, "passed", ""), (0, 3, "failed", "bad luck")):
+        assert compare(made, test_boot=BOOT, test_sum=SUM, test_luck=luck) == []
 
 
 def test_the_command_refuses_a_name_that_is_not_there(capsys):
