@@ -21,9 +21,9 @@
 #define LVT_MASKED    0x10000
 #define DIVIDE_BY_1   0x0b
 
+volatile bool timer_has_fired;
 static u64 timer_hz; /* counts per second */
 static u64 armed_at; /* ~0: not armed */
-static volatile bool fired;
 
 static void lapic_write(u32 reg, u32 v)
 {
@@ -37,7 +37,7 @@ static u32 lapic_read(u32 reg)
 
 static void on_timer(void)
 {
-    fired = true;
+    timer_has_fired = true;
     armed_at = ~0ull;
     lapic_write(REG_EOI, 0);
 }
@@ -79,9 +79,9 @@ void lapic_init(void)
 
 void timer_arm(u64 at)
 {
-    if (at == armed_at && !fired)
+    if (at == armed_at && !timer_has_fired)
         return;
-    fired = false;
+    timer_has_fired = false;
     armed_at = at;
     if (at == ~0ull) {
         lapic_write(REG_INITIAL, 0);
@@ -92,9 +92,4 @@ void timer_arm(u64 at)
     u64 count = muldiv(wait, timer_hz, NS_PER_SEC) + 1;
     lapic_write(REG_INITIAL, (u32)min_u64(count, 0xffffffff));
     TRACE(host_timer, 0, 0, .at = clock_base + clock_ns_to_tsc(at));
-}
-
-bool timer_fired(void)
-{
-    return fired;
 }

@@ -14,7 +14,7 @@
 /* --- Time ---------------------------------------------------------------------- */
 
 u64 host_timer_at = NEVER, host_timer_armed, host_timer_taken;
-static bool fired;
+volatile bool timer_has_fired;
 
 void host_clock_advance(u64 ns)
 {
@@ -25,12 +25,7 @@ void timer_arm(u64 at)
 {
     host_timer_at = at;
     host_timer_armed++;
-    fired = false;
-}
-
-bool timer_fired(void)
-{
-    return fired;
+    timer_has_fired = false;
 }
 
 void cpu_take_interrupts(void)
@@ -39,7 +34,7 @@ void cpu_take_interrupts(void)
         return;
     host_timer_at = NEVER;
     host_timer_taken++;
-    fired = true;
+    timer_has_fired = true;
 }
 
 /* The host sleeps until its timer fires. Not armed, it would for ever. */

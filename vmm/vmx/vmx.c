@@ -17,7 +17,6 @@
 #define INV_ADDRESS  0ull /* of INVVPID */
 #define INV_CONTEXT  1ull /* of INVVPID and INVEPT */
 #define DR6_RESET    0xffff0ff0ull
-#define POLL_TICKS   10000 /* instructions: Bochs counts them, whatever IA32_VMX_MISC says */
 #define ERROR_CONTROLS 7 /* VM-instruction errors, 30.4 */
 #define ERROR_HOST     8
 
@@ -27,7 +26,6 @@ _Static_assert(sizeof(struct vmx_vcpu) <= PAGE_SIZE, "struct vmx_vcpu");
 
 static u8 vmxon_region[PAGE_SIZE] __attribute__((aligned(4096)));
 static struct vcpu *current; /* whose VMCS is */
-static bool on_bochs;
 
 /* --- On ------------------------------------------------------------------------ */
 
@@ -60,7 +58,6 @@ static int vmx_cpu_on(void)
 {
     int err = vmx_allow();
 
-    on_bochs = cpu_is_bochs();
     if (err)
         return err;
     memcpy(vmxon_region, &vmx_caps.revision, sizeof(vmx_caps.revision));
@@ -136,6 +133,8 @@ static int vmx_vcpu_init(struct vcpu *v)
     v->backend = hpa_ptr(hpa(frames.v + PAGE_SIZE));
     vmx_of(v)->vmcs = frames;
     vmx_of(v)->dr6 = DR6_RESET;
+    if (cpu_is_bochs())
+        vmx_of(v)->watched_if = vmx_of(v)->seen_if = RFLAGS_IF;
     clear(v);
     vmx_use(v);
     vmx_setup(v);
@@ -183,7 +182,7 @@ static inline void put_registers(const struct vcpu *v, const struct vmx_vcpu *s)
     vmcs_write(VMCS_GUEST_RSP, v->gpr[GPR_RSP]);
     vmcs_write(VMCS_GUEST_RIP, v->rip);
     vmcs_write(VMCS_GUEST_RFLAGS, v->rflags);
-    if (__builtin_expect(v->shadow != (s->blocking & (BLOCKING_STI | BLOCKING_MOV_SS)), 0))
+    if (__builtin_expect(v->shadow != s->shadow, 0))
         vmcs_write(VMCS_GUEST_BLOCKING, (s->blocking & BLOCKING_NMI) | v->shadow);
 }
 
@@ -193,30 +192,28 @@ static inline void take_registers(struct vcpu *v, struct vmx_vcpu *s)
     v->rip = vmcs_read(VMCS_GUEST_RIP);
     v->rflags = vmcs_read(VMCS_GUEST_RFLAGS);
     s->blocking = (u8)vmcs_read(VMCS_GUEST_BLOCKING);
-    v->shadow = s->blocking & (BLOCKING_STI | BLOCKING_MOV_SS);
+    v->shadow = s->shadow = s->blocking & (BLOCKING_STI | BLOCKING_MOV_SS);
 }
 
 /* Bochs 2.7 overlooks device interrupts in a guest that has been entered with IF
- * clear, until IF changes. So such a guest is left now and then by the preemption
- * timer, and before each entry the host looks itself: see overlooked(). */
-static __attribute__((noinline)) void poll(struct vmx_vcpu *s, bool on)
+ * clear, until IF changes. So such a guest is left after VMX_POLL_TICKS by the
+ * preemption timer, and before each entry the host looks itself: see overlooked(). */
+static __attribute__((noinline)) void poll(struct vmx_vcpu *s, u64 rflags)
 {
-    s->polls = on;
-    vmcs_write(VMCS_PIN_CONTROLS, vmx_caps.control[CONTROL_PIN] | (on ? PIN_TIMER : 0));
-    vmcs_write(VMCS_EXIT_CONTROLS, vmx_caps.control[CONTROL_EXIT] | (on ? EXIT_SAVE_TIMER : 0));
-    if (on)
-        vmcs_write(VMCS_GUEST_TIMER, POLL_TICKS);
+    s->seen_if = rflags & RFLAGS_IF;
+    s->polls = !s->seen_if;
+    vmcs_write(VMCS_PIN_CONTROLS, vmx_caps.control[CONTROL_PIN] | (s->polls ? PIN_TIMER : 0));
 }
 
-static __attribute__((noinline)) bool overlooked(struct vcpu *v, struct exit *x)
+static inline bool overlooked(const struct vmx_vcpu *s)
 {
-    if (vmx_of(v)->injected)
-        return false; /* it goes in first */
     cpu_take_interrupts();
-    if (!timer_fired())
-        return false;
+    return timer_fired() && !s->injected; /* an event goes in first */
+}
+
+static __attribute__((noinline)) void stay_out(const struct vcpu *v, struct exit *x)
+{
     *x = (struct exit){.reason = EXIT_INTR, .rip = v->rip, .code = EXIT_NOT_ENTERED};
-    return true;
 }
 
 /* The first entry, or one after the VMM changed how the guest pages. */
@@ -259,10 +256,12 @@ static void vmx_run(struct vcpu *v, struct exit *x)
 
     vmx_use(v);
     put_registers(v, s);
-    if (__builtin_expect(on_bochs && s->polls != !(v->rflags & RFLAGS_IF), 0))
-        poll(s, !s->polls);
-    if (__builtin_expect(s->polls, 0) && overlooked(v, x))
+    if (__builtin_expect((v->rflags & s->watched_if) != s->seen_if, 0))
+        poll(s, v->rflags);
+    if (s->polls && __builtin_expect(overlooked(s), 0)) {
+        stay_out(v, x);
         return;
+    }
     if (__builtin_expect(s->paging_changed, 0) && !prepare(v, x))
         return;
     if (__builtin_expect(vmx_enter(v->gpr, s->launched), 0)) {
@@ -272,9 +271,8 @@ static void vmx_run(struct vcpu *v, struct exit *x)
     take_registers(v, s);
     s->injected = false;
     u32 reason = (u32)vmcs_read(VMCS_EXIT_REASON);
-    s->launched |= !(reason & EXIT_REFUSED);
-    if (__builtin_expect(reason == VMX_PREEMPTION, 0))
-        poll(s, true);
+    if (__builtin_expect(!s->launched, 0))
+        s->launched = !(reason & EXIT_REFUSED);
     vmx_translate(v, reason, x);
 }
 

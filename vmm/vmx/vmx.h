@@ -15,8 +15,11 @@ struct vmx_vcpu {
     bool launched;
     bool injected;  /* an event goes in at the next entry */
     bool paging_changed; /* by the VMM, since the last entry */
-    bool polls;     /* the preemption timer is on */
     u8 blocking;    /* the interruptibility state, as the VMCS holds it */
+    u8 shadow;      /* of it, what blocks interrupts */
+    bool polls;     /* the preemption timer is on: poll() in vmx.c */
+    u64 watched_if; /* RFLAGS.IF; where nobody needs to poll: 0 */
+    u64 seen_if;    /* what it was at the last entry */
     u64 tpr, cr2, dr6;
     u64 own[OWN_MSRS];
 };
@@ -63,6 +66,9 @@ u64 vmx_reg(struct vcpu *, enum hv_reg, const u64 *set);
 void vmx_seg(struct vcpu *, enum hv_seg, struct seg *, bool set);
 /* PAE's four directory pointers belong to the guest's state: read them anew. */
 void vmx_load_pdptes(struct vcpu *);
+/* After so many instructions the preemption timer ends a guest's run, where it is on:
+ * Bochs counts them, whatever IA32_VMX_MISC says. */
+#define VMX_POLL_TICKS 10000
 /* Bits of CR0 and CR4 that the guest changes without an exit. */
 #define CR0_GUEST 0x8005000full
 #define CR4_GUEST 0x7bfull

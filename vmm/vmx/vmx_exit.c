@@ -127,7 +127,7 @@ static void translate_register(u32 reason, u64 q, struct exit *x)
     x->cr.known = false;
 }
 
-static __attribute__((noinline)) void translate_other(u32 reason, u64 q, struct exit *x)
+static void translate_other(u32 reason, u64 q, struct exit *x)
 {
     switch (reason) {
     case VMX_IO:
@@ -162,7 +162,7 @@ static __attribute__((noinline)) void translate_other(u32 reason, u64 q, struct 
 
 /* An event whose delivery the exit broke off. INT n, INT1, INT3 and INTO are
  * executed again, all alike: RIP is still at them. */
-static __attribute__((noinline)) void translate_pending(u32 event, struct exit *x)
+static void translate_pending(u32 event, struct exit *x)
 {
     u32 type = EVENT_TYPE(event);
 
@@ -173,26 +173,29 @@ static __attribute__((noinline)) void translate_pending(u32 event, struct exit *
                                 .error = (u32)vmcs_read(VMCS_IDT_ERROR)};
 }
 
+/* What the reason alone does not tell. */
+static __attribute__((noinline)) void translate_rest(u32 reason, u32 event, struct exit *x)
+{
+    if (x->reason == EXIT_NONE)
+        translate_other(reason, x->info1, x);
+    if (event & EVENT_VALID && !(reason & EXIT_REFUSED))
+        translate_pending(event, x);
+}
+
 void vmx_translate(struct vcpu *v, u32 reason, struct exit *x)
 {
-    u64 q = vmcs_read(VMCS_QUALIFICATION);
     u32 event = (u32)vmcs_read(VMCS_IDT_EVENT);
 
     x->rip = v->rip;
     x->next_rip = 0;
     x->insn_len = 0;
     x->code = reason;
-    x->info1 = q;
+    x->info1 = vmcs_read(VMCS_QUALIFICATION);
     x->info2 = 0;
-    x->reason = EXIT_NONE;
-    if (__builtin_expect(reason < VMX_REASONS, 1)) {
-        x->reason = plain[reason];
-        if (has_length >> reason & 1)
-            x->insn_len = (u8)vmcs_read(VMCS_EXIT_LENGTH);
-    }
-    if (x->reason == EXIT_NONE)
-        translate_other(reason, q, x);
     x->pending.valid = false;
-    if (__builtin_expect(event & EVENT_VALID && !(reason & EXIT_REFUSED), 0))
-        translate_pending(event, x);
+    x->reason = reason < VMX_REASONS ? plain[reason] : EXIT_NONE;
+    if (reason < VMX_REASONS && has_length >> reason & 1)
+        x->insn_len = (u8)vmcs_read(VMCS_EXIT_LENGTH);
+    if (__builtin_expect(x->reason == EXIT_NONE || event & EVENT_VALID, 0))
+        translate_rest(reason, event, x);
 }

@@ -70,6 +70,7 @@ static void setup_controls(const struct vcpu *v)
     vmcs_write(VMCS_VPID, v->vm_id);
     vmcs_write(VMCS_CR0_MASK, ~CR0_GUEST);
     vmcs_write(VMCS_CR4_MASK, ~CR4_GUEST);
+    vmcs_write(VMCS_GUEST_TIMER, VMX_POLL_TICKS);
 }
 
 void vmx_setup(struct vcpu *v)
