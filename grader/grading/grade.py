@@ -7,10 +7,11 @@ such lab, no submission, no emulator, no sandbox.
 """
 from __future__ import annotations
 
+import re
 import subprocess
 import time
 from pathlib import Path
-from typing import Any, Dict
+from typing import Any, Dict, Set
 
 from grader import labtoml, platforms
 from grader.grading import (intake, pictures, predictions, record, report, results, sandbox,
@@ -18,6 +19,7 @@ from grader.grading import (intake, pictures, predictions, record, report, resul
 from grader.grading.folders import Folders
 from grader.grading.job import Job, Seeds
 from grader.grading.progress import Steps
+from grader.labtoml import Lab
 from grader.plan import RunError
 
 __all__ = ["Job", "grade"]
@@ -37,7 +39,7 @@ def grade(job: Job) -> Dict[str, Any]:
         try:
             steps.say(f"lab {lab.number}: taking the files of {job.submission}")
             taken = intake.take(job.submission, lab.files, job.root)
-            _make_pristine(job.root, folders)
+            _make_pristine(job.root, lab, folders)
             grading = verdict.Grading(job, lab, seeds, box, taken, folders, steps)
             grading.told = predictions.read(taken, lab)
             grading.build()
@@ -48,17 +50,25 @@ def grade(job: Job) -> Dict[str, Any]:
             steps.done()
 
 
-def _make_pristine(root: Path, folders: Folders) -> None:
+def _make_pristine(root: Path, lab: Lab, folders: Folders) -> None:
     """Guests are the kit's own: built outside the sandbox, from no submission.  So are the
-    objects that a submission does not touch; in a student's tree some may not build."""
+    objects that a submission does not touch; in a student's tree the student's may not build."""
     with folders.lock(root / "build"):
-        made = subprocess.run(["make", "-s", "-j2", "guests"], cwd=root, capture_output=True,
-                              text=True, stdin=subprocess.DEVNULL, check=False)
-        subprocess.run(["make", "-s", "-j2", "-k", "kernel"], cwd=root, capture_output=True,
-                       stdin=subprocess.DEVNULL, check=False)
-    if made.returncode:
-        last = (made.stderr.strip().splitlines() or ["make said nothing"])[-1]
+        guests, kernel = (subprocess.run(["make", "-s", "-j2", "-k", what], cwd=root, text=True,
+                                         capture_output=True, stdin=subprocess.DEVNULL, check=False)
+                          for what in ("guests", "kernel"))
+    if guests.returncode:
+        last = (guests.stderr.strip().splitlines() or ["make said nothing"])[-1]
         raise RunError(f"the guests do not build: {last}")
+    broken = _broken(kernel.stderr) - {Path(file).with_suffix("") for file in lab.files}
+    if broken and not any(file.endswith(".h") for file in lab.files):
+        raise RunError(f"the kit itself does not build, and no submission is to blame: "
+                       f"{', '.join(map(str, sorted(broken)))} (make says why)")
+
+
+def _broken(said: str) -> Set[Path]:
+    """The sources without their endings whose objects make could not build."""
+    return {Path(name) for name in re.findall(r"build/obj/(\S+)\.o\] Error", said)}
 
 
 def _write(grading: verdict.Grading, recorded: Dict[str, Any], start: float) -> Dict[str, Any]:

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -239,6 +240,21 @@ def _cmdline(pid: str) -> bytes:
 def test_a_broken_lab_is_the_graders_failure(tmp_path, tests, said):
     root = scratchlab.tree(tmp_path, tests)
     with pytest.raises(RunError, match=said):
+        graded(tmp_path, root, scratchlab.submission(tmp_path))
+
+
+def test_a_kit_that_does_not_build_is_the_graders_failure(tmp_path):
+    """Nobody gets 0 for what stands in a file that is not the student's."""
+    root = scratchlab.tree(tmp_path, PUBLIC)
+    (root / "build").unlink()   # it is everybody's
+    shutil.copytree(ROOT / "build/obj", root / "build/obj")
+    shutil.copytree(ROOT / "build/guests", root / "build/guests")
+    with (root / "vmm/exit_cpuid.c").open("a") as students:
+        students.write("#error half done\n")
+    assert graded(tmp_path, root, scratchlab.submission(tmp_path), only=("test_boots",))["score"] == 4
+    with (root / "vmm/sched/rr.c").open("a") as kits:
+        kits.write("#error half done\n")
+    with pytest.raises(RunError, match="the kit itself does not build.*: vmm/sched/rr "):
         graded(tmp_path, root, scratchlab.submission(tmp_path))
 
 
