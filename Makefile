@@ -409,7 +409,7 @@ $(GUEST_OBJ_DIR)/$(1).elf64: $$(call guest_objects,64,$(1)) guests/guest.ld
 	    $$(filter %.o,$$^)
 $(B)/guests/$(1).elf: $(GUEST_OBJ_DIR)/$(1).elf64
 	@mkdir -p $$(@D)
-	@$$(OBJCOPY) -O elf32-i386 $$< $$@
+	@$$(OBJCOPY) --strip-debug -O elf32-i386 $$< $$@
 endef
 define guest32_rule
 $(B)/guests/$(1).elf: $$(call guest_objects,32,$(1)) guests/guest.ld

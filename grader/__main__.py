@@ -16,8 +16,7 @@ from pathlib import Path
 from typing import List, Optional
 
 from grader import args as arguments
-from grader import doctor, kit, plan, platforms, stale
-from grader.gdb import cli as debugging
+from grader import plan, platforms, stale
 from grader.platform import Finding
 
 OK, NOT_MADE, INTERRUPTED, UNREAD = 0, 2, 130, 141
@@ -53,7 +52,8 @@ def _interrupt(number: int, frame: object) -> None:
 
 
 def _parse(words: Optional[List[str]]) -> argparse.Namespace:
-    parser = _parser()
+    words = sys.argv[1:] if words is None else words
+    parser = _parser(others=words[:1] != ["run"])
     options, left = parser.parse_known_args(words)
     if left:
         hint = "" if options.command != "run" else (
@@ -62,10 +62,20 @@ def _parse(words: Optional[List[str]]) -> argparse.Namespace:
     return options
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(others: bool) -> argparse.ArgumentParser:
+    """The command line; without the other commands than run, whose modules take long to load."""
     parser = argparse.ArgumentParser(prog="python3 -m grader", description=__doc__.split("\n")[0])
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_run(commands.add_parser("run", help="run guests on a machine"))
+    if others:
+        _add_others(commands)
+    return parser
+
+
+def _add_others(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    from grader import kit
+    from grader.gdb import cli as debugging
+    from grader.grading import cli
     examine = commands.add_parser("doctor", help="say what is missing, and try a boot")
     examine.add_argument("--tools", action="store_true", help="check the tools only")
     examine.set_defaults(work=_doctor)
@@ -80,12 +90,10 @@ def _parser() -> argparse.ArgumentParser:
     measure.set_defaults(work=_bench)
     kit.add_commands(commands)
     debugging.add_commands(commands, _add_run, _request)
-    from grader.grading import cli
     cli.add_arguments(commands.add_parser("grade", help="grade a submission of a lab"))
     for command in (examine, show, measure):
         command.add_argument("--build", type=Path, default=plan.BUILD, metavar="DIR",
                              help="where the kernel and the guests were built")
-    return parser
 
 
 def _add_run(parser: argparse.ArgumentParser) -> None:
@@ -148,6 +156,7 @@ def _request(options: argparse.Namespace) -> plan.Request:
 
 
 def _doctor(options: argparse.Namespace) -> int:
+    from grader import doctor
     fine = doctor.examine(options.build, options.tools, _show_finding)
     print("all is well" if fine else "something is missing: see above")
     return OK if fine else NOT_MADE

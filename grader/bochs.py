@@ -24,7 +24,7 @@ from grader.platform import (CONSOLE, EMULATOR_LOG, EXIT_LOG, MEMORY, Ending, Fi
 TRACE_ADDRESS = 0x10000000
 RAM = 512 << 20
 OLDEST = (2, 7)
-BIOS = ("/usr/share/bochs/BIOS-bochs-latest", "/usr/share/bochs/VGABIOS-lgpl-latest")
+BIOS = ("/usr/share/bochs/BIOS-bochs-legacy", "/usr/share/bochs/VGABIOS-lgpl-latest")
 END = re.compile(r"^nestling: end, status (\d+)$", re.MULTILINE)
 PANIC = re.compile(r"^Bochs is exiting with the following message:\n(.*)", re.MULTILINE)
 REFUSED = re.compile(r"^(\[\d+ [^\]]*\]) ended: entry refused: (?!break=)", re.MULTILINE)

@@ -3,6 +3,8 @@
 Only texts and files are made here; grader/bochs.py runs the machine. Each line of the
 bochsrc that looks odd avoids a crash or a wait of Bochs 2.7:
 - the bundle is the second disk: `optramimage` would tear a file of more than 128 KiB apart;
+- the older of the two BIOSes: the other one waits 10 ms for more processors, and that is ten
+  million instructions;
 - rfb without timeout=0 waits 30 s for a viewer; without the two lines on sound Bochs at
   times crashes when it ends; mode=volatile lets runs share an image and leaves no lock.
 """
@@ -31,7 +33,7 @@ display_library: rfb, options="timeout=0"
 config_interface: textconfig
 cpu: model={model}, count=1, ips={ips}, reset_on_triple_fault=0, ignore_bad_msrs=0
 memory: guest=512, host=512
-romimage: file=/usr/share/bochs/BIOS-bochs-latest, options=fastboot
+romimage: file=/usr/share/bochs/BIOS-bochs-legacy, options=fastboot
 vgaromimage: file=/usr/share/bochs/VGABIOS-lgpl-latest
 ata0: enabled=1, ioaddr1=0x1f0, ioaddr2=0x3f0, irq=14
 ata0-master: type=disk, path="{image}", mode=volatile, cylinders={cylinders}, heads=16, spt=63, biosdetect=none

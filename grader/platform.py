@@ -8,14 +8,16 @@ What a run consists of is not known here: see grader/run.py.
 from __future__ import annotations
 
 import os
+import select
 import shutil
 import signal
 import subprocess
 import time
 from abc import ABC, abstractmethod
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable, List, Optional, Tuple
+from typing import Callable, Iterator, List, Optional, Tuple
 
 BUNDLE = "bundle.bin"
 MEMORY = "memory.bin"
@@ -134,15 +136,28 @@ def _tied_to_us() -> List[str]:
 
 def _wait(process: subprocess.Popen, watch: Watch, start: float,
           timeout: Optional[float]) -> str:
-    while True:
-        try:
-            process.wait(POLL_S)
-            return "exit"
-        except subprocess.TimeoutExpired:
+    with _its_end(process) as ended:
+        while not ended():
             elapsed = time.monotonic() - start
             if timeout is not None and elapsed > timeout:
                 return "timeout"
             watch(elapsed)
+    return "exit"
+
+
+@contextmanager
+def _its_end(process: subprocess.Popen) -> Iterator[Callable[[], bool]]:
+    """Gives a function that waits POLL_S for the process's end, at most, and says whether it
+    came: by a file descriptor that stands for it, since Popen.wait() looks only now and then."""
+    fd = os.pidfd_open(process.pid)
+
+    def ended() -> bool:
+        select.select([fd], [], [], POLL_S)
+        return process.poll() is not None
+    try:
+        yield ended
+    finally:
+        os.close(fd)
 
 
 def _end(process: subprocess.Popen) -> None:

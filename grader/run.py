@@ -8,18 +8,23 @@ said in one sentence; whether it was right is the business of tests.
 from __future__ import annotations
 
 import hashlib
+import importlib
 import json
 import shutil
 import stat
+import threading
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple
 
-from grader import collect, hang, plan as planning, symbols
+from grader import plan as planning, symbols
 from grader.plan import Plan, Request, RunError
 from grader.platform import (BUNDLE, CONSOLE, EMULATOR_LOG, EXIT_LOG, MEMORY, Ending, Machine,
                              Watch)
 from grader.progress import Progress, Tail
+
+if TYPE_CHECKING:
+    from grader import collect
 
 TRACE = "trace.bin"
 RUN_JSON = "run.json"
@@ -61,12 +66,23 @@ class Result:
 def make(request: Request, show_progress: bool = False) -> Result:
     """Make the run; RunError (one sentence) if it cannot even start."""
     plan = planning.make(request)
-    if not plan.platform.version(request.emulator):
-        emulator = request.emulator or plan.platform.emulator
-        raise RunError(f"the emulator {emulator} does not answer: make doctor says what is missing")
+    emulator = request.emulator or plan.platform.emulator
+    silent = RunError(f"the emulator {emulator} does not answer: make doctor says what is missing")
+    if not shutil.which(emulator):
+        raise silent
     machine = _prepare(plan)
+    meanwhile = threading.Thread(target=_load_collect, daemon=True)
+    meanwhile.start()
     ending = _run(plan, machine, show_progress)
+    meanwhile.join()
+    if not plan.platform.version(request.emulator):
+        raise silent
     return _collect(plan, machine, ending)
+
+
+def _load_collect() -> None:
+    """Load what reads the trace while the machine runs: numpy takes a tenth of a second."""
+    importlib.import_module("grader.collect")
 
 
 def _prepare(plan: Plan) -> Machine:
@@ -92,6 +108,7 @@ def _run(plan: Plan, machine: Machine, show_progress: bool) -> Ending:
     tail = Tail(machine.dir / MEMORY, offset) if offset is not None else None
     watches = [plan.request.watch] if plan.request.watch else []
     if tail is not None and not plan.request.gdb:
+        from grader import hang
         watches.append(hang.Watch(tail, plan.until_ns, plan.platform.name))
     progress = Progress(tail, plan.until_ns) if show_progress else None
     if progress:
@@ -159,7 +176,8 @@ def _keep_files_only(folder: Path) -> None:
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
-def _read_trace(plan: Plan, machine: Machine) -> collect.Findings:
+def _read_trace(plan: Plan, machine: Machine) -> "collect.Findings":
+    from grader import collect
     guests = list(plan.guests)
     area = plan.platform.trace_area(machine)
     out = machine.dir / TRACE
@@ -181,6 +199,7 @@ def _exit_reason(ending: Ending, status: Optional[int], findings: collect.Findin
 def _sentence(machine: Machine, ending: Ending, exit_reason: str,
               status: Tuple[Optional[int], str], findings: collect.Findings) -> str:
     """How the run ended, for humans."""
+    from grader import collect
     virtual = f"after {findings.virtual_ns / 1e9:.3f} s of virtual time"
     said = collect.last_line(machine.dir / CONSOLE)
     lately = f"; {findings.lately}" if findings.lately else ""
@@ -216,6 +235,7 @@ def _panic(plan: Plan, findings: collect.Findings) -> str:
 
 def _blame(vms: List[Dict[str, Any]], console: Path) -> str:
     """Which VMs failed, by what they reported."""
+    from grader import collect
     blamed = []
     for vm in vms:
         if vm["checks_failed"]:
