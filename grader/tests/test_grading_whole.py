@@ -104,6 +104,19 @@ def test_a_hidden_test_tells_its_title_and_hint_only(first):
         assert hidden_seed not in text and "saw the seed" not in text
 
 
+@pytest.mark.parametrize("tell, message, hint", (("message", True, True),
+                                                 ("nothing", False, False)))
+def test_the_lab_says_what_is_told_of_hidden_tests(tmp_path, tell, message, hint):
+    root = scratchlab.tree(tmp_path, "", HIDDEN.replace(', needs="test_boots"', ""),
+                           f'[hidden]\ntell = "{tell}"\n')
+    results = graded(tmp_path, root, scratchlab.submission(tmp_path), seed=7)
+    said = by_name(results)["test_secret"]["output"]
+    assert ("expected 1, saw the seed" in said) == message
+    assert ("section 0.3" in said) == hint and "Hidden: other numbers." in said
+    for name in ("report.html", "junit.xml"):
+        assert ("saw the seed" in (tmp_path / "out" / name).read_text()) == message
+
+
 def test_nothing_of_the_submission_is_executed(first):
     assert not list(first["folder"].rglob("executed"))
     assert "conftest.py" in first["results"]["output"]
