@@ -80,6 +80,7 @@ VMM_SRC := \
     vmm/options.c \
     vmm/vmargs.c \
     vmm/bench.c \
+    vmm/bench_sched.c \
     vmm/bitmaps.c \
     vmm/cr.c \
     vmm/doublefault.c \
@@ -162,7 +163,7 @@ SCHED_SRC   := $(filter vmm/sched/%,$(VMM_SRC))
 ARGS_SRC    := vmm/argtable.c vmm/vmargs.c vmm/options.c $(SCHED_SRC) $(HOST_TRACE)
 
 # The VMM as a whole on the fake backend, without what needs ring 0.
-CORE_SRC    := $(filter-out %.S vmm/svm/% vmm/vmx/% vmm/switch.c vmm/vmm.c vmm/bench.c,$(VMM_SRC)) \
+CORE_SRC    := $(filter-out %.S vmm/svm/% vmm/vmx/% vmm/switch.c vmm/vmm.c vmm/bench%,$(VMM_SRC)) \
     vmm/fake/fake.c vmm/tests/host_cpu.c vmm/tests/rig.c $(HOST_FRAMES) $(HOST_TRACE)
 
 UNIT_SRC_insn     := $(INSN_SRC)
@@ -215,7 +216,7 @@ FUZZ_SRC_walk     := $(WALK_SRC) vmm/guestmem.c
 FUZZ_SRC_multiboot := $(BOOT_SRC)
 FUZZ_SRC_bundle   := kernel/bundle.c kernel/format.c
 FUZZ_SRC_args     := $(ARGS_SRC)
-UNIT_SRC_vmm      := $(CORE_SRC) vmm/vmm.c vmm/bench.c
+UNIT_SRC_vmm      := $(CORE_SRC) vmm/vmm.c $(filter vmm/bench%,$(VMM_SRC))
 FUZZ_SRC_exit     := $(CORE_SRC)
 FUZZ_SRC_insn     := $(INSN_SRC)
 FUZZ_SRC_emulate  := vmm/tests/emu_guest.c $(INSN_SRC) $(EMULATE_SRC)
@@ -285,7 +286,10 @@ CHECK_JOBS ?= auto
 TESTED = scratch=$$(sh grader/tests/scratch.sh) && trap 'rm -rf "$$scratch"' EXIT && \
     TMPDIR=$$scratch $(PYTHON) -m pytest -n $(CHECK_JOBS) -q
 
-.PHONY: handouts
+.PHONY: experiment handouts
+experiment: all ## compare the schedulers of lab 3, with plots: build/experiment/index.html
+	@$(PYTHON) -m grader experiment --out $(B)/experiment
+
 handouts: all ## the handouts as a site and as PDF: build/handouts/index.html
 	@$(PYTHON) -m grader.pages
 

@@ -175,7 +175,7 @@ MACHINE_OPTIONS: Tuple[Argument, ...] = (
     Argument("trace", f"{', '.join(TRACE_WORDS)} or a list of {', '.join(TRACE_GROUPS)} "
              "(comma-separated)", "all", parse_groups),
     _range("tracebuf", "64M", "1M", "192M", parse_size),
-    _words("bench", "none", "none", "record"),
+    _words("bench", "none", "none", "record", "sched"),
     _words("verify", "none", "none", "registers"),
 )
 

@@ -8,7 +8,7 @@
 
 static const char *const mmu_words[] = {"nested", NULL};
 static const char *const charge_words[] = {"exact", "tick", NULL};
-static const char *const bench_words[] = {"none", "record", NULL};
+static const char *const bench_words[] = {"none", "record", "sched", NULL};
 static const char *const verify_words[] = {"none", "registers", NULL};
 static const char *const trace_words[] = {"all", "some", "none", "off", NULL};
 static const char *const trace_groups[] = {"walks", "io", "exits", "sched", "time", "memory", NULL};

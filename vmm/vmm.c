@@ -350,6 +350,8 @@ enum host_status vmm_main(const struct bundle *b)
     trace_select(options.trace.text, options.trace.len);
     if (options.bench == BENCH_RECORD)
         bench_record();
+    if (options.bench == BENCH_SCHED)
+        bench_sched(options.sched, options.charge);
     sched = options.sched;
     call_init(sched, &(struct sched_setup){options.slice, 1, options.charge});
     if (make_vms(b) != 0)

@@ -11,7 +11,8 @@ import importlib
 from pathlib import Path
 from typing import Any
 
-COMMANDS = ("starter", "handin", "mutants", "autograder", "gradeall", "score")
+COMMANDS = ("starter", "handin", "mutants", "autograder", "gradeall", "score",
+            "experiment")
 
 
 def add_commands(commands: "argparse._SubParsersAction[Any]") -> None:

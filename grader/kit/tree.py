@@ -25,7 +25,7 @@ LEFT_OUT = (
     "*/tests/*", "vmm/fake/*",
     "labs/*/mutants/*", "labs/*/hidden/*", "handouts/instructor.md",
     "handouts/draw/*", "handouts/pictures/*", "handouts/figures.toml",
-    "grader/kit/*", "grader/pages/*", "grader/oracle/__main__.py",
+    "grader/kit/*", "grader/pages/*", "grader/experiment/*", "grader/oracle/__main__.py",
 )
 KEPT = ("grader/kit/__init__.py", "grader/kit/handin.py", "grader/kit/score.py")
 NOT_OURS = {"build", ".git", "__pycache__", ".pytest_cache", ".hypothesis", ".mypy_cache"}

@@ -214,7 +214,7 @@ static void test_option_errors(void)
     refuse_options("tracebuf=512K", "'tracebuf=512K': '512K' is out of range: 1M to 192M");
     refuse_options("sched=fifo", "'sched=fifo': 'fifo' is none of: rr, bvt, sedf, credit");
     refuse_options("verify=all", "'verify=all': 'all' is none of: none, registers");
-    refuse_options("bench=all", "'bench=all': 'all' is none of: none, record");
+    refuse_options("bench=all", "'bench=all': 'all' is none of: none, record, sched");
     refuse_options("trace=walks,all",
                    "'trace=walks,all': 'all' is no group of events: walks, io, exits, sched, "
                    "time, memory, or alone all, some, none, off");
