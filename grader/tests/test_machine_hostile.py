@@ -27,7 +27,7 @@ NEIGHBOURS = ("ticker -- hz=100", "ticker -- hz=250 ticks=40 compute=400000",
 HOSTILE = "hostile mem=2M restart=1000000 checks=ignore watchdog=20ms -- deaths={} actions=1000000"
 OPTION = "trace=some slice=1ms tracebuf=128M"
 DEATHS = 3                       # per mille of the actions
-CHECK = (1, 12_500, "900ms")       # seeds, actions of each, virtual time that suffices
+CHECK = (4, 12_500, "900ms")       # seeds, actions of each, virtual time that suffices
 TORTURE = (20, 50_000, "2500ms")
 CLASSES, DEATH_MARK = 11, 15
 
