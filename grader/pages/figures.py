@@ -28,7 +28,8 @@ SCRIPTS = "handouts/draw"
 COMMANDS = ("walk", "timeline")
 INTERACTIVE = "timeline"  # drawn as a page to zoom in, too
 KEPT = (run.TRACE, run.CONSOLE, run.RUN_JSON, run.EXIT_LOG)
-RUN_KEYS = {"guests": list, "option": str, "time": str, "seed": int, "exit_log": bool, "lab": int}
+RUN_KEYS = {"guests": list, "option": str, "time": str, "seed": int, "exit_log": bool, "lab": int,
+            "platform": str}
 FIGURE_KEYS = {"run": dict, "runs": list, "draw": str, "alt": str, "caption": str,
                "landscape": bool}
 
@@ -100,8 +101,8 @@ def _request(where: str, table: Any, build: Path) -> plan.Request:
         lab = labtoml.find(ROOT, table["lab"])
         guests = lab.guests
         option, time = lab.option if option is None else option, time or lab.time
-    return plan.Request(tuple(guests), out, option=option or "", time=time or "100ms",
-                        seed=table.get("seed", 1), exit_log=table.get("exit_log", False),
+    return plan.Request(tuple(guests), out, table.get("platform", "qemu-svm"), option or "",
+                        time or "100ms", table.get("seed", 1), exit_log=table.get("exit_log", False),
                         build=build)
 
 
