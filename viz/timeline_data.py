@@ -15,7 +15,7 @@ from typing import Dict, List, Optional, Tuple
 
 import numpy as np
 
-from viz import recorded
+from viz import recorded, requested
 from viz.spans import lost_from, next_picks, pick_stops
 from viz.trace import Records, Trace
 
@@ -97,7 +97,7 @@ class Timeline:
     start: int
     end: int
     names: Dict[int, str]
-    weights: Dict[int, int]
+    requests: requested.Requests
     scheduler: str
     vms: Dict[int, Lane]
     pcpus: Dict[int, Lane]
@@ -117,7 +117,8 @@ def extract(trace: Trace) -> Timeline:
     lost = lost_from(trace)
     reasons, exits = _exits(trace)
     line = Timeline(
-        trace, trace.t0, trace.t1, names, _weights(trace, names), _scheduler(trace),
+        trace, trace.t0, trace.t1, names, requested.extract(trace, _scheduler(trace)),
+        _scheduler(trace),
         _vm_lanes(trace, names, picks, lost),
         {cpu: _pcpu_lane(trace, picks, cpu, lost.get(cpu)) for cpu in _pcpu_numbers(trace)},
         picks, exits, reasons, _ticks(trace), _marks(trace), left_out=recorded.left_out(trace))
@@ -247,21 +248,6 @@ def _marks(trace: Trace) -> List[Mark]:
 def _scheduler(trace: Trace) -> str:
     started = trace.select("sched_start")
     return started.text(0) if len(started) else ""
-
-
-def _weights(trace: Trace, names: Dict[int, str]) -> Dict[int, int]:
-    """The weight= of each VM's arguments where the scheduler has weights, else 1."""
-    weights = {vm: 1 for vm in names}
-    if _scheduler(trace) in ("", "rr"):
-        return weights
-    weights = {vm: 256 for vm in names}
-    created = trace.select("vm_create")
-    for i, vm in enumerate(created.vm.tolist()):
-        before_guest = created.text(i).split(" -- ")[0]
-        for word in before_guest.split():
-            if word.startswith("weight=") and word[7:].isdigit() and int(word[7:]):
-                weights[vm] = int(word[7:])
-    return weights
 
 
 def _alive(trace: Trace, line: Timeline) -> List[Tuple[int, int, bool]]:

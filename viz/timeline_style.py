@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Dict, Iterable, List, Optional, Tuple
 
-from viz import recorded
+from viz import recorded, requested
 from viz.style import PROVENANCE, Theme
 from viz.timeline_data import Timeline
 
@@ -93,11 +93,7 @@ def printable(text: str) -> str:
 
 def asked_rule(line: Timeline) -> str:
     """How the requested shares come about, in words."""
-    if len(set(line.weights.values())) > 1:
-        weights = ", ".join(f"VM {vm} {w}" for vm, w in line.weights.items())
-        part = f"proportional to the weights ({weights})"
-    else:
-        part = "an equal part"
+    part = requested.rule(line.scheduler, line.requests)
     return (f"asked: {part} for each VM that exists, blocked or not; shares: of the time from "
             "the scheduler's first decision on; beside a lane, asked and error stand only "
             "where no VM blocked or ended early")

@@ -9,10 +9,11 @@ viz/tests/test_browser_timeline.py compares the two.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Dict, Iterable, List, Optional, Set, Tuple
+from typing import Dict, Iterable, List, Optional, Set, Tuple, Union
 
 import numpy as np
 
+from viz.requested import Request, divide
 from viz.timeline_data import (BLOCKED, HOST, LOST, NOBODY, READY, RUN, TICKS, Lane, Points,
                                Timeline)
 
@@ -72,33 +73,37 @@ def decided(line: Timeline, when: np.ndarray) -> np.ndarray:
 
 
 def asked(line: Timeline) -> Asked:
-    """Each VM's requested time: its weight's part of the pCPUs while it exists.
+    """Each VM's requested time (viz/requested.py) while it exists.
 
     A VM runs on one pCPU at a time, so its request never exceeds one.  A VM
     that blocks keeps its request: its share then falls short by its own choice.
     """
-    changes: List[Tuple[int, int, bool]] = line.alive + [(line.end, 0, False)]
+    changes = _changes(line)
+    edge = np.array([line.start] + [ns for ns, _, _ in changes], np.float64)
+    there: Set[int] = set()
+    wants = {vm: Request() for vm in line.names}
+    total = {vm: np.zeros(len(edge)) for vm in line.names}
+    for i, (length, work) in enumerate(zip(np.diff(edge), np.diff(decided(line, edge)))):
+        for vm, got in divide(work, length, {vm: wants[vm] for vm in there & set(wants)}).items():
+            total[vm][i + 1] = got
+        _, vm, what = changes[i]
+        if isinstance(what, Request):
+            wants[vm] = what
+        else:
+            (there.add if what else there.discard)(vm)
+    return Asked(edge, {vm: np.cumsum(parts) for vm, parts in total.items()})
+
+
+def _changes(line: Timeline) -> List[Tuple[int, int, Union[bool, Request]]]:
+    """When something changes: a VM comes (True) or goes, or asks for something else; VM 0:
+    decisions begin or end."""
+    changes: List[Tuple[int, int, Union[bool, Request]]] = [*line.alive, *line.requests,
+                                                            (line.end, 0, False)]
     for lane in line.pcpus.values():
         changes += [(int(ns), 0, False) for ns in lane.edge[:-1][(lane.state == NOBODY)
                                                                  | (lane.state == LOST)]]
         changes += [(int(ns), 0, False) for ns in lane.edge[1:][lane.state == NOBODY]]
-    changes.sort(key=lambda change: change[0])
-    edge = np.array([line.start] + [ns for ns, _, _ in changes], np.float64)
-    there: Set[int] = set()
-    total = {vm: np.zeros(len(edge)) for vm in line.names}
-    for i, (length, work) in enumerate(zip(np.diff(edge), np.diff(decided(line, edge)))):
-        _grant(line, there, total, i + 1, length, work)
-        _, vm, alive = changes[i]
-        (there.add if alive else there.discard)(vm)
-    return Asked(edge, {vm: np.cumsum(parts) for vm, parts in total.items()})
-
-
-def _grant(line: Timeline, there: Set[int], total: Dict[int, np.ndarray], i: int,
-           length: float, work: float) -> None:
-    """Part i: `work` ns of pCPU time within `length` ns, among the VMs that are there."""
-    weights = sum(line.weights[vm] for vm in there)
-    for vm in there & set(total):
-        total[vm][i] = min(length, work * line.weights[vm] / weights)
+    return sorted(changes, key=lambda change: change[0])
 
 
 def totals(line: Timeline, start: int, end: int) -> List[Totals]:

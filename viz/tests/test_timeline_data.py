@@ -13,7 +13,10 @@ from viz import timeline_data as data
 from viz import timeline_totals as sums
 from viz.tests.synth import TraceWriter, three_vms
 from viz.timeline_data import ABSENT, BLOCKED, HOST, LOST, NOBODY, READY, RUN, UNKNOWN, Timeline
+from viz.timeline_style import asked_rule as words_rule
 from viz.trace import load
+
+DEFAULTS = {"weight": 256, "cap": 0, "slice": 5, "period": 100, "mcu_adv": 10}
 
 
 def small(path: Path, **options) -> TraceWriter:
@@ -98,16 +101,43 @@ def test_a_vm_asks_only_while_it_exists(tmp_path: Path) -> None:
     assert sums.totals(line_of(w), 1500, 2000)[0].error is None
 
 
-@pytest.mark.parametrize("scheduler, asked", [("credit", [0.75, 0.25]), ("rr", [0.5, 0.5])])
-def test_weights_count_where_the_scheduler_has_them(tmp_path: Path, scheduler: str,
-                                                    asked: List[float]) -> None:
+@pytest.mark.parametrize("scheduler, one, two, asked", [
+    ("rr", {"weight": 768}, {}, [0.5, 0.5]),
+    ("credit", {"weight": 768}, {}, [0.75, 0.25]),
+    ("credit", {"cap": 10}, {}, [0.1, 0.9]),
+    ("credit", {"cap": 10}, {"cap": 30}, [0.1, 0.3]),
+    ("bvt", {"mcu_adv": 30}, {"weight": 9}, [0.25, 0.75]),
+    ("sedf", {"slice": 10, "period": 100}, {"slice": 15, "period": 20}, [0.1, 0.75])])
+def test_each_scheduler_is_asked_in_its_own_terms(tmp_path: Path, scheduler: str,
+                                                  one: Dict[str, int], two: Dict[str, int],
+                                                  asked: List[float]) -> None:
     w = TraceWriter(tmp_path / "t")
     w.emit("sched_start", ns=0, name=scheduler)
-    w.emit("vm_create", vm=1, args="a weight=768 -- weight=1")
-    w.emit("vm_create", vm=2, args="b")
+    for vm, words in ((1, one), (2, two)):
+        w.emit("vm_create", vm=vm, args=f"guest{vm}")
+        w.emit("sched_add", vm=vm, **{**DEFAULTS, **words})
     w.emit("sched_pick", vm=1, ns=0)
     w.emit("note", ns=1000)
-    assert [row.asked for row in sums.totals(line_of(w), 0, 1000)] == asked
+    line = line_of(w)
+    assert [row.asked for row in sums.totals(line, 0, 1000)] == pytest.approx(asked)
+    rule = words_rule(line)
+    assert all(f"{100 * part:.3g} %" in rule for part in asked) or scheduler != "sedf"
+    assert ("mcu_adv" in rule) == (scheduler == "bvt") and ("cap" in rule) == ("cap" in one)
+
+
+def test_a_change_counts_from_then_on(tmp_path: Path) -> None:
+    w = TraceWriter(tmp_path / "t")
+    w.emit("sched_start", ns=0, name="credit")
+    for vm in (1, 2):
+        w.emit("vm_create", vm=vm, args="a")
+        w.emit("sched_add", vm=vm, **DEFAULTS)
+    w.emit("sched_pick", vm=1, ns=0)
+    w.emit("sched_set", vm=1, ns=500, **{**DEFAULTS, "weight": 768})
+    w.emit("note", ns=1000)
+    line = line_of(w)
+    assert [row.asked for row in sums.totals(line, 0, 500)] == [0.5, 0.5]
+    assert [row.asked for row in sums.totals(line, 500, 1000)] == [0.75, 0.25]
+    assert "as it is changed" in words_rule(line)
 
 
 def test_two_pcpus_run_two_vms_at_once(tmp_path: Path) -> None:
