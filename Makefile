@@ -206,9 +206,6 @@ UNIT_SRC_kbd      := vmm/dev/bus.c vmm/dev/kbd.c
 UNIT_SRC_vclock   := vmm/time/vclock.c
 UNIT_SRC_vtimer   := $(TIMER_SRC) $(HOST_TRACE)
 UNIT_SRC_rr       := $(SCHED_SRC) $(HOST_TRACE)
-# The simulator: the schedulers' objects with a world around them.
-TOOL_SRC_schedsim := $(SCHED_SRC) $(addprefix vmm/sched/sim/,fuzz.c load.c replay.c simtrace.c work.c world.c) \
-    vmm/argtable.c vmm/vmargs.c kernel/trace.c kernel/trace_schema.c kernel/format.c kernel/args.c
 UNIT_SRC_heap     := vmm/sched/heap.c
 UNIT_SRC_scheds   := $(SCHED_SRC) $(HOST_TRACE)
 FUZZ_SRC_ports    := $(filter vmm/dev/% vmm/time/%,$(VMM_SRC)) $(HOST_TRACE)
@@ -435,6 +432,27 @@ guests: $(patsubst %,$(B)/guests/%.elf,$(GUESTS64) $(GUESTS32)) \
     $(patsubst %,$(B)/guests/%.bin,$(GUESTS16))
 -include $(wildcard $(GUEST_OBJ_DIR)/*/*.d $(GUEST_OBJ_DIR)/*/*/*.d)
 
+# --- The schedulers on a developer's machine ---------------------------------------
+# The simulator: the schedulers' sources with a world around them, or answering calls. It has
+# no sanitizers: it is to be fast. A second one moves virtual times back so often that its
+# decisions tell whether that is right.
+SIM_SRC := $(sort $(filter vmm/sched/%,$(VMM_SRC)) \
+    $(addprefix vmm/sched/sim/,fuzz.c host.c load.c main.c replay.c serve.c simtrace.c work.c world.c) \
+    vmm/argtable.c vmm/vmargs.c kernel/trace.c kernel/trace_schema.c kernel/format.c kernel/args.c)
+SIM_CFLAGS := -std=gnu11 -O2 -g -Wall -Wextra -Werror -DHOST_BUILD -I. -MMD -MP
+
+# $(1): its folder, $(2): more flags
+define sim_rule
+$(B)/$(1)/obj/%.o: %.c Makefile
+	@mkdir -p $$(@D)
+	@echo "  CC $$<"; $$(HOSTCC) $$(SIM_CFLAGS) $(2) -c -o $$@ $$<
+$(B)/$(1)/schedsim: $(patsubst %.c,$(B)/$(1)/obj/%.o,$(SIM_SRC))
+	@echo "  LD $$@"; $$(HOSTCC) -o $$@ $$^
+endef
+$(eval $(call sim_rule,sim,))
+$(eval $(call sim_rule,sim-rebase,-DBVT_REBASE=700 -DSEDF_REBASE=9000))
+-include $(wildcard $(foreach d,sim sim-rebase,$(addprefix $(B)/$(d)/obj/,*/*.d */*/*.d */*/*/*.d)))
+
 # NOT IN A STARTER
 # --- Host-built tests -------------------------------------------------------------
 # The same sources as in the kernel, built for the host with AddressSanitizer and
@@ -460,22 +478,6 @@ endef
 $(foreach t,$(UNIT_TESTS),$(eval $(call host_rule,test_$(t),$(UNIT_SRC_$(t)))))
 $(foreach t,$(FUZZERS),$(eval $(call host_rule,fuzz_$(t),vmm/tests/fuzz_main.c $(FUZZ_SRC_$(t)))))
 $(eval $(call host_rule,tool_insn,$(INSN_SRC)))
-
-# schedsim has no sanitizers: it is to be fast. Its objects are made apart. A second one
-# moves virtual times back so often that its decisions tell whether that is right.
-SIM_CFLAGS := -std=gnu11 -O2 -g -Wall -Wextra -Werror -DHOST_BUILD -I. -MMD -MP
-
-# $(1): its folder, $(2): more flags
-define sim_rule
-$(B)/$(1)/obj/%.o: %.c Makefile
-	@mkdir -p $$(@D)
-	@echo "  CC $$<"; $$(HOSTCC) $$(SIM_CFLAGS) $(2) -c -o $$@ $$<
-$(B)/$(1)/schedsim: $(patsubst %.c,$(B)/$(1)/obj/%.o,$(sort vmm/sched/sim/main.c vmm/tests/host.c $(TOOL_SRC_schedsim)))
-	@echo "  LD $$@"; $$(HOSTCC) -o $$@ $$^
-endef
-$(eval $(call sim_rule,sim,))
-$(eval $(call sim_rule,sim-rebase,-DBVT_REBASE=700 -DSEDF_REBASE=9000))
--include $(wildcard $(foreach d,sim sim-rebase,$(addprefix $(B)/$(d)/obj/,*/*.d */*/*.d */*/*/*.d)))
 
 .PHONY: unit fuzz $(FUZZERS:%=fuzz-%)
 unit: $(UNIT_TESTS:%=$(UNIT_DIR)/test_%) $(FUZZERS:%=$(UNIT_DIR)/fuzz_%) $(UNIT_DIR)/tool_insn

@@ -27,6 +27,7 @@ KEYS: Dict[str, Dict[str, type]] = {
 OPTIONAL: Dict[str, Dict[str, Any]] = {  # tables that may be left out, with their defaults
     "predict": {},
     "hidden": {"tell": "hint", "visibility": "visible"},
+    "host": {"programs": []},
 }
 TELL = ("hint", "message", "nothing")  # what students read of a hidden test that failed
 VISIBILITY = ("visible", "hidden", "after_due_date", "after_published")  # as Gradescope has it
@@ -54,6 +55,7 @@ class Lab:
     predict: Dict[str, str] = field(default_factory=dict)  # key -> question
     tell: str = "hint"
     visibility: str = "visible"
+    programs: Tuple[str, ...] = ()  # built for the host beside the kernel, below build/
 
     def tell_hint(self, hidden: bool) -> bool:
         """Whether a lost test's hint is told."""
@@ -92,7 +94,8 @@ def load(path: Path, root: Path) -> Lab:
     return Lab(path, lab["number"], lab["name"], lab["title"], lab["hours"], lab["handout"],
                run["option"], run["time"], tuple(run["guests"]),
                tuple(tables["student"]["files"]), tables["points"]["total"],
-               dict(tables.get("predict", {})), **_hidden(path, tables.get("hidden", {})))
+               dict(tables.get("predict", {})), **_hidden(path, tables.get("hidden", {})),
+               programs=_programs(path, tables.get("host", {})))
 
 
 def _check_keys(path: Path, tables: Dict[str, Any]) -> None:
@@ -122,6 +125,18 @@ def _hidden(path: Path, table: Dict[str, Any]) -> Dict[str, str]:
         if value not in allowed:
             raise LabError(f"{path}: {key} in [hidden] is not one of {', '.join(allowed)}")
     return {**OPTIONAL["hidden"], **table}
+
+
+def _programs(path: Path, table: Dict[str, Any]) -> Tuple[str, ...]:
+    """[host]: what tests run on the host, in the sandbox."""
+    for key in table:
+        if key not in OPTIONAL["host"]:
+            raise LabError(f"{path}: unknown key {key} in [host]")
+    programs = table.get("programs", [])
+    if not isinstance(programs, list):
+        raise LabError(f"{path}: programs in [host] is not a list of strings")
+    _check_strings(path, "host", "programs", programs)
+    return tuple(programs)
 
 
 def _check_number(path: Path, number: int) -> None:

@@ -3,7 +3,8 @@
 The copy holds what the kernel is made of and the pristine objects, so that only
 what the student's files touch is compiled; no labs, no tests, no grader.  Guests
 are never built from a submission.  The compiler runs in the sandbox, its output is
-bounded and shown.  Which files are taken is decided in intake.py.
+bounded and shown.  Programs for the host, if a lab has tests that run them, are
+built with it, and run in the sandbox only.  Which files are taken is decided in intake.py.
 """
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ import re
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Dict, List
+from typing import Dict, List, Sequence
 
 from grader.grading import limits, processes
 from grader.grading.sandbox import INSIDE, Sandbox
@@ -37,46 +38,57 @@ class Built:
     hashes: Dict[str, str] = field(default_factory=dict)
 
 
-def prepare(root: Path, copy: Path) -> None:
-    """Copy what the kernel of the tree at `root` is made of, time stamps included."""
+def prepare(root: Path, copy: Path, programs: Sequence[str] = ()) -> None:
+    """Copy what the kernel of the tree at `root` and its host programs are made of, time stamps
+    included."""
     copy.mkdir(parents=True)
-    for name in FOLDERS:
+    for name in (*FOLDERS, *_objects(programs)):
         if (root / name).is_dir():
             shutil.copytree(root / name, copy / name, symlinks=True,
                             ignore=shutil.ignore_patterns("tests", "__pycache__"))
     shutil.copy2(root / "Makefile", copy / "Makefile")
 
 
-def put(copy: Path, files: Dict[str, bytes], root: Path) -> List[str]:
+def _objects(programs: Sequence[str]) -> List[str]:
+    """Where the objects of host programs are: build/sim/obj for sim/schedsim."""
+    return sorted({f"build/{Path(name).parent}/obj" for name in programs})
+
+
+def put(copy: Path, files: Dict[str, bytes], root: Path,
+        programs: Sequence[str] = ()) -> List[str]:
     """Put the student's files in their place; the names of those that differ."""
     changed = []
     for name, data in files.items():
         path = copy / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        if path.is_file() and path.read_bytes() == data and not _stale(root, name):
+        if path.is_file() and path.read_bytes() == data and not any(
+                _stale(root, name, folder) for folder in ("build/obj", *_objects(programs))):
             continue
         changed.append(name)
         path.write_bytes(data)
-        for ending in (".o", ".d"):
-            (copy / "build/obj" / name).with_suffix(ending).unlink(missing_ok=True)
+        for folder in ("build/obj", *_objects(programs)):
+            for ending in (".o", ".d"):
+                (copy / folder / name).with_suffix(ending).unlink(missing_ok=True)
     return changed
 
 
-def _stale(root: Path, name: str) -> bool:
+def _stale(root: Path, name: str, folder: str) -> bool:
     """Whether the object of the tree is older than its source, or missing."""
-    source, made = root / name, (root / "build/obj" / name).with_suffix(".o")
+    source, made = root / name, (root / folder / name).with_suffix(".o")
     return not made.is_file() or made.stat().st_mtime < source.stat().st_mtime
 
 
-def build(copy: Path, sandbox: Sandbox) -> Built:
+def build(copy: Path, sandbox: Sandbox, programs: Sequence[str] = ()) -> Built:
     """Compile and link in the sandbox."""
     sandbox.hand_over(copy)
-    command = sandbox.wrap(copy, limits.BUILD) + list(MAKE)
+    command = sandbox.wrap(copy, limits.BUILD) + [
+        *MAKE, *(f"build/{name}" for name in programs), *(["HOSTCC=gcc"] if programs else [])]
     made = processes.run(command, copy, OUTPUT_BYTES, SECONDS)
     log = _readable(made, copy)
     if made.code is None:
         return Built(False, log, f"it did not build within {SECONDS:g} s")
-    if made.code != 0 or not _product(copy, PRODUCTS[0]).is_file():
+    if made.code != 0 or not all(_product(copy, name).is_file()
+                                 for name in (PRODUCTS[0], *programs)):
         return Built(False, log, "it does not build: see the compiler's words")
     return Built(True, log)
 
@@ -94,12 +106,13 @@ def _product(copy: Path, name: str) -> Path:
     return made if made.resolve() == copy.resolve() / "build" / name else copy / "links lead out"
 
 
-def deliver(copy: Path, root: Path, target: Path) -> Dict[str, str]:
+def deliver(copy: Path, root: Path, target: Path, programs: Sequence[str] = ()
+            ) -> Dict[str, str]:
     """Take the kernel out of the copy, put the pristine guests beside it; SHA-256 of each."""
-    target.mkdir(parents=True, exist_ok=True)
-    for name in PRODUCTS:
+    for name in (*PRODUCTS, *programs):
         made = _product(copy, name)
         if made.is_file():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(made, target / name)
     shutil.copytree(root / "build" / "guests", target / "guests", dirs_exist_ok=True)
     return {os.path.relpath(path, target): hashlib.sha256(path.read_bytes()).hexdigest()

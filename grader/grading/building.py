@@ -16,11 +16,12 @@ from grader.grading.sandbox import Sandbox
 def work(job: Dict[str, Any], tell: Callable[..., None]) -> int:
     """Build what job.json describes."""
     root, copy, target = Path(job["root"]), Path(job["copy"]), Path(job["build"])
-    build.prepare(root, copy)
-    build.put(copy, {name: text.encode() for name, text in job["files"].items()}, root)
-    built = build.build(copy, Sandbox(**job["sandbox"]))
+    programs = job["programs"]
+    build.prepare(root, copy, programs)
+    build.put(copy, {name: text.encode() for name, text in job["files"].items()}, root, programs)
+    built = build.build(copy, Sandbox(**job["sandbox"]), programs)
     if built.ok:
-        built.hashes = build.deliver(copy, root, target)
+        built.hashes = build.deliver(copy, root, target, programs)
     shutil.rmtree(copy, ignore_errors=True)
     tell(at="built", **built.__dict__)
     return 0

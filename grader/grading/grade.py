@@ -53,10 +53,11 @@ def grade(job: Job) -> Dict[str, Any]:
 def _make_pristine(root: Path, lab: Lab, folders: Folders) -> None:
     """Guests are the kit's own: built outside the sandbox, from no submission.  So are the
     objects that a submission does not touch; in a student's tree the student's may not build."""
+    programs = [f"build/{name}" for name in lab.programs]
     with folders.lock(root / "build"):
-        guests, kernel = (subprocess.run(["make", "-s", "-j2", "-k", what], cwd=root, text=True,
+        guests, kernel = (subprocess.run(["make", "-s", "-j2", "-k", *what], cwd=root, text=True,
                                          capture_output=True, stdin=subprocess.DEVNULL, check=False)
-                          for what in ("guests", "kernel"))
+                          for what in (["guests"], ["kernel", *programs]))
     if guests.returncode:
         last = (guests.stderr.strip().splitlines() or ["make said nothing"])[-1]
         raise RunError(f"the guests do not build: {last}")
@@ -68,7 +69,7 @@ def _make_pristine(root: Path, lab: Lab, folders: Folders) -> None:
 
 def _broken(said: str) -> Set[Path]:
     """The sources without their endings whose objects make could not build."""
-    return {Path(name) for name in re.findall(r"build/obj/(\S+)\.o\] Error", said)}
+    return {Path(name) for name in re.findall(r"build/(?:\w+/)?obj/(\S+)\.o\] Error", said)}
 
 
 def _write(grading: verdict.Grading, recorded: Dict[str, Any], start: float) -> Dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import Any, Dict, List, Optional
 
 from grader.grading.api import Failed
 from grader.grading.job import derive
+from grader.grading.host import Program
 from grader.grading.runs import Run, Runs, trouble
 from grader.plan import RunError
 
@@ -73,6 +74,12 @@ class Lab:
             return self.run(*guests, option=f"{option} {LESS_TRACED}".strip(), time=time,
                             seed=seed, ok=ok, contradictions=contradictions)
         return made
+
+    def program(self, name: str, *words: str) -> Program:
+        """A program for the host that holds the submission's code (lab.toml, [host]), started in
+        the sandbox.  Whoever asks it judges its answers: it may say what it likes.  The test fails,
+        in words, when it ends, hangs, or meets an unwritten function; it ends with the test."""
+        return self.runs.program(name, *words)
 
     def check_evidence(self) -> None:
         """Hold the sources of all runs that were used against each other; Failed if they

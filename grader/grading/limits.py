@@ -28,6 +28,7 @@ class Limits:
 
 
 BUILD = Limits(cpu_s=20, memory=1024 * MIB, file=32 * MIB)
+HOST = Limits(cpu_s=6, memory=256 * MIB, file=MIB, processes=4, open_files=32, tmp=MIB)
 MACHINE = Limits(cpu_s=30, memory=4096 * MIB, file=256 * MIB)  # its RAM's file is made before
 
 

@@ -118,6 +118,7 @@ class Plugin:
         status, message = _verdict(call.excinfo)
         if status != PASSED:
             self.lost.add(item.originalname)
+        self.runs.end_programs()
         lab = self._lab
         assert lab is not None
         if status in (FAILED, ERROR):

@@ -19,6 +19,7 @@ import numpy as np
 from grader import args, collect, plan, run as running
 from grader.grading import budget as budgets
 from grader.grading.api import Failed
+from grader.grading.host import Program
 from grader.grading.job import derive
 from grader.grading.processes import ASLEEP_S, AsleepWatch
 from grader.grading.sandbox import Sandbox
@@ -158,6 +159,7 @@ class Runs:
         self.budget = budgets.Budget()
         self.asleep_s = ASLEEP_S
         self._made: Dict[str, Run] = {}
+        self._programs: List[Program] = []
         self._number = 0
 
     def state(self) -> Dict[str, int]:
@@ -198,6 +200,27 @@ class Runs:
             self.budget.hung()  # what its trace tells took no such time
         return Run(out, guests, result.json, result.sentence, self.build, planned.options.text)
 
+    def program(self, name: str, *words: str) -> Program:
+        """A program for the host (lab.toml, [host]), started; Failed if too many hung before."""
+        try:
+            self.budget.limits(0.0)
+        except budgets.Exhausted as error:
+            raise Failed(str(error)) from None
+        self._number += 1
+        folder = self.folder / f"{self._number:02}-{Path(name).name}"
+        self._programs.append(Program(self.build / name, words, folder, self.sandbox))
+        return self._programs[-1]
+
+    def end_programs(self) -> None:
+        """After a test: end the programs that it started."""
+        for each in self._programs:
+            each.close()
+            if each.hung:
+                self.budget.hung()
+        if self._programs:
+            self.after()
+        self._programs.clear()
+
     def _before(self, folder: Path) -> None:
         """The machine's RAM is a file of ours, so that the limit of other files can be low."""
         from grader.qemu_svm import RAM
@@ -214,7 +237,8 @@ class Runs:
             (self._made.pop(key).dir / MEMORY).unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Close all runs."""
+        """Close all runs, end all programs."""
+        self.end_programs()
         for each in self._made.values():
             each.close()
 

@@ -64,6 +64,7 @@ class Grading:
         self._work("building", {
             "root": str(self.job.root), "copy": str(self.folders.copy),
             "build": str(self.folders.machine), "sandbox": self.box.__dict__,
+            "programs": list(self.lab.programs),
             "files": {name: self.taken.files[name].decode() for name in sources}})
         if not self.built["ok"]:
             self.broken = self.built.get("sentence") or "it does not build"

@@ -10,6 +10,7 @@
 #include "vmm/sched/sched.h"
 
 #include "kernel/mem.h"
+#include "kernel/todo.h"
 #include "kernel/trace.h"
 
 #define NEVER (~0ull)
@@ -88,16 +89,20 @@ static void rebase_all(void)
 /* What the run so far costs in virtual time: whole MCUs, rounded up. */
 static s64 cost_of_run(const struct sched_unit *u)
 {
+    /* LAB 3 BEGIN: What the run so far costs: whole MCUs, each worth mcu_adv. */
     return (s64)((bvt.uncharged + MCU - 1) / MCU * u->params.mcu_adv);
+    /* LAB 3 END: todo(3, "3.1", u); */
 }
 
 /* The current unit leaves the CPU: it pays for its run, its warp timer stops. */
 static void deschedule(void)
 {
+    /* LAB 3 BEGIN: The current unit pays, and is the current one no more. */
     bvt.current->bvt.avt += cost_of_run(bvt.current);
     bvt.uncharged = 0;
     bvt.warp_timer = NEVER;
     bvt.current = NULL;
+    /* LAB 3 END: todo(3, "3.2", cost_of_run); */
 }
 
 static void set_warped(struct sched_unit *u, bool warped)
@@ -109,22 +114,26 @@ static void set_warped(struct sched_unit *u, bool warped)
 /* The current unit has warped for warpl: it may again after warpu; 0: never. */
 static void end_warp(struct sched_unit *u, u64 at)
 {
+    /* LAB 3 BEGIN: It has warped for as long as it may. */
     bvt.warp_timer = NEVER;
     set_warped(u, false);
     if (u->params.warpu == 0)
         bvt.due = true;
     else
         heap_insert(&bvt.by_unwarp, &u->bvt.by_unwarp, (s64)(at + u->params.warpu), 0);
+    /* LAB 3 END: todo(3, "3.3", u, at, set_warped); */
 }
 
 /* It waited for warpu: it warps again. */
 static void begin_warp(struct sched_unit *u)
 {
+    /* LAB 3 BEGIN: It has waited for long enough. */
     heap_remove(&u->bvt.by_unwarp);
     if (!u->params.warp)
         return;
     set_warped(u, true);
     bvt.due = true;
+    /* LAB 3 END: todo(3, "3.3", u, set_warped); */
 }
 
 static u64 next_unwarp(void)
@@ -160,6 +169,7 @@ static void bvt_init(const struct sched_setup *setup)
  * the current one has come C past it. */
 static void bvt_wake(struct sched_unit *u, u64 now)
 {
+    /* LAB 3 BEGIN: A unit becomes runnable: its place in virtual time, and when it may run. */
     advance(now);
     if (u->runnable)
         return;
@@ -179,6 +189,7 @@ static void bvt_wake(struct sched_unit *u, u64 now)
     else
         bvt.timer =
             min_u64(bvt.timer, bvt.start + (u64)ahead / bvt.current->params.mcu_adv * MCU + C);
+    /* LAB 3 END: todo(3, "3.1", u, now, evt_of, enqueue, advance, cost_of_run); */
 }
 
 static void bvt_block(struct sched_unit *u, u64 now)
@@ -246,15 +257,18 @@ static void bvt_charge(struct sched_unit *u, u64 ran, u64 now)
 /* How long n1 may run: until it is C past the next one. */
 static u64 slice_of(const struct sched_unit *n1, const struct heap_node *n2)
 {
+    /* LAB 3 BEGIN: For how long n1 may run, beside the next best one. */
     if (!n1)
         return C;
     if (!n2)
         return 10 * C;
     return (u64)(n2->key - evt_of(n1)) / n1->params.mcu_adv * MCU + C;
+    /* LAB 3 END: todo(3, "3.2", n1, n2, evt_of); */
 }
 
 static void schedule(u64 now)
 {
+    /* LAB 3 BEGIN: The decision: the lowest effective virtual time runs. */
     struct sched_unit *prev = bvt.current;
 
     if (prev) {
@@ -273,6 +287,7 @@ static void schedule(u64 now)
     bvt.timer = now + slice_of(n1, heap_first_but(&bvt.by_evt, n1));
     if (n1 && n1->bvt.warped && n1->params.warpl)
         bvt.warp_timer = now + n1->params.warpl;
+    /* LAB 3 END: todo(3, "3.2", now, deschedule, requeue, change, slice_of, rebase_all); */
 }
 
 static struct sched_choice bvt_pick(u32 cpu, u64 now)

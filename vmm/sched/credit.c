@@ -10,6 +10,7 @@
 #include "vmm/sched/credit.h"
 
 #include "kernel/mem.h"
+#include "kernel/todo.h"
 #include "kernel/trace.h"
 
 struct credit credit;
@@ -62,6 +63,7 @@ void credit_append(struct sched_unit *u)
 /* Behind its equals; idle CPUs are to look. */
 static void enqueue(struct sched_unit *u, u64 now)
 {
+    /* LAB 3 BEGIN: Behind its equals, in the order of numbers in one instant; who idles looks. */
     struct credit_queue *q = queue_of(u);
     struct sched_unit *before = q->tail;
 
@@ -72,6 +74,7 @@ static void enqueue(struct sched_unit *u, u64 now)
     for (u32 i = 0; i < credit.cpus; i++)
         if (!credit.cpu[i].current)
             credit.cpu[i].due = true;
+    /* LAB 3 END: todo(3, "3.8", u, now, queue_of, goes_before, link_behind); */
 }
 
 /* The first of the highest class, or NULL. */
@@ -95,11 +98,13 @@ static bool is_current(const struct sched_unit *u)
 
 void credit_come(struct sched_unit *u, u64 now)
 {
+    /* LAB 3 BEGIN: It waits for the CPU, and may preempt. */
     struct credit_cpu *cpu = &credit.cpu[u->credit.cpu];
 
     enqueue(u, now);
     if (u->credit.pri > pri_of(cpu->current))
         cpu->due = true;
+    /* LAB 3 END: todo(3, "3.8", u, now, enqueue, pri_of); */
 }
 
 /* --- The calls ---------------------------------------------------------------------------- */
@@ -115,6 +120,7 @@ static void credit_init(const struct sched_setup *setup)
 /* Who wakes with credits left comes before all who want to run all the time. */
 static void credit_wake(struct sched_unit *u, u64 now)
 {
+    /* LAB 3 BEGIN: It becomes runnable: with a boost, or without, or not yet. */
     credit_advance(now);
     if (u->runnable)
         return;
@@ -124,6 +130,7 @@ static void credit_wake(struct sched_unit *u, u64 now)
     if (u->credit.pri == CREDIT_UNDER)
         u->credit.pri = CREDIT_BOOST;
     credit_come(u, now);
+    /* LAB 3 END: todo(3, "3.8", u, now); */
 }
 
 static void credit_block(struct sched_unit *u, u64 now)
@@ -201,15 +208,18 @@ static struct sched_unit *better_elsewhere(u32 cpu, s64 than)
 
 static struct sched_unit *choose(u32 cpu)
 {
+    /* LAB 3 BEGIN: The best one here, or a better one elsewhere. */
     struct sched_unit *own = head_of(&credit.cpu[cpu]), *other = NULL;
 
     if (pri_of(own) <= CREDIT_OVER)
         other = better_elsewhere(cpu, pri_of(own));
     return other ? other : own;
+    /* LAB 3 END: todo(3, "3.8", cpu, head_of, pri_of, better_elsewhere); */
 }
 
 static void schedule(u32 number, u64 now)
 {
+    /* LAB 3 BEGIN: The decision of one CPU. */
     struct credit_cpu *cpu = &credit.cpu[number];
     struct sched_unit *prev = cpu->current;
 
@@ -225,6 +235,7 @@ static void schedule(u32 number, u64 now)
     cpu->current = u;
     cpu->expires = u ? now + CREDIT_SLICE : CREDIT_NEVER;
     cpu->due = false;
+    /* LAB 3 END: todo(3, "3.8", number, now, enqueue, change, choose); */
 }
 
 static u32 running(void)

@@ -9,6 +9,7 @@
  */
 #include "vmm/sched/credit.h"
 
+#include "kernel/todo.h"
 #include "kernel/trace.h"
 
 #define PER_ACCOUNT       300ll /* credits, for each CPU; also the most one keeps */
@@ -63,6 +64,7 @@ void credit_deactivate(struct sched_unit *u)
 
 void credit_charge(struct sched_unit *u, u64 ran, u64 now)
 {
+    /* LAB 3 BEGIN: Run time costs credits, exactly. */
     (void)now;
     u->ran += ran;
     if (!credit.exact)
@@ -72,16 +74,19 @@ void credit_charge(struct sched_unit *u, u64 ran, u64 now)
     u->credit.credit -= (s64)(owed / NS_PER_CREDIT);
     if (owed >= NS_PER_CREDIT)
         activate(u);
+    /* LAB 3 END: todo(3, "3.9", u, ran, now, activate); */
 }
 
 /* The tick meets who runs. */
 static void tick(struct sched_unit *u)
 {
+    /* LAB 3 BEGIN: The tick meets the unit that runs. */
     if (u->credit.pri == CREDIT_BOOST)
         u->credit.pri = CREDIT_UNDER;
     if (!credit.exact)
         u->credit.credit -= PER_TICK;
     activate(u);
+    /* LAB 3 END: todo(3, "3.9", u, activate); */
 }
 
 /* --- The accounting ------------------------------------------------------------------------ */
@@ -118,6 +123,7 @@ static void unpark(struct account *a, struct sched_unit *u)
 /* What a vCPU has decides its priority; cap_each: of its cap, or 0. */
 static void give(struct account *a, struct sched_unit *u, s64 credits, s64 cap_each)
 {
+    /* LAB 3 BEGIN: What it has from now on, and which priority that is. */
     struct credit_unit *c = &u->credit;
 
     c->credit += credits;
@@ -136,29 +142,35 @@ static void give(struct account *a, struct sched_unit *u, s64 credits, s64 cap_e
         }
     }
     a->balance += c->credit;
+    /* LAB 3 END: todo(3, "3.10", a, u, credits, cap_each, park, unpark); */
 }
 
 /* Its cap in credits; 0: it has none. */
 static s64 worth_of_cap(const struct sched_unit *vm)
 {
+    /* LAB 3 BEGIN: The cap in credits, rounded up. */
     return div_up((s64)vm->params.cap * PER_ACCOUNT, 100);
+    /* LAB 3 END: todo(3, "3.10", vm, div_up); */
 }
 
 /* The most that a VM can use: whole CPUs and a part of what is missing, or its cap. */
 static s64 peak_of(const struct account *a, const struct sched_unit *vm)
 {
+    /* LAB 3 BEGIN: The most that the VM can use. */
     s64 peak = PER_ACCOUNT * vm->credit.active_vcpus;
     s64 weight = (s64)vm->params.weight, most = worth_of_cap(vm);
 
     if (credit.balance < 0)
         peak += div_up(-credit.balance * weight, a->weights);
     return most && most < peak ? most : peak;
+    /* LAB 3 END: todo(3, "3.10", a, vm, worth_of_cap); */
 }
 
 /* A VM's part by its weight, or its peak: then the others have what is over, and
  * if there were some before it, it goes first the next time. */
 static s64 fair_share(struct account *a, struct sched_unit *vm)
 {
+    /* LAB 3 BEGIN: What the VM gets, and what is left for the others. */
     s64 weight = (s64)vm->params.weight, peak = peak_of(a, vm);
     s64 fair = div_up(a->total * weight, a->weights);
 
@@ -174,6 +186,7 @@ static s64 fair_share(struct account *a, struct sched_unit *vm)
         link_active(vm, credit.active_head);
     }
     return peak;
+    /* LAB 3 END: todo(3, "3.10", a, vm, peak_of, unlink_active, link_active); */
 }
 
 static void account_vm(struct account *a, struct sched_unit *vm)

@@ -11,6 +11,7 @@
 #include "vmm/sched/sched.h"
 
 #include "kernel/mem.h"
+#include "kernel/todo.h"
 #include "kernel/trace.h"
 
 #define NEVER         (~0ull)
@@ -107,15 +108,19 @@ static void lower_l1(s64 by)
 /* What a slice in each period is of the CPU, in ppm, rounded up. */
 static u64 utilisation(const struct sched_params *p)
 {
+    /* LAB 3 BEGIN: The part of the CPU that it asks for, in ppm. */
     return (p->slice * FULL + p->period - 1) / p->period;
+    /* LAB 3 END: todo(3, "3.4", p); */
 }
 
 /* May a unit have these, beside what all others asked for? */
 static bool sedf_admits(const struct sched_unit *u, const struct sched_params *p)
 {
+    /* LAB 3 BEGIN: Whether all claims together fit into one CPU. */
     u64 own = u->sedf.admitted ? utilisation(&u->asked) : 0;
 
     return sedf.admitted - own + utilisation(p) <= FULL;
+    /* LAB 3 END: todo(3, "3.4", u, p, utilisation); */
 }
 
 static void admit(struct sched_unit *u, const struct sched_params *p)
@@ -132,6 +137,7 @@ static void admit(struct sched_unit *u, const struct sched_params *p)
 /* The slice may be used up, and overdrawn: the rest of that is the next one's. */
 static void end_edf(struct sched_unit *u, u64 now)
 {
+    /* LAB 3 BEGIN: What it ran is used up of its slice, and perhaps of the next one. */
     u->sedf.cputime += sedf.ran;
     if (u->sedf.cputime < u->params.slice)
         return;
@@ -139,18 +145,22 @@ static void end_edf(struct sched_unit *u, u64 now)
     u->sedf.deadline += (s64)u->params.period;
     heap_remove(&u->sedf.edf);
     join_wait(u, now);
+    /* LAB 3 END: todo(3, "3.6", u, now, join_wait); */
 }
 
 /* It had what it lost. */
 static void end_l0(struct sched_unit *u)
 {
+    /* LAB 3 BEGIN: Its turn on L0 is over. */
     u->sedf.penalty = 0;
     heap_remove(&u->sedf.l0);
+    /* LAB 3 END: todo(3, "3.7", u); */
 }
 
 /* All others come nearer by its score, and it goes behind with a fresh one. */
 static void end_l1(struct sched_unit *u, u64 now)
 {
+    /* LAB 3 BEGIN: Its turn on L1 is over. */
     const struct sched_params *p = &u->params;
 
     leave_l1(u);
@@ -158,6 +168,7 @@ static void end_l1(struct sched_unit *u, u64 now)
     u->sedf.score1 =
         (s64)(p->extraweight ? (1u << 17) / p->extraweight : (p->period << 10) / p->slice);
     join_l1(u, now);
+    /* LAB 3 END: todo(3, "3.7", u, now, leave_l1, lower_l1, join_l1); */
 }
 
 static void deschedule(u64 now)
@@ -187,6 +198,7 @@ static void sedf_init(const struct sched_setup *setup)
  * place on L0 that is the better the more it was. */
 static void wake_short(struct sched_unit *u, u64 now)
 {
+    /* LAB 3 BEGIN: It comes back before its deadline. */
     u64 slice = u->params.slice, used = u->sedf.cputime;
 
     u->sedf.penalty = slice > used ? slice - used : 0;
@@ -196,19 +208,23 @@ static void wake_short(struct sched_unit *u, u64 now)
         return;
     u->sedf.score0 = (s64)((u->params.period << 10) / u->sedf.penalty);
     join_l0(u, now);
+    /* LAB 3 END: todo(3, "3.5", u, now, join_l0); */
 }
 
 /* A long one, past the deadline: a new period begins now. */
 static void wake_long(struct sched_unit *u, u64 now)
 {
+    /* LAB 3 BEGIN: It comes back after its deadline. */
     u->sedf.deadline = (s64)(now + u->params.period);
     u->sedf.cputime = 0;
+    /* LAB 3 END: todo(3, "3.5", u, now); */
 }
 
 /* Must the current unit stop for one that woke? If that may run before the turn
  * is over; else only an L0 one beats extra time, and anything beats idling. */
 static bool interrupts(const struct sched_unit *u)
 {
+    /* LAB 3 BEGIN: Whether a decision is due because it woke. */
     s64 begin = begin_of(u);
 
     if (sedf.as == SEDF_IDLE || begin < 0 || (u64)begin < sedf.expires)
@@ -216,10 +232,12 @@ static bool interrupts(const struct sched_unit *u)
     if (sedf.as == SEDF_L0)
         return u->sedf.l0.in && u->sedf.score0 < sedf.current->sedf.score0;
     return sedf.as == SEDF_L1 && u->sedf.l0.in;
+    /* LAB 3 END: todo(3, "3.5", u, begin_of); */
 }
 
 static void sedf_wake(struct sched_unit *u, u64 now)
 {
+    /* LAB 3 BEGIN: A unit becomes runnable: in time, short or long; which queues it joins. */
     if (u->runnable)
         return;
     u->runnable = true;
@@ -237,6 +255,8 @@ static void sedf_wake(struct sched_unit *u, u64 now)
         join_l1(u, now);
     join_by_begin(u, now);
     sedf.due |= interrupts(u);
+    /* LAB 3 END: todo(3, "3.5", u, now, has_begun, wake_short, wake_long, join_l0, join_l1,
+       join_by_begin, interrupts); */
 }
 
 static void sedf_block(struct sched_unit *u, u64 now)
@@ -312,6 +332,7 @@ static void sedf_charge(struct sched_unit *u, u64 ran, u64 now)
  * later, with nothing used. Whether there was something to mend. */
 static bool fix(struct sched_unit *u, u64 now)
 {
+    /* LAB 3 BEGIN: Deadlines that have passed are moved on. */
     u64 period = u->params.period, steps = 1;
     s64 late = (s64)now - u->sedf.deadline;
 
@@ -324,10 +345,12 @@ static bool fix(struct sched_unit *u, u64 now)
     heap_remove(&u->sedf.edf);
     join_by_begin(u, now);
     return true;
+    /* LAB 3 END: todo(3, "3.6", u, now, join_by_begin); */
 }
 
 static void update_queues(u64 now)
 {
+    /* LAB 3 BEGIN: Periods begin, and what is past is mended. */
     struct sched_unit *u;
 
     while ((u = heap_first(&sedf.wait)) && has_begun(u, now)) {
@@ -336,6 +359,7 @@ static void update_queues(u64 now)
     }
     while ((u = heap_first(&sedf.run)) && fix(u, now))
         ;
+    /* LAB 3 END: todo(3, "3.6", now, has_begun, join_run, fix); */
 }
 
 static void run_as(struct sched_unit *u, enum sedf_class as, u64 until)
@@ -349,6 +373,7 @@ static void run_as(struct sched_unit *u, enum sedf_class as, u64 until)
  * gap is worth it; else nobody. */
 static void choose(u64 now)
 {
+    /* LAB 3 BEGIN: The decision: the first deadline, extra time, or nobody. */
     u64 next_begin = sedf.wait.root ? (u64)sedf.wait.root->key : NEVER;
     struct sched_unit *u = heap_first(&sedf.run);
 
@@ -363,6 +388,7 @@ static void choose(u64 now)
         run_as(heap_first(&sedf.l0), SEDF_L0, now + EXTRA_QUANTUM);
     else if (sedf.l1.root)
         run_as(heap_first(&sedf.l1), SEDF_L1, now + EXTRA_QUANTUM);
+    /* LAB 3 END: todo(3, "3.6", now, run_as); */
 }
 
 static void schedule(u64 now)

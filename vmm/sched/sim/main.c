@@ -4,12 +4,14 @@
  *     schedsim fuzz SCHED FIRST COUNT DECISIONS TRACE     random workloads
  *     schedsim replay TRACE                               repeat a run's calls
  *     schedsim run FILE TRACE                             simulate (load.c)
+ *     schedsim serve                                      answer calls (serve.c)
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "vmm/sched/sim/fuzz.h"
 #include "vmm/sched/sim/replay.h"
+#include "vmm/sched/sim/serve.h"
 #include "vmm/sched/sim/simtrace.h"
 #include "vmm/sched/sim/world.h"
 
@@ -17,7 +19,8 @@ static int usage(void)
 {
     fprintf(stderr, "usage: schedsim fuzz SCHED FIRST COUNT DECISIONS TRACE\n"
                     "       schedsim replay TRACE\n"
-                    "       schedsim run FILE TRACE\n");
+                    "       schedsim run FILE TRACE\n"
+                    "       schedsim serve\n");
     return 2;
 }
 
@@ -82,5 +85,7 @@ int main(int count, char **words)
         return replay_file(words[2]);
     if (count == 4 && strcmp(words[1], "run") == 0)
         return run(words + 2);
+    if (count == 2 && strcmp(words[1], "serve") == 0)
+        return serve();
     return usage();
 }

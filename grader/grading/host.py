@@ -1,0 +1,125 @@
+"""Programs for the host that hold a submission's code: run in the sandbox, asked over pipes.
+
+Pure code (a scheduler, say) needs no machine.  Who asks is a test, outside of the sandbox:
+it plays the world and judges each answer, so all that a program can do for its points is to
+answer right.  It has no network, sees no other file than itself, and ends with its test.
+"""
+from __future__ import annotations
+
+import os
+import select
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Optional, Sequence
+
+from grader.grading import limits, processes
+from grader.grading.api import Failed
+from grader.grading.limits import Limits
+from grader.grading.sandbox import Sandbox
+
+SAID, SAID_BYTES = "said.txt", 4096     # what it writes to its standard error
+ANSWER_BYTES = 512
+WALL_S = 20.0 * limits.HOST.cpu_s       # for one answer; a busy host is no hang
+TODO = 5                                # its exit status: STATUS_TODO of the kernel
+
+
+class Program:
+    """A running program: tell() it lines, ask() for its answer to one."""
+
+    def __init__(self, binary: Path, words: Sequence[str], folder: Path, sandbox: Sandbox,
+                 bounds: Limits = limits.HOST, wall_s: float = WALL_S) -> None:
+        self.wall_s, self.hung = wall_s, False
+        self._told, self._heard = bytearray(), bytearray()
+        folder.mkdir(parents=True)
+        shutil.copyfile(binary, folder / binary.name)
+        (folder / binary.name).chmod(0o755)
+        self._said = folder / SAID
+        with open(self._said, "wb") as said:
+            sandbox.hand_over(folder)
+            self._process: Optional["subprocess.Popen[bytes]"] = subprocess.Popen(
+                ["setpriv", "--pdeathsig", "KILL", "--", *sandbox.wrap(folder, bounds),
+                 f"./{binary.name}", *words], cwd=folder, stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE, stderr=said, start_new_session=True)
+        os.set_blocking(self._process.stdin.fileno(), False)
+
+    def tell(self, line: str) -> None:
+        """A line that has no answer; it is sent with the next question."""
+        self._told += line.encode() + b"\n"
+
+    def ask(self, line: str) -> str:
+        """Its answer to a line; Failed, in words, if there is none."""
+        self.tell(line)
+        deadline = time.monotonic() + self.wall_s
+        while self._told or b"\n" not in self._heard:
+            self._step(deadline)
+            if len(self._heard) > ANSWER_BYTES * 64:
+                self._fail("it says more than it was asked")
+        answer, _, rest = bytes(self._heard).partition(b"\n")
+        self._heard = bytearray(rest)
+        return answer[:ANSWER_BYTES].decode("ascii", "replace")
+
+    def _step(self, deadline: float) -> None:
+        """Send and hear what can be sent and heard."""
+        if self._process is None:
+            raise Failed("the program has ended")
+        ours, theirs = self._process.stdin.fileno(), self._process.stdout.fileno()
+        heard, free, _ = select.select([theirs], [ours] if self._told else [], [],
+                                       max(0.0, deadline - time.monotonic()))
+        if not heard and not free:
+            self.hung = True
+            self._fail("it gave no answer and did not end")
+        if heard:
+            piece = os.read(theirs, 1 << 16)
+            if not piece:
+                self._fail(self._ended())
+            self._heard += piece
+        if free:
+            try:
+                del self._told[:os.write(ours, self._told[:1 << 16])]
+            except BlockingIOError:
+                pass
+            except BrokenPipeError:
+                self._fail(self._ended())
+
+    def _fail(self, sentence: str) -> None:
+        self.close()
+        raise Failed(sentence)
+
+    def _ended(self) -> str:
+        """How it ended by itself, in words."""
+        try:
+            code = self._process.wait(self.wall_s)
+        except subprocess.TimeoutExpired:
+            return "it closed its output"
+        number = code - 128 if code > 128 else -code
+        said = self.said()
+        if code == TODO and said:
+            return said[-1]
+        if number in (signal.SIGXCPU, signal.SIGKILL):
+            self.hung = True
+            return f"it computed for {limits.HOST.cpu_s} s without an answer: a loop without an end?"
+        if 0 < number < 65:
+            return (f"it was ended by {signal.Signals(number).name}, as after a pointer that leads "
+                    "nowhere" + (f"; it said: {said[-1]}" if said else ""))
+        return f"it ended with status {code}" + (f": {said[-1]}" if said else "")
+
+    def said(self) -> list:
+        """The lines that it wrote to its standard error."""
+        with open(self._said, "rb") as file:
+            return file.read(SAID_BYTES).decode("utf-8", "replace").splitlines()
+
+    def close(self) -> None:
+        """End it, and all that it started."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        for pipe in (process.stdin, process.stdout):
+            os.set_blocking(pipe.fileno(), False)
+            try:
+                pipe.close()
+            except OSError:
+                pass
+        processes.end_group(process)
