@@ -24,8 +24,8 @@ from viz.timeline_data import TICKS, Timeline
 from viz.trace import Trace
 
 TEMPLATES = Path(__file__).parent / "templates"
-SCRIPTS = ("timeline_model.js", "timeline_draw.js", "timeline_list.js", "timeline_page.js",
-           "timeline.js")
+SCRIPTS = ("timeline_model.js", "timeline_sched.js", "timeline_draw.js", "timeline_list.js",
+           "timeline_page.js", "timeline.js")
 LEVEL = 6  # of deflate
 THEME_WORDS = ("page", "ink", "muted", "line", "panel", "good", "bad", "warn")
 
@@ -125,7 +125,7 @@ def _facts(line: Timeline, start: int, end: int, vms: Sequence[int]) -> Dict[str
     return {
         "title": f"Who ran when{scheduler}", "subtitle": words.subtitle(line),
         "caveats": words.caveats(line), "start": line.start, "end": line.end,
-        "view": [start, end], "reasons": line.reasons, "leftOut": line.left_out,
+        "view": [start, end], "scheduler": line.scheduler, "reasons": line.reasons, "leftOut": line.left_out,
         "vms": [{"vm": vm, "name": line.names[vm]} for vm in vms],
         "pcpus": list(line.pcpus), "ticks": list(TICKS),
         "marks": [vars(m) for m in line.marks if not m.vm or m.vm in vms],

@@ -167,7 +167,8 @@ class Page {
     const where = this.plot.laneAt(y), t = this.plot.timeAt(x);
     if (!where || where.overview) return null;
     const lists = where.pcpu ? [where.pcpu.lane.at] : where.strip === "exits" ? where.vm.exits
-      : where.strip === "ticks" ? where.vm.ticks : [where.vm.life];
+      : where.strip === "ticks" ? where.vm.ticks
+      : [where.strip === "known" ? where.vm.known : where.vm.life];
     const after = lowerBound(this.model.ns, t);
     let best = null, distance = NEAR * (this.state.end - this.state.start) / this.plot.width;
     for (const list of lists) {
@@ -194,9 +195,10 @@ class Page {
       if (near !== null) lines.push(`${model.eventName(near)} at ${showTime(model.ns[near], 9)}`,
         model.details(near));
       if (lane.state[i] === RUN) lines.push(this.why(where.vm, t));
+      lines.push(knownAt(model, where.vm, t));
     } else if (lane.state[i] < HOST) lines.push(model.decision(lane.at[i]), until);
     else lines.push(this.noVm(lane, i), until);
-    return lines.join("\n");
+    return lines.filter(line => line).join("\n");
   }
 
   // What a pCPU does in a span in which neither a VM runs nor idling was decided.

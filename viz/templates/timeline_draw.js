@@ -13,7 +13,8 @@ class Plot {
     this.canvas = canvas;
     this.model = model;
     this.context = canvas.getContext("2d");
-    this.height = OVERVIEW + AXIS + model.lanes.length * VM_H + model.pcpus.length * CPU_H + 8;
+    this.laneH = VM_H + (model.strip ? STRIP_ROOM : 0);
+    this.height = OVERVIEW + AXIS + model.lanes.length * this.laneH + model.pcpus.length * CPU_H + 8;
     this.right = RIGHT;
   }
 
@@ -27,8 +28,8 @@ class Plot {
     this.overview();
     this.axis();
     let y = OVERVIEW + AXIS;
-    this.model.lanes.forEach((lane, i) => this.vmLane(lane, this.totals[i], y + i * VM_H));
-    y += this.model.lanes.length * VM_H;
+    this.model.lanes.forEach((lane, i) => this.vmLane(lane, this.totals[i], y + i * this.laneH));
+    y += this.model.lanes.length * this.laneH;
     this.model.pcpus.forEach((pcpu, i) => this.pcpuLane(pcpu, y + i * CPU_H));
     this.overlay();
     return this.aggregated;
@@ -73,13 +74,13 @@ class Plot {
   laneAt(y) {
     if (y < OVERVIEW) return {overview: true};
     let top = OVERVIEW + AXIS;
-    const i = Math.floor((y - top) / VM_H);
+    const i = Math.floor((y - top) / this.laneH);
     if (i >= 0 && i < this.model.lanes.length) {
-      const inside = y - top - i * VM_H;
-      const strip = inside < EXIT_Y - 2 ? "states" : inside < TICK_Y - 2 ? "exits" : "ticks";
+      const inside = y - top - i * this.laneH;
+      const strip = inside >= VM_H ? "known" : inside < EXIT_Y - 2 ? "states" : inside < TICK_Y - 2 ? "exits" : "ticks";
       return {vm: this.model.lanes[i], strip};
     }
-    top += this.model.lanes.length * VM_H;
+    top += this.model.lanes.length * this.laneH;
     const k = Math.floor((y - top) / CPU_H);
     return k >= 0 && k < this.model.pcpus.length ? {pcpu: this.model.pcpus[k]} : null;
   }
@@ -166,6 +167,7 @@ class Plot {
     if (this.model.has("exits")) this.exits(row, y + EXIT_Y);
     else this.text("not recorded", LEFT + 6, y + EXIT_Y + EXIT_H / 2, this.colors.muted, 10);
     this.ticks(row, y + TICK_Y);
+    if (this.model.strip) drawStrip(this, row, y + VM_H + 3);
     const ends = this.life(row, y);
     if (this.right > 100) this.margin(totals, ends, y, color);
   }

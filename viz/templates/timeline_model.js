@@ -89,6 +89,7 @@ class Model {
     this.lanes = facts.vms.map(({vm, name}) => this.vmLane(vm, name));
     this.pcpus = facts.pcpus.map(cpu => ({cpu, lane: this.lane(`pcpu${cpu}`)}));
     this.collect();
+    this.strip = findStrip(this);
   }
 
   readTimes(step) {
@@ -160,6 +161,11 @@ class Model {
     return column ? column[this.row[i]] : 0;
   }
 
+  // The same as a number with a sign, for fields of type int.
+  signed(i, name) {
+    return Number(BigInt.asIntN(64, BigInt(this.field(i, name))));
+  }
+
   word(i, name) {
     const [, type] = this.facts.events[this.event[i]].fields.find(f => f[0] === name) ?? [];
     return type === undefined ? "" : this.show(type, this.field(i, name));
@@ -169,6 +175,7 @@ class Model {
     const words = this.facts.enums[type];
     if (words) return words[value] ?? String(value);
     if (type === "bool") return value ? "yes" : "no";
+    if (type === "int") return String(BigInt.asIntN(64, BigInt(value)));
     if (type === "ns") return showTime(Number(value), 9);
     return /^(hex|g.a|hpa)$/.test(type) ? "0x" + value.toString(16) : String(value);
   }
@@ -195,8 +202,9 @@ class Model {
   decision(i) {
     const chosen = this.vm[i] ? `VM ${this.vm[i]}` : "idle";
     const other = Number(this.field(i, "other"));
-    const keys = other ? `key ${this.field(i, "key")} against VM ${other}'s ` +
-      `${this.field(i, "other_key")}` : `key ${this.field(i, "key")}, no other VM was ready`;
+    const {what, show} = keyWords(this, i);
+    const keys = other ? `${what} ${show("key")} against VM ${other}'s ${show("other_key")}` +
+      " (the lower runs)" : `${what} ${show("key")}, no other VM was to compare`;
     return `${chosen} chosen at ${showTime(this.ns[i], 9)}\nwhy: ${this.word(i, "why")}` +
       `\ncompared: ${keys}\nbefore: ${Number(this.field(i, "prev")) ? "VM " + this.field(i, "prev")
         : "idle"}; ready: ${this.field(i, "runnable")}\nuntil ${this.word(i, "until")} at most`;

@@ -170,6 +170,8 @@ function fillLegend(box, model, colors) {
     ["blocked", colors.muted, 0.55], ["VM ended", colors.bad, 1]];
   if (model.spent(HOST, model.start, model.end))
     items.push(["host, after a VM's end", colors.muted, 1]);
+  for (const [text, band] of model.strip?.kind.bands ?? []) items.push([text, colors[band], 0.6]);
+  if (model.strip?.kind.deadline) items.push(["deadline", colors.bad, 1]);
   const named = model.facts.reasons.slice(0, colors.exits.length - 1);
   items.push(...named.map((reason, k) => [`exit ${reason}`, colors.exits[k], 1]));
   if (model.facts.reasons.length > named.length)

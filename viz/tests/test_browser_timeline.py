@@ -287,7 +287,7 @@ def test_hovering_tells_why(page: Page, small: Path) -> None:
     page.drawn()
     tip = page.text("#tip")
     assert f"VM {picks.vm[i]} chosen" in tip and f"why: {picks.word('why')[i]}" in tip
-    assert f"key {picks['key'][i]} against VM {picks['other'][i]}'s {picks['other_key'][i]}" in tip
+    assert f"turn {picks['key'][i]} against VM {picks['other'][i]}'s {picks['other_key'][i]}" in tip
     assert "until" in tip and f"ready: {picks['runnable'][i]}" in tip
 
 
