@@ -27,6 +27,7 @@ from grader.tests.forgers.kit import FORGERS, OPEN, UNDETECTED, Forger, Outcome
 
 pytestmark = pytest.mark.machine
 LEAST = 26
+KINDS = (kit.USUAL, OPEN, kit.PURE)
 
 
 @pytest.fixture(scope="session")
@@ -34,10 +35,10 @@ def roots(shared: Path) -> Dict[str, Path]:
     """Trees to grade on, one for each kind of lab; made once a session."""
     with open(shared / "roots.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        for kind in (kit.USUAL, OPEN):
+        for kind in KINDS:
             if not (shared / kind).is_dir():
                 kit.make_root(shared / "part", kind == OPEN).rename(shared / kind)
-    return {kind: shared / kind for kind in (kit.USUAL, OPEN)}
+    return {kind: shared / kind for kind in KINDS}
 
 
 @pytest.fixture

@@ -71,6 +71,8 @@ def test_every_lab_of_the_tree_loads():
     ("src/a.c", "../a.c", r"files in \[student\]: ../a.c does not lie inside"),
     ("src/a.c", "/etc/passwd", r"/etc/passwd does not lie inside"),
     ("src/a.c", "src", r"src does not exist"),
+    ("[run]", "[host]\nprograms = 'sim'\n[run]", r"programs in \[host\] is not a list of strings"),
+    ("[run]", "[host]\nfiles = []\n[run]", r"unknown key files in \[host\]"),
     ("[run]", "[run", "lab.toml: "),
     ("[lab]", "lab = 1\n[labx]", r"unknown table \[labx\]"),
 ])

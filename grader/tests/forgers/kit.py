@@ -5,8 +5,9 @@
     packing  folder, zip or tar: the twin's too; or a function of packing.py with its own
     only     the tests to grade; they must be worth something to the twin
     says     a regular expression: why it got nothing, in results.json, record.json or build.log
-    lab      usual, or open: the lab takes the Makefile too, so that a forger gets a shell in
-             the sandbox, as if it had broken out of the compiler
+    lab      usual; open: the lab takes the Makefile too, so that a forger gets a shell in
+             the sandbox, as if it had broken out of the compiler; pure: lab 3, whose code is
+             asked on the host, without a machine
     refused  the submission as a whole is refused
     often    false: with --torture only, as another one shows the same
     change   in a file: text at its begin or end, or in the place of a pattern
@@ -34,13 +35,13 @@ from grader.oracle import guestimage
 from grader.plan import ROOT, RunError
 
 HERE = Path(__file__).parent
-LAB = 1
-USUAL, OPEN = "usual", "open"
+LAB, PURE_LAB = 1, 3
+USUAL, OPEN, PURE = "usual", "open", "pure"     # a root's folder has the name of its kind
 FOLDER = "folder"
 FIRST = ("test_a_guest_boots",)
 CPU_S = 4               # of a run: hello needs less than one, a loop is not waited for long
 COPIED = ("kernel", "vmm", "guests", "labs")
-BUILT = ("obj/kernel", "obj/vmm", "obj/guests", "guests")
+BUILT = ("obj/kernel", "obj/vmm", "obj/guests", "guests", "sim")
 LINKED = ("viz", "grader", "handouts")
 # Stubs that return: what a forger of the trace needs of functions that it does not care for.
 SILENT = """#include "kernel/todo.h"
@@ -90,7 +91,7 @@ def make_root(root: Path, open_lab: bool) -> Path:
     skip = shutil.ignore_patterns("__pycache__", "mutants", "tests")
     for name in COPIED:
         shutil.copytree(ROOT / name, root / name, ignore=skip)
-    for name in BUILT:
+    for name in filter(lambda name: (ROOT / "build" / name).is_dir(), BUILT):
         shutil.copytree(ROOT / "build" / name, root / "build" / name)
     for name in ("Makefile", *(f"build/nestling{end}" for end in (".elf", "64.elf", ".bin", ".img"))):
         shutil.copy2(ROOT / name, root / name)
@@ -101,14 +102,14 @@ def make_root(root: Path, open_lab: bool) -> Path:
         toml.write_text(toml.read_text().replace('files = [', 'files = ["Makefile", ', 1))
         make = root / "Makefile"    # another one is to cost no build of everything
         make.write_text(re.sub(r"(%\.[cS]) Makefile$", r"\1", make.read_text(), flags=re.M))
-    subprocess.run(["make", "-s", "-j2", "guests", "kernel"], cwd=root, check=True)
+    subprocess.run(["make", "-s", "-j2", "guests", "kernel", "build/sim/schedsim"], cwd=root, check=True)
     (root / "build/.lock").touch()      # a grading makes it
     return root
 
 
 def lab_of(root: Path) -> labtoml.Lab:
     """The lab that is forged."""
-    return labtoml.find(root, LAB)
+    return labtoml.find(root, PURE_LAB if root.name == PURE else LAB)
 
 
 # --- Submissions ---------------------------------------------------------------------------
@@ -120,12 +121,13 @@ def honest(root: Path, folder: Path) -> Path:
 
 def stubs(root: Path, folder: Path, silent: bool) -> Path:
     """What the starter has in these files."""
-    texts = {name: regions.strip((root / name).read_text(), name, LAB)
-             for name in lab_of(root).files if name.endswith((".c", ".S"))}
+    lab = lab_of(root)
+    texts = {name: regions.strip((root / name).read_text(), name, lab.number)
+             for name in lab.files if name.endswith((".c", ".S"))}
     for name in texts:
         if silent and name.endswith(".c"):
             texts[name] = SILENT + texts[name]
-    return mutant_trial.submission(root, lab_of(root), folder, texts)
+    return mutant_trial.submission(root, lab, folder, texts)
 
 
 def forged(forger: Forger, root: Path, folder: Path, words: Dict[str, str]) -> Path:
@@ -186,7 +188,7 @@ def graded(root: Path, submission: Path, out: Path, only: Tuple[str, ...], tortu
     """Grade it; a submission that is refused as a whole has no points."""
     try:
         results = grade.grade(grade.Job(
-            LAB, submission, out, seed=1, tests="all" if torture else "public", quiet=True,
+            lab_of(root).number, submission, out, seed=1, tests="all" if torture else "public", quiet=True,
             only=() if torture else only, root=root, sandbox=sandbox or None,
             cpu_s=None if torture else CPU_S))
     except RunError as error:

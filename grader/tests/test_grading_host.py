@@ -1,0 +1,74 @@
+"""Programs for the host in the sandbox: asked, answered, and every way to give no answer told.
+
+The programs here are shell scripts; what submissions try is in forgers/host_*.toml.
+"""
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from grader.grading import sandbox
+from grader.grading.api import Failed
+from grader.grading.host import Program
+
+ECHO = 'while read -r word; do [ "$word" = quiet ] || echo "heard $word"; done'
+
+
+@pytest.fixture
+def started(tmp_path: Path):
+    """started(script) -> Program; ended with the test."""
+    made = []
+
+    def start(script: str, **how: float) -> Program:
+        binary = tmp_path / "tool"
+        binary.write_text(f"#!/bin/sh\n{script}\n")
+        made.append(Program(binary, [], tmp_path / f"run{len(made)}", sandbox.find(), **how))
+        return made[-1]
+    yield start
+    for each in made:
+        each.close()
+
+
+def test_questions_are_answered_in_order(started):
+    program = started(ECHO)
+    program.tell("quiet")
+    assert [program.ask(word) for word in ("one", "two")] == ["heard one", "heard two"]
+
+
+def test_what_is_told_may_be_long(started):
+    """More than a pipe holds."""
+    program = started(ECHO)
+    for _ in range(40000):
+        program.tell("quiet")
+    assert program.ask("end") == "heard end"
+
+
+@pytest.mark.parametrize("script, sentence", [
+    ("read x; echo 'lab 3: choose is not written yet: handout 3.6' >&2; exit 5",
+     "^lab 3: choose is not written yet: handout 3.6$"),
+    ("read x; exit 0", "it ended with status 0"),
+    ("read x; echo lost >&2; exit 7", "it ended with status 7: lost"),
+    ("read x; kill -SEGV $$", "ended by SIGSEGV, as after a pointer that leads nowhere"),
+    ("read x; head -c 100000 /dev/zero; sleep 1000", "says more than it was asked")])
+def test_no_answer_is_told_in_words(started, script, sentence):
+    program = started(script)
+    with pytest.raises(Failed, match=sentence):
+        program.ask("well?")
+    with pytest.raises(Failed, match="the program has ended"):
+        program.ask("again?")
+    assert not program.hung
+
+
+def test_who_sleeps_for_ever_is_a_hang(started):
+    program = started("sleep 1000", wall_s=0.3)
+    with pytest.raises(Failed, match="gave no answer and did not end"):
+        program.ask("well?")
+    assert program.hung
+
+
+def test_it_sees_its_own_folder_only(started, tmp_path):
+    if not sandbox.find().trusted:
+        pytest.skip("there is no sandbox with namespaces here")
+    program = started(f"read x; ls {tmp_path} >/dev/null 2>&1 && echo seen || echo none")
+    assert program.ask("?") == "none"
