@@ -73,7 +73,7 @@ def rule(scheduler: str, requests: Requests) -> str:
     later = ", as it is changed" if len(requests) > len(first) else ""
     if any(each.part is not None for each in first.values()):
         parts = ", ".join(f"VM {vm} {100 * (each.part or 0):.3g} %" for vm, each in first.items())
-        return f"slice / period ({parts}){later}; extra time is not counted as asked for"
+        return f"slice / period, without extra time ({parts}){later},"
     if len({each.weight for each in first.values()}) < 2:
         what = "an equal part"
     elif scheduler == "bvt":

@@ -22,6 +22,7 @@ from matplotlib.lines import Line2D  # noqa: E402
 from matplotlib.patches import Patch, Rectangle  # noqa: E402
 from matplotlib.ticker import FuncFormatter  # noqa: E402
 
+from viz import timeline_known as known  # noqa: E402
 from viz import timeline_style as words  # noqa: E402
 from viz import timeline_totals as sums  # noqa: E402
 from viz.spans import known_end  # noqa: E402
@@ -35,6 +36,7 @@ STATE_Y, STATE_H = 0.10, 0.32  # inside a VM lane
 EXIT_Y, EXIT_H = 0.46, 0.24
 TICK_Y, TICK_H, TICK_STEP = 0.74, 0.085, 0.105
 CPU_Y, CPU_BAR = 0.20, 0.34
+STRIP_ROOM = known.H + 0.12
 BUCKETS = 1000
 MOST_SPANS, MOST_MARKS, MOST_LETTERS, MOST_LIVES = 700, 250, 110, 30
 END_ROOM, WHY_ROOM = 0.0062, 0.0056  # of the width: for a letter of an end, of a reason
@@ -52,20 +54,24 @@ class Page:
     vms: List[int]
     totals: Dict[int, sums.Totals]
     edges: np.ndarray
+    strips: Optional[known.Strips]
     aggregated: List[str] = field(default_factory=list)
 
 
 def save(line: Timeline, out_path: str, start: int, end: int, vms: Sequence[int]) -> None:
     """Draw start..end of the VMs `vms` and all pCPUs into a file; its ending says how."""
     rows = {row.vm: row for row in sums.totals(line, start, end)}
-    height = len(vms) * VM_H + len(line.pcpus) * CPU_H
+    strips = known.extract(line)
+    vm_height = VM_H + (STRIP_ROOM if strips else 0)
+    height = len(vms) * vm_height + len(line.pcpus) * CPU_H
     with plt.rc_context({**matplotlib_settings(T), "text.parse_math": False}):
         ax, figure = _canvas(height, start, end)
-        page = Page(line, ax, start, end, list(vms), rows, sums.edges(start, end, BUCKETS))
+        page = Page(line, ax, start, end, list(vms), rows, sums.edges(start, end, BUCKETS),
+                    strips)
         y = 0.0
         for vm in vms:
             _vm_lane(page, vm, y)
-            y += VM_H
+            y += vm_height
         for cpu, lane in line.pcpus.items():
             _pcpu_lane(page, cpu, lane, y)
             y += CPU_H
@@ -122,6 +128,11 @@ def _vm_lane(page: Page, vm: int, y: float) -> None:
     _states(page, vm, y + STATE_Y)
     _exits(page, vm, y + EXIT_Y)
     _ticks(page, vm, y + TICK_Y)
+    if page.strips:
+        _text(page, -0.08, y + VM_H + known.H / 2, known.LABELS[page.strips.scheduler], ha="right",
+              va="center", color=T.muted, fontsize=6.5)
+        if not known.draw(page.ax, page.line, page.strips, vm, y + VM_H):
+            page.aggregated.append(f"{known.LABELS[page.strips.scheduler]} of VM {vm}")
     ends = _lifetime(page, vm, y)
     _vm_margin(page, vm, y, ends)
 
@@ -369,6 +380,8 @@ def _title(page: Page) -> None:
                Line2D([], [], color=T.bad, label="VM ended")]
     if sums.host_time(line, page.start, page.end):
         handles.append(Patch(color=T.muted, label="host, after a VM's end"))
+    handles += [Patch(color=color, alpha=1 if name == "deadline" else 0.5, label=name)
+                for name, color in (known.legend(page.strips) if page.strips else [])]
     handles += [Patch(color=words.exit_color(i, T), label=words.printable(f"exit {reason}"))
                 for i, reason in enumerate(shown)]
     if len(page.line.reasons) > len(shown):
