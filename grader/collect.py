@@ -6,11 +6,12 @@ Where the trace lies and how long it is: handouts/formats.md, section 1.
 """
 from __future__ import annotations
 
+import os
 import re
 import struct
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, BinaryIO, Dict, List, Optional, Tuple
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from viz.trace import Records, Trace
 
 MAGIC = b"NESTTRC1"
 PAGE = 4096
+ZEROS = bytes(1 << 20)
 MAX_CPUS = 8
 CONSOLE_LINES = 8
 SHORTLY = 16  # records
@@ -67,13 +69,18 @@ def _used(page: bytes) -> int:
     return max(ends)
 
 
-def _copy(source, target, length: int) -> None:
+def _copy(source: BinaryIO, target: BinaryIO, length: int) -> None:
+    """Zeros become holes: a header that promises too much takes no disk."""
     while length > 0:
-        piece = source.read(min(length, 1 << 20))
+        piece = source.read(min(length, len(ZEROS)))
         if not piece:
-            return
-        target.write(piece)
+            break
+        if piece == ZEROS[:len(piece)]:
+            target.seek(len(piece), os.SEEK_CUR)
+        else:
+            target.write(piece)
         length -= len(piece)
+    target.truncate()
 
 
 def describe(path: Path, guests: List[Tuple[str, str]], until_ns: Optional[int] = None) -> Findings:

@@ -165,6 +165,23 @@ def page_by_the_table(**values: object) -> bytes:
     return bytes(page)
 
 
+def test_a_header_that_promises_too_much_takes_no_disk(tmp_path):
+    size = 64 << 20
+    page = page_by_the_table(
+        magic=b"NESTTRC1", version=1, cpus=1, size=65536, clock_hz=10**9, tsc_base=1000,
+        nonce=1, seed=9, schema_off=0x7fffffff, schema_size=2**32 - 1, build_id=b"abc",
+        platform=b"qemu-svm", cmdline=b"", cpu=struct.pack("<4Q", 256, 8192, 2**64 - 1, 0))
+    memory, trace = tmp_path / "memory.bin", tmp_path / "trace.bin"
+    with memory.open("wb") as ram:
+        ram.write(page)
+        ram.seek(size // 2)
+        ram.write(b"guest")
+        ram.truncate(size)
+    assert collect.extract_trace(memory, 0, trace) == size == trace.stat().st_size
+    assert trace.read_bytes() == memory.read_bytes()
+    assert trace.stat().st_blocks * 512 < 4 << 20
+
+
 def test_trace_header_in_python(tmp_path):
     schema = b"nestling-schema 1\nevent 1 trace_start pcpus:dec | begin\n"
     record = struct.pack("<QHHBBBBQ", 1005, 1, 0, 0, 0, 1, 0, 7)
