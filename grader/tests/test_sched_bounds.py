@@ -112,6 +112,22 @@ def test_no_deadline_is_missed_and_no_slice_exceeded(asked, extra):
             assert extra or got <= slice_ns + 1, (params, vm, end, got)
 
 
+def test_no_deadline_is_missed_when_all_of_the_cpu_is_promised():
+    """Sum s/p is 1 exactly; each VM has its slice by each of its deadlines, and no more."""
+    params = [(10 * MS, 3 * MS), (20 * MS, 8 * MS), (100 * MS, 30 * MS)]
+    ran, trace = simulate("sched=sedf time=30s\n" + hogs(
+        *[f"slice={s}ns period={p}ns extratime=off" for p, s in params]))
+    states = trace.select("sched_sedf")
+    for vm, (period, slice_ns) in enumerate(params, start=1):
+        times, sums = run_before(trace, vm)
+        ends = np.unique(states.where(states.vm == vm)["deadline"].astype(np.int64))
+        ends = ends[(ends <= 30 * S) & (ends >= 200 * MS)]
+        assert len(ends) > 29 * S // period
+        got = np.interp(ends, times, sums) - np.interp(ends - period, times, sums)
+        assert np.all(np.abs(got - slice_ns) < 1), (vm, got.min(), got.max())
+        assert abs(ran[vm - 1] / (30 * S) - slice_ns / period) < 0.002
+
+
 @settings(max_examples=15)
 @given(st.lists(st.integers(1, 60), min_size=2, max_size=6))
 def test_bvt_s_lag_is_bounded(advances):
