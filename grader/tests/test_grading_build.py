@@ -83,7 +83,7 @@ OUTSIDE = {
 
 
 @pytest.mark.parametrize("name", OUTSIDE)
-def test_no_file_outside_the_copy_gets_into_the_build(built, name):
+def test_no_file_outside_the_copy_gets_into_the_build(built, name, namespaces):
     made = built(reference() + OUTSIDE[name])
     assert not made.ok
     assert "No such file" in made.log or "file not found" in made.log or "can't open" in made.log

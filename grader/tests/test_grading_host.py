@@ -67,8 +67,6 @@ def test_who_sleeps_for_ever_is_a_hang(started):
     assert program.hung
 
 
-def test_it_sees_its_own_folder_only(started, tmp_path):
-    if not sandbox.find().trusted:
-        pytest.skip("there is no sandbox with namespaces here")
+def test_it_sees_its_own_folder_only(started, tmp_path, namespaces):
     program = started(f"read x; ls {tmp_path} >/dev/null 2>&1 && echo seen || echo none")
     assert program.ask("?") == "none"

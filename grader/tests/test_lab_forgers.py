@@ -113,7 +113,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
                                         if each.often or all_of_them])
 
 
-def test_the_forger_gets_nothing_and_harms_nothing(forger, roots, victim, twin, tmp_path, torture):
+def test_the_forger_gets_nothing_and_harms_nothing(
+        forger, roots, victim, twin, tmp_path, torture, namespaces):
     tried = Tried(forger, roots[forger.lab], tmp_path, victim, torture)
     assert not tried.harm, "\n".join(tried.harm)
     assert tried.outcome.score == 0, tried.outcome.said
@@ -127,7 +128,7 @@ def test_the_forger_gets_nothing_and_harms_nothing(forger, roots, victim, twin, 
 # --- What is not found out ----------------------------------------------------------------
 
 @pytest.mark.parametrize("forger", [pytest.param(each, id=each.name) for each in UNDETECTED])
-def test_what_a_forger_can_still_do(forger, roots, victim, tmp_path, torture):
+def test_what_a_forger_can_still_do(forger, roots, victim, tmp_path, namespaces):
     """Whoever makes one of these fail has found a rule that finds it out: move the forger to the
     others, and change handouts/instructor.md."""
     tried = Tried(forger, roots[forger.lab], tmp_path, victim, False)
@@ -146,7 +147,7 @@ def test_what_is_not_found_out_is_written_down():
 NASTY = ("open_files_left", "exit_flood", "patched_tests")
 
 
-def test_the_next_submission_is_graded_as_if_nothing_had_been(roots, victim, tmp_path):
+def test_the_next_submission_is_graded_as_if_nothing_had_been(roots, victim, tmp_path, namespaces):
     """Forgers and then an honest one, one after the other, into the same output folder."""
     out = tmp_path / "out"
     chosen = [forger for forger in FORGERS if forger.name in NASTY]

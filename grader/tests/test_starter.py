@@ -4,6 +4,7 @@ The starters of the real labs are built and graded in test_lab_reference.py.
 """
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -159,7 +160,10 @@ def test_a_students_source_is_taken_before_an_object(root, tmp_path):
 def test_a_header_that_objects_do_not_fit_is_refused(root, tmp_path):
     out = made(root, tmp_path / "s", 1)
     toy.build(out)
-    (out / "src" / "todo.h").write_text((out / "src" / "todo.h").read_text() + "/* x */\n")
+    header = out / "src" / "todo.h"
+    header.write_text(header.read_text() + "/* x */\n")
+    later = header.stat().st_mtime_ns + 10 ** 9     # than the objects, however quick this was
+    os.utime(header, ns=(later, later))
     done = subprocess.run(["make"], cwd=out, text=True, capture_output=True, check=False)
     assert done.returncode and "do not fit this header" in done.stderr
     assert "src/todo.h: FAILED" in done.stdout
