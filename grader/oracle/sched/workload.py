@@ -32,9 +32,12 @@ class Style:
     years: bool = False
 
 
-def play(program: Any, sched: str, seed: int, decisions: int, style: Style = Style()) -> Player:
-    """One workload with so many decisions, each compared with the oracle's."""
-    return _Workload(program, sched, seed, style).play(decisions)
+def play(program: Any, sched: str, rng: random.Random, style: Style = Style(),
+         number: int = 40, decisions: int = 150) -> None:
+    """So many workloads, one after the other in the same program; their seeds are rng's.  Each
+    has so many decisions, and each of these is compared with the oracle's."""
+    for _ in range(number):
+        _Workload(program, sched, rng.getrandbits(32), style).play(decisions)
 
 
 class _Workload:
@@ -119,7 +122,7 @@ class _Workload:
             span = self.rng.randrange(min(until - now, 100 * MS) + 1) // self.grid * self.grid
         self.now += 0 if self.chance(15) else span
 
-    def play(self, decisions: int) -> Player:
+    def play(self, decisions: int) -> None:
         for vm in range(1, self.vms + 1):
             self.begin(vm)
         for _ in range(20 * decisions):
@@ -132,4 +135,3 @@ class _Workload:
             if self.player.decisions >= decisions:
                 break
             self.pass_time()
-        return self.player

@@ -5,7 +5,6 @@ from grader.oracle.sched.common import MS, S
 from grader.oracle.sched.play import Player
 
 SIM = "sim/schedsim"
-WORKLOADS, DECISIONS = 30, 150
 CENTURIES = 540 * 365 * 86400 * S
 
 
@@ -13,9 +12,7 @@ CENTURIES = 540 * 365 * 86400 * S
 def test_bvt_sleeps_for_years(lab):
     """After years of idling, and after runs of hours, a decision is as it was on the first day."""
     program, at = lab.program(SIM, "serve"), lab.random()
-    for _ in range(WORKLOADS):
-        workload.play(program, "bvt", at.getrandbits(32), DECISIONS,
-                      workload.Style(vms=3, years=True, warp=True))
+    workload.play(program, "bvt", at, workload.Style(vms=3, years=True, warp=True), number=30)
     player = Player(program, "bvt", about="bvt, after a run of centuries")
     for vm in (1, 2):
         player.add((vm, 0), world.Params(mcu_adv=65536 - vm), 0)
@@ -33,27 +30,21 @@ def test_bvt_sleeps_for_years(lab):
 def test_sedf_sleeps_for_years(lab):
     """A deadline that has passed for years is mended at once."""
     program, at = lab.program(SIM, "serve"), lab.random()
-    for _ in range(WORKLOADS):
-        workload.play(program, "sedf", at.getrandbits(32), DECISIONS,
-                      workload.Style(vms=3, years=True, extra=True))
+    workload.play(program, "sedf", at, workload.Style(vms=3, years=True, extra=True), number=30)
 
 
 @points(5, hint="3.8", needs="test_credit_takes_turns")
 def test_credit_several_cpus(lab):
     """On three CPUs, with VMs of two vCPUs: who idles looks for work elsewhere."""
     program, at = lab.program(SIM, "serve"), lab.random()
-    for _ in range(WORKLOADS):
-        workload.play(program, "credit", at.getrandbits(32), DECISIONS,
-                      workload.Style(vms=6, vcpus=2, cpus=3, cap=True))
+    workload.play(program, "credit", at, workload.Style(vms=6, vcpus=2, cpus=3, cap=True), number=30)
 
 
 @points(4, hint="3.9", needs="test_credit_takes_turns")
 def test_credit_by_ticks(lab):
     """charge=tick: whole ticks to whom they meet, and nothing to others."""
     program, at = lab.program(SIM, "serve"), lab.random()
-    for _ in range(WORKLOADS):
-        workload.play(program, "credit", at.getrandbits(32), DECISIONS,
-                      workload.Style(charge="tick", cap=True))
+    workload.play(program, "credit", at, workload.Style(charge="tick", cap=True), number=30)
 
 
 @points(4, hint="3.2", needs=("test_bvt_takes_turns", "test_credit_takes_turns"))
