@@ -24,6 +24,8 @@ MS = 1e6
 FROM, TO = 100, 300            # ms that the lanes show
 START = 60 * 10**6             # where measuring begins
 WINDOWS = [ms * 10**6 for ms in (5, 10, 20, 30, 50, 70, 100, 150, 200, 300, 400, 600)]
+TICKS = (5, 10, 20, 50, 100, 200, 500)
+SOURCE = "observed: the scheduling decisions in the run's trace"
 
 
 def load(folder: Path) -> Any:
@@ -52,7 +54,7 @@ def lanes(folders: List[Path], out: Path) -> None:
         axes.set_title(name_of(trace), fontsize=9)
         axes.set(xlim=(FROM, TO), ylim=(max(names) + 0.6, 0.4))
         axes.set_yticks(sorted(names), [f"VM {vm}" for vm in sorted(names)])
-    panels[-1].set_xlabel("virtual time, ms")
+    panels[-1].set_xlabel(f"virtual time, ms; {SOURCE}")
     figure.tight_layout()
     figure.savefig(out)
 
@@ -78,8 +80,10 @@ def error(folders: List[Path], out: Path) -> None:
         found = errors(trace, 1)
         axes.plot([window / MS for window in found], [100 * each for each in found.values()], "o-",
                   color=LIGHT.vm(number), label=name_of(trace), ms=4)
-    axes.set(xscale="log", xlabel="length of the window, ms",
+    axes.set(xscale="log", xlabel=f"length of the window, ms; {SOURCE}",
              ylabel="allocation error, %\n(nine of ten windows have less)", ylim=(0, None))
+    axes.set_xticks(TICKS, [str(ms) for ms in TICKS])
+    axes.minorticks_off()
     axes.legend(frameon=False)
     figure.tight_layout()
     figure.savefig(out)
