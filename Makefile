@@ -65,6 +65,7 @@ VMM_SRC := \
     vmm/sched/sedf.c \
     vmm/mmu/descend.c \
     vmm/mmu/ept.c \
+    vmm/mmu/nested.c \
     vmm/mmu/npt.c \
     vmm/mmu/pt_format.c \
     vmm/mmu/walk.c \
@@ -142,7 +143,7 @@ GUESTS16   := real
 # --- Host-built unit tests and fuzz targets ------------------------------------
 # A test is vmm/tests/test_NAME.c, a fuzz target vmm/tests/fuzz_NAME.c; each links
 # host.c and the sources of UNIT_SRC_NAME or FUZZ_SRC_NAME.
-UNIT_TESTS := insn guestmem emulate emulate_native walk walk_rules npt multiboot multiboot_bad bundle args format vmargs \
+UNIT_TESTS := insn guestmem emulate emulate_native walk walk_rules nested multiboot multiboot_bad bundle args format vmargs \
     bus pic pit uart testport cmos kbd vclock vtimer rr heap scheds \
     cr svm_exit svm_check vmx_exit vmx_caps vmx_check ept exit fetch faultwalk vcpu events vm system vmm
 FUZZERS    := insn emulate walk multiboot bundle args ports exit
@@ -154,7 +155,7 @@ INSN_SRC    := vmm/insn.c vmm/insn_table.c vmm/insn_operand.c vmm/insn_name.c
 EMULATE_SRC := vmm/emulate.c vmm/emulate_alu.c vmm/emulate_memory.c vmm/emulate_reg.c vmm/emulate_string.c
 
 WALK_SRC    := vmm/mmu/walk.c vmm/mmu/walk2d.c vmm/mmu/descend.c vmm/mmu/ept.c \
-    vmm/mmu/pt_format.c
+    vmm/mmu/npt.c vmm/mmu/pt_format.c
 BOOT_SRC    := vmm/boot/multiboot.c vmm/boot/elf32.c vmm/boot/raw.c vmm/boot/load.c \
     vmm/boot/mbinfo.c vmm/boot/memmap.c vmm/guestmem.c kernel/format.c
 TIMER_SRC   := vmm/time/vtimer.c vmm/time/tick_policy.c vmm/time/ledger.c
@@ -173,7 +174,7 @@ UNIT_SRC_emulate_native := vmm/tests/emu_guest.c vmm/tests/native.c $(INSN_SRC) 
 UNIT_SRC_walk     := $(WALK_SRC) vmm/mmu/walk_trace.c vmm/guestmem.c vmm/tests/host_tables.c \
     $(HOST_TRACE)
 UNIT_SRC_walk_rules := $(WALK_SRC) vmm/guestmem.c vmm/tests/host_tables.c
-UNIT_SRC_npt      := vmm/mmu/npt.c $(WALK_SRC) vmm/guestmem.c $(HOST_FRAMES) $(HOST_TRACE)
+UNIT_SRC_nested   := vmm/mmu/nested.c $(WALK_SRC) vmm/guestmem.c $(HOST_FRAMES) $(HOST_TRACE)
 UNIT_SRC_multiboot := $(BOOT_SRC) vmm/tests/host_image.c
 UNIT_SRC_multiboot_bad := $(BOOT_SRC) vmm/tests/host_image.c
 UNIT_SRC_bundle   := kernel/bundle.c kernel/format.c
@@ -187,14 +188,14 @@ UNIT_SRC_faultwalk := $(CORE_SRC)
 UNIT_SRC_vcpu     := $(CORE_SRC)
 UNIT_SRC_vm       := $(CORE_SRC)
 UNIT_SRC_events   := $(CORE_SRC)
-UNIT_SRC_svm_exit := vmm/svm/svm_exit.c vmm/svm/svm_check.c vmm/mmu/pt_format.c
-UNIT_SRC_svm_check := vmm/svm/svm_check.c vmm/svm/svm_break.c vmm/mmu/pt_format.c
+UNIT_SRC_svm_exit := vmm/svm/svm_exit.c vmm/svm/svm_check.c vmm/mmu/npt.c vmm/mmu/pt_format.c
+UNIT_SRC_svm_check := vmm/svm/svm_check.c vmm/svm/svm_break.c vmm/mmu/npt.c vmm/mmu/pt_format.c
 VMX_HOST_SRC := vmm/vmx/vmx_check.c vmm/vmx/vmx_check_guest.c vmm/vmx/vmx_dump.c vmm/vmx/vmx_caps.c \
-    vmm/mmu/pt_format.c vmm/mmu/ept.c kernel/format.c vmm/tests/host_vmcs.c
+    vmm/mmu/pt_format.c vmm/mmu/npt.c vmm/mmu/ept.c kernel/format.c vmm/tests/host_vmcs.c
 UNIT_SRC_vmx_exit := vmm/vmx/vmx_exit.c $(VMX_HOST_SRC)
 UNIT_SRC_vmx_caps := $(VMX_HOST_SRC)
 UNIT_SRC_vmx_check := vmm/vmx/vmx_break.c $(VMX_HOST_SRC)
-UNIT_SRC_ept      := $(UNIT_SRC_npt)
+UNIT_SRC_ept      := $(UNIT_SRC_nested)
 UNIT_SRC_vmargs   := $(ARGS_SRC)
 UNIT_SRC_bus      := vmm/dev/bus.c
 UNIT_SRC_pic      := vmm/dev/bus.c vmm/dev/pic.c vmm/dev/pic_core.c $(HOST_TRACE)

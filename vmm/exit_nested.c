@@ -14,7 +14,7 @@ static void map_page(struct vcpu *v, gpa_t at)
     gpa_t page = gpa(at.v & ~PAGE_MASK);
     hpa_t host = ptr_hpa(guestmem_ptr(&vm->mem, page, NULL));
 
-    if (npt_map(&vm->npt, page, host, ACCESS_WRITE | ACCESS_EXEC) != 0)
+    if (nested_map(&vm->nested, page, host, ACCESS_WRITE | ACCESS_EXEC) != 0)
         vm_end(vm, END_KILLED, 0, "the host has no memory for its nested tables");
 }
 

@@ -75,13 +75,13 @@ int vm_create(struct vm *vm, char *why, size_t why_size)
     vm->code = 0;
     vm->heard_at = 0;
     vm->heard = 0;
-    if (npt_init(&vm->npt, vm->id) != 0) {
+    if (nested_init(&vm->nested, vm->id) != 0) {
         format(why, why_size, "the host has no memory for its tables");
         return -ENOMEM;
     }
     vclock_init(&vm->clock, clock_now());
     TRACE_TEXT(vm_create, vm->id, 0, vm->label, .memory = memory_asked(&vm->args),
-               .generation = vm->generation, .root = vm->npt.root.v);
+               .generation = vm->generation, .root = vm->nested.root.v);
     int err = build(vm, why, why_size);
     vm->alive = err == 0;
     if (err) {
@@ -96,7 +96,7 @@ void vm_destroy(struct vm *vm)
     owner_t ram = OWNER_VM_RAM + vm->id, tables = OWNER_VM_TABLE + vm->id;
     u64 free = frames_owned(OWNER_FREE);
 
-    npt_fini(&vm->npt);
+    nested_fini(&vm->nested);
     if (vm->vcpu.vm)
         vcpu_fini(&vm->vcpu);
     vm->vcpu.vm = NULL;

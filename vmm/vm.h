@@ -14,7 +14,7 @@
 #include "vmm/dev/testport.h"
 #include "vmm/dev/uart.h"
 #include "vmm/guestmem.h"
-#include "vmm/mmu/npt.h"
+#include "vmm/mmu/nested.h"
 #include "vmm/sched/sched.h"
 #include "vmm/time/vclock.h"
 #include "vmm/time/vtimer.h"
@@ -34,7 +34,7 @@ struct vm {
     u64 nonce, seed;
 
     struct guestmem mem;
-    struct npt npt;
+    struct nested nested;
     struct bus bus;
     struct pic pic;
     struct pit pit;

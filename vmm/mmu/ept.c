@@ -2,22 +2,34 @@
  * The extended page tables of Intel as a format: permissions are three positive
  * bits, none of them P, and an entry of a page carries its memory type. There
  * is no user bit, and no bit that forbids. Building and walking are the same
- * code as for NPT (npt.c, descend.c).
+ * code as for NPT (nested.c, descend.c).
  *
  * What NPT calls a reserved bit is a misconfiguration here, an exit of its own.
  * Source: Intel SDM vol. 3C, 28.2.2 (tables 28-1 to 28-6), 28.2.3.1, 28.2.5.
  */
+#include "vmm/hv.h"
 #include "vmm/mmu/pt_format.h"
 #include "vmm/mmu/walk.h"
 
-#define EPT_READ  (1ull << 0)
-#define EPT_WRITE (1ull << 1)
-#define EPT_EXEC  (1ull << 2)
+#define EPT_READ        (1ull << 0)
+#define EPT_WRITE       (1ull << 1)
+#define EPT_EXEC        (1ull << 2)
 #define EPT_TYPE(entry) ((entry) >> 3 & 7)
-#define EPT_TYPE_WB (6ull << 3) /* write-back: what guests expect of memory */
-#define EPT_LARGE (1ull << 7)
-#define EPT_A     (1ull << 8)
-#define EPT_D     (1ull << 9)
+#define EPT_TYPE_WB     (6ull << 3) /* write-back: what guests expect of memory */
+#define EPT_LARGE       (1ull << 7)
+#define EPT_A           (1ull << 8)
+#define EPT_D           (1ull << 9)
+
+u64 ept_entry(hpa_t to, u8 level, bool is_page, u8 access)
+{
+    u64 entry = to.v | EPT_READ;
+
+    entry |= access & ACCESS_WRITE ? EPT_WRITE : 0;
+    entry |= access & ACCESS_EXEC ? EPT_EXEC : 0;
+    if (!is_page)
+        return entry;
+    return entry | EPT_TYPE_WB | (level > 1 ? EPT_LARGE : 0);
+}
 
 /* 28.2.3.1: writable, but not readable; or a memory type that there is not. */
 static bool ept_malformed(u64 entry, bool is_page)
@@ -37,8 +49,7 @@ const struct pt_format pt_ept = {
     .present = EPT_READ | EPT_WRITE | EPT_EXEC,
     .read = EPT_READ, .write = EPT_WRITE, .exec = EPT_EXEC,
     .accessed = EPT_A, .dirty = EPT_D, .large = EPT_LARGE,
-    .table = EPT_READ | EPT_WRITE | EPT_EXEC, .page = EPT_READ | EPT_TYPE_WB,
-    .malformed = ept_malformed,
+    .entry = ept_entry, .malformed = ept_malformed,
     .level = {{4, 39, 9, false, true, .zero_table = TABLE_ZERO | EPT_LARGE},
               {3, 30, 9, true, true, .zero_table = TABLE_ZERO, .zero_page = PT_BITS(12, 29)},
               {2, 21, 9, true, true, .zero_table = TABLE_ZERO, .zero_page = PT_BITS(12, 20)},

@@ -12,8 +12,7 @@
 /* clang-format off */
 #define LONG_BITS                                                                                  \
     .width = 8, .present = PTE_P, .write = PTE_W, .user = PTE_U, .no_exec = PTE_NX,                \
-    .accessed = PTE_A, .dirty = PTE_D, .large = PTE_PS, .table = PTE_P | PTE_W | PTE_U,            \
-    .page = PTE_P | PTE_U
+    .accessed = PTE_A, .dirty = PTE_D, .large = PTE_PS
 
 /* Level 4 (and 5) has no large pages yet: PS must be 0 (5.3.3). */
 #define LEVEL5 {5, 48, 9, false, true, PTE_PS, 0}
@@ -32,12 +31,6 @@ const struct pt_format pt_long5 = {
     .level = {LEVEL5, LEVEL4, LEVEL3, LEVEL2, LEVEL1},
 };
 
-/* 15.25.5: a long-mode table, walked with user accesses; gPAs have no sign. */
-const struct pt_format pt_npt = {
-    .name = "NPT", LONG_BITS, .levels = 4, .root_mask = PTE_ADDR,
-    .level = {LEVEL4, LEVEL3, LEVEL2, LEVEL1},
-};
-
 /* 5.2.3: bits 62-52 must be 0; a directory pointer holds little more
  * than an address, and grants all rights. Bit 5 is let pass: QEMU sets it in
  * directory pointers as if it were A. */
@@ -52,7 +45,7 @@ const struct pt_format pt_pae = {
 const struct pt_format pt_legacy32 = {
     .name = "32-bit", .levels = 2, .width = 4, .root_mask = PT_BITS(12, 31),
     .present = PTE_P, .write = PTE_W, .user = PTE_U, .accessed = PTE_A, .dirty = PTE_D,
-    .large = PTE_PS, .table = PTE_P | PTE_W | PTE_U,
+    .large = PTE_PS,
     .level = {{2, 22, 10, true, true, .zero_page = PT_BITS(21, 21)}, {1, 12, 10, true, true}},
 };
 

@@ -1,7 +1,7 @@
 /*
  * Page-table formats as data: one array of levels each, from the root down.
- * What walks them (descend.c) and what builds them (npt.c) is the same code for
- * all. EPT's is in ept.c.
+ * What walks them (descend.c) is the same code for all, and so is what builds the
+ * nested ones (nested.c). NPT's is in npt.c, EPT's in ept.c.
  *
  * It reads no memory and judges no access. Sources: AMD64 Manual vol. 2
  * (24593), 5.2 (32-bit and PAE), 5.3 (long mode), 15.25.5 (nested).
@@ -34,8 +34,7 @@ struct pt_format {
     /* What the bits of an entry are here; 0: there is none. One of the bits of
      * `present` makes it present; reading and executing may take a bit each. */
     u64 present, read, write, user, exec, no_exec, accessed, dirty, large;
-    u64 table; /* bits of an entry that points to another table, */
-    u64 page;  /* and of one that maps a page for reading */
+    u64 (*entry)(hpa_t to, u8 level, bool is_page, u8 access); /* of nested tables: see below */
     /* A combination of bits that is not allowed; NULL: there is none. */
     bool (*malformed)(u64 entry, bool is_page);
     struct pt_level level[PT_MAX_LEVELS];
@@ -45,6 +44,12 @@ extern const struct pt_format pt_legacy32, pt_pae, pt_long4, pt_long5, pt_npt, p
 
 /* The format of this processor's nested tables. NPT until set. */
 extern const struct pt_format *pt_nested;
+
+/* An entry of nested tables at that level: it maps the page at `to`, or leads to
+ * the table there. access: ACCESS_WRITE, ACCESS_EXEC; reading is implied. A and D
+ * are clear. */
+u64 npt_entry(hpa_t to, u8 level, bool is_page, u8 access);
+u64 ept_entry(hpa_t to, u8 level, bool is_page, u8 access);
 
 /* Of this processor: entry bits from here to 51 must be 0. 40 until set; the
  * VMM takes it from CPUID 80000008h. */

@@ -1,11 +1,11 @@
 /*
- * ept.c: what npt.c builds in EPT's format, entry by entry, and what a walk makes
+ * ept.c: what nested.c builds in EPT's format, entry by entry, and what a walk makes
  * of entries of all kinds. Intel SDM vol. 3C, 28.2.2, tables 28-1 to 28-6.
  */
 #include <string.h>
 #include "kernel/frame.h"
 #include "vmm/hv.h"
-#include "vmm/mmu/npt.h"
+#include "vmm/mmu/nested.h"
 #include "vmm/mmu/pt_format.h"
 #include "vmm/mmu/walk.h"
 #include "vmm/tests/check.h"
@@ -16,13 +16,13 @@
 #define X 4ull
 #define WB (6ull << 3)
 
-static struct npt npt;
+static struct nested nested;
 static struct walk w;
 
 static enum walk_fault walk_to(u64 at, u8 access)
 {
     walk_init(&w, PAGING_OFF, gva(at), access);
-    return walk_nested(npt.root, gpa(at), access, 0, &w);
+    return walk_nested(nested.root, gpa(at), access, 0, &w);
 }
 
 static u64 *entry_of(u8 level)
@@ -34,8 +34,8 @@ static u64 *entry_of(u8 level)
 static void test_map(void)
 {
     check_about("map");
-    CHECK_EQ(npt_init(&npt, VM), 0);
-    CHECK_EQ(npt_map(&npt, gpa(0x8040201000), hpa(0x5000), ACCESS_WRITE | ACCESS_EXEC), 0);
+    CHECK_EQ(nested_init(&nested, VM), 0);
+    CHECK_EQ(nested_map(&nested, gpa(0x8040201000), hpa(0x5000), ACCESS_WRITE | ACCESS_EXEC), 0);
     CHECK_EQ(walk_to(0x8040201000 + 0x123, 0), FAULT_NONE);
     CHECK_EQ(w.hpa.v, 0x5123);
     CHECK_EQ(w.refs, 4);
@@ -55,16 +55,16 @@ static void test_rights(void)
     for (u32 i = 0; i < ARRAY_SIZE(kinds); i++) {
         u8 access = kinds[i].access;
         check_about("access %u", access);
-        npt_map(&npt, gpa(0x3000), hpa(0x7000), access);
+        nested_map(&nested, gpa(0x3000), hpa(0x7000), access);
         CHECK_EQ(walk_to(0x3000, 0), FAULT_NONE);
         CHECK_EQ(*entry_of(1), 0x7000 | kinds[i].bits | WB);
         CHECK_EQ(walk_to(0x3000, ACCESS_WRITE), access & ACCESS_WRITE ? FAULT_NONE : FAULT_WRITE);
         CHECK_EQ(walk_to(0x3000, ACCESS_EXEC), access & ACCESS_EXEC ? FAULT_NONE : FAULT_EXECUTE);
-        CHECK(npt_protect(&npt, gpa(0x3000), access));
+        CHECK(nested_protect(&nested, gpa(0x3000), access));
         CHECK_EQ(*entry_of(1), 0x7000 | kinds[i].bits | WB);
     }
     *entry_of(1) |= 1ull << 8 | 1ull << 9; /* A and D, as the processor does */
-    CHECK(npt_protect(&npt, gpa(0x3000), 0));
+    CHECK(nested_protect(&nested, gpa(0x3000), 0));
     CHECK_EQ(*entry_of(1), 0x7000 | R | WB | 1ull << 8 | 1ull << 9);
 }
 
@@ -97,7 +97,7 @@ static void test_entries(void)
     for (u32 i = 0; i < ARRAY_SIZE(entries); i++) {
         u8 level = entries[i].level;
         check_about("level %u entry %#llx", level, (unsigned long long)entries[i].entry);
-        npt_map(&npt, gpa(0x3000), hpa(0x7000), ACCESS_WRITE | ACCESS_EXEC);
+        nested_map(&nested, gpa(0x3000), hpa(0x7000), ACCESS_WRITE | ACCESS_EXEC);
         walk_to(0x3000, 0);
         u64 *place = entry_of(level), was = *place;
         *place = entries[i].entry;
@@ -128,14 +128,14 @@ static void test_qualification(void)
         {0x9000 | W | WB, ACCESS_WRITE, 0, 0},
     };
 
-    npt_map(&npt, gpa(0x3000), hpa(0x7000), ACCESS_WRITE | ACCESS_EXEC);
+    nested_map(&nested, gpa(0x3000), hpa(0x7000), ACCESS_WRITE | ACCESS_EXEC);
     walk_to(0x3000, 0);
     u64 *place = entry_of(1), was = *place;
     for (u32 i = 0; i < ARRAY_SIZE(cases); i++) {
         check_about("qualification %u", i);
         *place = cases[i].entry;
         walk_init(&w, PAGING_OFF, gva(0x3000), cases[i].access);
-        walk_nested(npt.root, gpa(0x3000), cases[i].access, cases[i].serves, &w);
+        walk_nested(nested.root, gpa(0x3000), cases[i].access, cases[i].serves, &w);
         CHECK(w.fault != FAULT_NONE);
         CHECK_EQ(w.error, cases[i].error);
     }
@@ -162,10 +162,10 @@ static void test_tables(void)
 static void test_fini(void)
 {
     check_about("unmap and fini");
-    CHECK(npt_unmap(&npt, gpa(0x3000)));
+    CHECK(nested_unmap(&nested, gpa(0x3000)));
     CHECK_EQ(walk_to(0x3000, 0), FAULT_NOT_PRESENT);
-    CHECK(!npt_unmap(&npt, gpa(0x3000)));
-    npt_fini(&npt);
+    CHECK(!nested_unmap(&nested, gpa(0x3000)));
+    nested_fini(&nested);
     CHECK_EQ(frames_owned(OWNER_VM_TABLE + VM), 0);
 }
 

@@ -20,7 +20,7 @@ static struct vcpu *const v = &vm.vcpu;
 
 static void map(u64 at)
 {
-    CHECK_EQ(npt_map(&vm.npt, gpa(at), ptr_hpa(guestmem_ptr(&vm.mem, gpa(at), NULL)),
+    CHECK_EQ(nested_map(&vm.nested, gpa(at), ptr_hpa(guestmem_ptr(&vm.mem, gpa(at), NULL)),
                      ACCESS_WRITE | ACCESS_EXEC),
              0);
 }
@@ -69,7 +69,7 @@ static void check_walk(u64 linear, u8 access, u64 refs, u8 level, u64 error)
     CHECK_EQ(b->gva, linear);
     CHECK_EQ(b->access, access);
     CHECK_EQ(b->cause, CAUSE_FAULT);
-    CHECK_EQ(b->nroot, vm.npt.root.v);
+    CHECK_EQ(b->nroot, vm.nested.root.v);
     CHECK_EQ(e->refs, refs);
     CHECK_EQ(e->fault, FAULT_NOT_PRESENT);
     CHECK_EQ(e->dim, DIM_NESTED);

@@ -42,7 +42,7 @@ static enum walk_fault nested_walk(u64 at, u8 access, hpa_t *to)
 
     pt_phys_bits = 52; /* the host's addresses have more than 40 bits */
     walk_init(&w, PAGING_OFF, gva(at), access);
-    enum walk_fault fault = walk_nested(vm.npt.root, gpa(at), access, 0, &w);
+    enum walk_fault fault = walk_nested(vm.nested.root, gpa(at), access, 0, &w);
     pt_phys_bits = bits;
     *to = w.hpa;
     return fault;
@@ -62,7 +62,7 @@ static void test_map(void)
     CHECK_EQ(nested_walk(0x5abc, ACCESS_WRITE, &to), FAULT_NONE);
     CHECK(hpa_ptr(to) == guest(0x5abc));
     CHECK_EQ(nested_walk(0x5abc, ACCESS_EXEC, &to), FAULT_NONE);
-    CHECK_EQ(vm.npt.mapped, 1);
+    CHECK_EQ(vm.nested.mapped, 1);
     CHECK_EQ(host_trace_count(EVENT_map), 1);
     CHECK_EQ(host_trace_count(EVENT_nested_fault), 1);
     CHECK_EQ(nested_walk(0x6000, 0, &to), FAULT_NOT_PRESENT);
@@ -70,7 +70,7 @@ static void test_map(void)
     nested(0xfffff, ACCESS_USER | ACCESS_WRITE, true);
     CHECK(vm.alive);
     CHECK_EQ(nested_walk(0xff000, ACCESS_WRITE, &to), FAULT_NONE);
-    CHECK_EQ(vm.npt.mapped, 2);
+    CHECK_EQ(vm.nested.mapped, 2);
     rig_end(&vm);
 }
 
@@ -108,7 +108,7 @@ static void test_forbidden(void)
         begin(rows[i].why, RIG_FLAT32);
         nested(0x5008, rows[i].access, false);
         CHECK(vm.alive);
-        CHECK(npt_protect(&vm.npt, gpa(0x5000), 0));
+        CHECK(nested_protect(&vm.nested, gpa(0x5000), 0));
         rig_exit(&vm, EXIT_NESTED,
                  (struct exit){.nested = {.gpa = gpa(0x5008), .access = rows[i].access,
                                           .present = !rows[i].misconfig,

@@ -44,7 +44,7 @@ static void test_real_mode(void)
     check_segment(SEG_SS, 0, 0x93, 0xffff);
     CHECK_EQ(vm.mem.slots, 1);
     CHECK_EQ(vm.mem.slot[0].size, 1 << 20);
-    CHECK_EQ(v->ctl.nested_root.v, vm.npt.root.v);
+    CHECK_EQ(v->ctl.nested_root.v, vm.nested.root.v);
     CHECK(!v->inject.valid);
     rig_end(&vm);
 }
@@ -138,7 +138,7 @@ static void test_walk_request(void)
         (const void *)host_trace_find(EVENT_walk_begin, NULL)->payload;
     CHECK_EQ(w->gva, 0x5000);
     CHECK_EQ(w->groot, RIG_ROOT);
-    CHECK_EQ(w->nroot, vm.npt.root.v);
+    CHECK_EQ(w->nroot, vm.nested.root.v);
     CHECK_EQ(w->mode, PAGING_LONG4);
     CHECK_EQ(w->cause, CAUSE_REQUEST);
     check_about("nothing is mapped in the nested table: all ones");
@@ -189,7 +189,7 @@ static void live_and_die(u64 number)
     for (u64 at = 0; at < 64; at++)
         rig_exit(&vm, EXIT_NESTED, (struct exit){.nested = {.gpa = gpa(at << 12)}});
     rig_exit(&vm, EXIT_NESTED, (struct exit){.nested = {.gpa = gpa(0x10f000)}});
-    CHECK_EQ(vm.npt.mapped, 65);
+    CHECK_EQ(vm.nested.mapped, 65);
     CHECK(vm.alive);
     u64 taken = free - host_frames_free();
     vm_end(&vm, END_EXITED, 0, "done");

@@ -40,7 +40,7 @@ static void keep_checks(struct vcpu *v)
 {
     u64 *kept = guestmem_ptr(&v->vm->mem, gpa(@KEPT@), NULL);
 
-    npt_map(&v->vm->npt, gpa(@KEPT@ & ~0xfffull), hpa(ptr_hpa(kept).v & ~0xfffull),
+    nested_map(&v->vm->nested, gpa(@KEPT@ & ~0xfffull), hpa(ptr_hpa(kept).v & ~0xfffull),
             ACCESS_WRITE | ACCESS_EXEC);
     kept[0] = CHECKS;
     for (u32 i = 0; i < CHECKS; i++) {
