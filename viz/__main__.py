@@ -29,6 +29,7 @@ COMMANDS: Dict[str, Command] = {
   viz walk trace.bin -o walk.svg            the longest walk that did not fault
   viz walk trace.bin --list                 which walks there are, and how each ended
   viz walk trace.bin --n 4 -o fault.png     the fourth of them
+  viz walk trace.bin -o walk.html           a page to step through it: keys, play, print
   viz walk trace.bin --vm 1 --gva 0x10e000 --explain
                                             VM 1's walk of one address, in words
 

@@ -11,22 +11,18 @@ from __future__ import annotations
 
 import argparse
 import base64
-import hashlib
 import os
 import tempfile
 from dataclasses import dataclass
-from typing import Any, Dict, List, Optional
+from typing import List, Optional
 from urllib.parse import quote
 
-import jinja2
-
-from viz import style, timeline, walk_page
+from viz import timeline, walk_page
+from viz.html_page import render as render_page
 from viz.report_facts import Run, gather
-from viz.stats import (exit_reasons, format_ns, format_text, show, show_ns, show_share,
-                       write_text)
+from viz.stats import exit_reasons, format_text, write_text
 from viz.trace import Trace, TraceError, announce
 
-TEMPLATES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "templates")
 CONSOLE_LINES = 60
 
 
@@ -56,28 +52,9 @@ def timeline_figure(trace: Trace) -> Figure:
     return Figure(title, "observed", caption, "data:image/svg+xml;base64," + data)
 
 
-def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True,
-                                     undefined=jinja2.StrictUndefined, trim_blocks=True,
-                                     lstrip_blocks=True)
-    environment.filters.update(time=format_ns, ns=show_ns, percent=show_share, show=show)
-    with open(os.path.join(TEMPLATES, "walk_steps.js"), encoding="utf-8") as file:
-        script = file.read()
-    digest = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
-    environment.globals.update(theme_css=style.css(), font=style.FONT_CSS, mono=style.MONO_CSS,
-                               provenance=style.PROVENANCE, script=script,
-                               script_hash=f"sha256-{digest}")
-    return environment
-
-
-def _render(template: str, values: Dict[str, Any]) -> str:
-    text = _environment().get_template(template).render(**values)
-    return text.encode("utf-8", "replace").decode("utf-8")
-
-
 def render(run: Run) -> str:
     """The report of a run as one HTML page."""
-    return _render("report.html.j2", {"run": run, "stats": run.stats,
+    return render_page("report.html.j2", {"run": run, "stats": run.stats,
                                       "timeline": timeline_figure(run.trace),
                                       "walk": walk_page.figure(run.trace),
                                       "reasons": exit_reasons(run.stats),
@@ -118,7 +95,7 @@ def index(run_dir: str, out: str) -> None:
         links[name.replace(".", "_")] = quote(os.path.relpath(path, here)) if path else None
     values = {"run": run, "stats": run.stats, "links": links, "console": _console(run),
               "walk": walk_page.figure(run.trace), "table": format_text(run.stats, run.remark)}
-    write_text(out, _render("index.html.j2", values))
+    write_text(out, render_page("index.html.j2", values))
     announce(run.trace)
 
 

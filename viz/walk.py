@@ -11,17 +11,19 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, List, Optional
+from typing import Any, Dict, List, Optional
 
 import numpy as np
 
-from viz import recorded, walk_dot, walk_steps
+from viz import recorded, walk_dot, walk_grid, walk_steps
+from viz.stats import write_text
 from viz.style import PROVENANCE
 from viz.trace import Trace, TraceError, load
 from viz.walk_data import Walk, Walks
+from viz.walk_shadow import ShadowPicture
 from viz.walk_words import fault_name
 
-FORMATS = ("svg", "png", "pdf", "dot")
+FORMATS = ("svg", "png", "pdf", "dot", "html")
 HOW_TO_ASK = ("a guest asks for one through the test port (command 6, WALK); of ours hello-pae, "
               "ticker and walker do; in a run with trace=walks every nested fault is walked as well")
 
@@ -40,7 +42,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--explain", action="store_true",
                         help="say in words what each reference gives, instead of drawing")
     parser.add_argument("-o", "--output", metavar="FILE",
-                        help="the figure: .svg, .png, .pdf or .dot (walk.svg)")
+                        help="the figure: .svg, .png, .pdf or .dot, or .html to step through "
+                             "(walk.svg)")
 
 
 def _address(word: str) -> int:
@@ -81,15 +84,28 @@ def draw(trace: Trace, out_path: Any, vm: Optional[int] = None, gva: Optional[in
             "." + name for name in FORMATS))
     walks = Walks(trace)
     walk = choose(walks, vm, gva, n)
-    text = walk_dot.dot(walk, about(trace, walk, len(walks)))
-    if form == "dot":
-        Path(out_path).write_text(text, encoding="utf-8")
-    else:
-        render(text, form, out_path)
+    save(walk, about(trace, walk, len(walks)), form, out_path)
     return walk
 
 
-def about(trace: Trace, walk: Walk, count: int) -> dict:
+def save(walk: Walk, words: Dict[str, str], form: str, out_path: Any) -> None:
+    """Write the drawing of `walk`; `words` as about() gives them."""
+    if form == "html":
+        from viz import walk_page  # which draws through this module
+        write_text(os.fspath(out_path), walk_page.page(walk, words))
+    elif form == "dot":
+        Path(out_path).write_text(dot(walk, words), encoding="utf-8")
+    else:
+        render(dot(walk, words), form, out_path)
+
+
+def dot(walk: Walk, words: Dict[str, str]) -> str:
+    """The drawing of `walk` as DOT text for `neato -n2`."""
+    picture = ShadowPicture if walk_grid.is_pair(walk) else walk_dot.Picture
+    return picture(walk, words).draw()
+
+
+def about(trace: Trace, walk: Walk, count: int) -> Dict[str, str]:
     """What the picture says beyond the walk itself."""
     name = os.path.basename(os.path.dirname(os.path.abspath(trace.path)))
     where = f"{name}/{os.path.basename(trace.path)}"

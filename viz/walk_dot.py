@@ -59,8 +59,8 @@ def lines(pieces: Sequence[str], width: float, height: float, align: str = "LEFT
 
 
 class Canvas:
-    """Collects nodes and edges; each gets the class step-N of the reference that it belongs
-    to, so that a page can show the walk up to that one. 0 belongs to none."""
+    """Collects nodes and edges; each gets the class step-K of the K-th reference, to which it
+    belongs, so that a page can show the walk up to that one. 0 belongs to none."""
 
     def __init__(self) -> None:
         self.items: List[str] = []
@@ -107,6 +107,7 @@ class Picture:
         self.grid: Grid = walk_grid.build(walk)
         self.canvas = Canvas()
         self.failing = walk_words.failing(walk)
+        self.place = {id(ref): k for k, ref in enumerate(walk.refs, start=1)}
         self.cells: Dict[int, str] = {}         # number of a reference -> its node
         self.left = 0.0
         self.columns = max(len(self.grid.columns), 5)
@@ -156,7 +157,10 @@ class Picture:
         walk = self.walk
         final = walk.fault_dim == "NESTED" and self.failing >= 0 and not walk.refs[
             self.failing].serves
-        return walk.complete and walk.kind != "SHADOW" and (not walk.faulted or final)
+        if walk.kind == "SHADOW":
+            return walk.complete and walk_grid.is_pair(walk) and (
+                not walk.faulted or walk.fault_dim == "SHADOW")
+        return walk.complete and (not walk.faulted or final)
 
     def draw_fields(self, width: float) -> None:
         """The address in its fields, tinted like the rows that they index."""
@@ -182,7 +186,7 @@ class Picture:
 
     def draw_row(self, i: int, row: Row, previous: Optional[str]) -> str:
         """One row; `previous` is where the row above ended. Returns where this one ends."""
-        self.canvas.step = row.cells[0].ref.n
+        self.canvas.step = self.place[id(row.cells[0].ref)]
         tail = self.draw_head(i, row)
         if previous is not None:
             self.draw_return(i, row, previous, tail)
@@ -252,7 +256,7 @@ class Picture:
         """A numbered arrow and the entry that it reads."""
         x, y, ref = self.x(cell.column), self.y(i), cell.ref
         failed = 0 <= self.failing < len(self.walk.refs) and self.walk.refs[self.failing] is ref
-        self.canvas.step = ref.n
+        self.canvas.step = self.place[id(ref)]
         ink = BAD if failed else DIM_INK.get(ref.dim, INK)
         circle = self.canvas.node(
             x - CELL_W / 2 - (STEP_X - CELL_W) / 2, y, f'"{ref.n}"', CIRCLE, CIRCLE,
@@ -266,8 +270,7 @@ class Picture:
 
     def cell_label(self, ref: WalkRef, failed: bool) -> str:
         ink = BAD if failed else DIM_INK.get(ref.dim, INK)
-        level = ref.level if ref.dim == "GUEST" else ref.serves if self.grid.two_dimensional else -1
-        tint = ROW_TINT.get(level, style.LIGHT.panel)
+        tint = ROW_TINT.get(self.tinted_as(ref), style.LIGHT.panel)
         title = f"{walk_words.table_name(ref.dim, ref.level)}[{ref.index:#x}]"
         badge = f"{walk_words.size_name(ref.size)} page" if ref.size else ""
         pen = 2 if ref.dim == "GUEST" or failed else 1
@@ -279,6 +282,12 @@ class Picture:
                 font(f"table {ref.table:#x}", 10, mono=True),
                 font(f"entry {ref.after:#x}", 10, mono=True), self.flag_pieces(ref))]
         return table(rows, ink, PAPER, pen)
+
+    def tinted_as(self, ref: WalkRef) -> int:
+        """The guest level whose colour an entry's title has."""
+        if ref.dim == "GUEST":
+            return ref.level
+        return ref.serves if self.grid.two_dimensional else -1
 
     def flag_pieces(self, ref: WalkRef) -> str:
         """Flags in fixed order: capitals set, small clear, one that this walk set with 0→1."""
@@ -344,13 +353,18 @@ class Picture:
         sizes = [ref.size for ref in self.walk.refs if ref.size and not ref.serves]
         return f"a TLB would hold it as {walk_words.size_name(min(sizes))}" if sizes else ""
 
+    def footer_top(self) -> float:
+        """Where the footer begins: under the last row, or under what stands below it."""
+        if not self.grid.rows:
+            return 84.0
+        below = walk_ends_below(self.grid) and (
+            self.walk.faulted or not self.walk.complete or not self.grid.two_dimensional)
+        return self.y(len(self.grid.rows) - 1 + below) - CELL_H / 2 - 16
+
     def draw_footer(self) -> None:
         """The fault in words, the legend, and where the facts come from."""
         walk, width = self.walk, self.right + HEAD_W / 2
-        rows = max(len(self.grid.rows), 1)
-        below = bool(self.grid.rows) and walk_ends_below(self.grid) and (
-            walk.faulted or not walk.complete or not self.grid.two_dimensional)
-        top = self.y(rows - 1 + below) - CELL_H / 2 - 16 if self.grid.rows else 84.0
+        top = self.footer_top()
         story = walk_words.fault_story(walk)
         if story:
             words = [font(story[0], 13, BAD, bold=True)] + [font(text, 10.5) for text in story[1:]]
@@ -358,12 +372,14 @@ class Picture:
             label = lines(words, width, height, border=BAD, fill="#fdecea", pen=1)
             self.canvas.node(self.middle(), top - height / 2, label, width, height)
             top -= height + 10
-        legend = ("A circle holds the number of the memory reference it stands on, in the "
-                  "processor's order.   g: the guest's tables   n: nested tables   "
+        other = "s: shadow tables" if walk.kind == "SHADOW" else "n: nested tables"
+        order = "" if walk_grid.is_pair(walk) else ", in the processor's order"
+        legend = ("A circle holds the number of the memory reference it stands on"
+                  f"{order}.   g: the guest's tables   {other}   "
                   "[ ]: index   table: its hPA")
         bits = ("P present   W writable   U user   A accessed   D dirty   PS large page   "
                 "NX no execute   CAPITALS: set   small: clear   0→1: set by this walk")
-        ept = [font(walk_ept.LEGEND, 9.5, MUTED)] if walk.format == "EPT" else []
+        ept = [font(walk_ept.LEGEND, 9.5, MUTED)] if walk.format == "EPT" and walk.kind == "NESTED" else []
         rows_text = [font(legend, 9.5, MUTED), font(bits, 9.5, MUTED), *ept,
                      font(self.about["provenance"], 9.5, INK, bold=True)]
         height = 50 * len(rows_text) / 3
@@ -375,7 +391,3 @@ def walk_ends_below(grid: Grid) -> bool:
     """Whether the last reference stands in the last column."""
     return grid.rows[-1].cells[-1].column == grid.end_column
 
-
-def dot(walk: Walk, about: Dict[str, str]) -> str:
-    """The drawing of `walk` as DOT text for `neato -n2`."""
-    return Picture(walk, about).draw()

@@ -2,8 +2,8 @@
 
 A row is one trip through the nested tables that ends at a guest entry (or, in the
 last row, at the data); its columns are the nested levels and then the guest entry.
-A walk of one dimension is a single row whose columns are that table's levels.
-What it does not do: draw; walk_dot.py does.
+A walk of one dimension is a single row whose columns are that table's levels; of the
+guest's tables beside their shadow there are two, with equal levels below each other. it does not do: draw; walk_dot.py and walk_shadow.py do.
 """
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from typing import List, Tuple
 from viz.walk_data import Walk, WalkRef
 
 DATA = 0        # the key of the row that ends at the data
+PAIR = -1       # the key of both rows of a guest's walk and its shadow
 
-ColumnKey = Tuple[str, int]     # dimension and level; ("END", 0) is the last column
+ColumnKey = Tuple[str, int]     # dimension ("" is any) and level; ("END", 0) is the last column
 
 
 @dataclass
@@ -51,10 +52,27 @@ def build(walk: Walk) -> Grid:
     across = [ref for ref in walk.refs if ref.dim in ("NESTED", "SEGMENT")]
     two = bool(across) and any(ref.dim == "GUEST" for ref in walk.refs) or any(
         ref.serves for ref in across)
+    if is_pair(walk):
+        return _pair(walk)
     keys = {(ref.dim, ref.level) for ref in (across if two else walk.refs)}
     columns = sorted(keys, key=lambda key: (key[0], -key[1])) + [("END", 0)]
     rows = _rows(walk, columns) if two else _one_row(walk, columns)
     return Grid(rows, columns, two)
+
+
+def is_pair(walk: Walk) -> bool:
+    """A guest's own walk with that of its shadow: two walks of one dimension each."""
+    return walk.kind == "SHADOW" and any(ref.dim == "GUEST" for ref in walk.refs)
+
+
+def _pair(walk: Walk) -> Grid:
+    """The guest's row, and under it the shadow's if there is one."""
+    levels = sorted({ref.level for ref in walk.refs}, reverse=True)
+    rows = []
+    for dim in ("GUEST", "SHADOW"):
+        cells = [Cell(ref, levels.index(ref.level)) for ref in walk.refs if ref.dim == dim]
+        rows += [Row(PAIR, cells)] if cells else []
+    return Grid(rows, [("", level) for level in levels] + [("END", 0)], False)
 
 
 def _one_row(walk: Walk, columns: List[ColumnKey]) -> List[Row]:
@@ -89,7 +107,7 @@ def index_fields(walk: Walk) -> List[Tuple[str, int, int, int]]:
     if walk.mode == "OFF" and walk.kind == "SEGMENT":
         return [("offset", 63, 0, walk.gva)]
     fields = list(layouts.get(walk.mode, layouts["LONG4"]))
-    if walk.mode == "OFF" or walk.kind == "SHADOW":
+    if walk.mode == "OFF" or walk.kind == "SHADOW" and not is_pair(walk):
         table = "s" if walk.kind == "SHADOW" else "n"
         fields = [(table + name[1:] if name != "sign" else name, high, low)
                   for name, high, low in layouts["LONG4"]]
@@ -107,4 +125,4 @@ def _splits(walk: Walk, ref: WalkRef) -> bool:
     """Whether `ref` is of the table that the gVA itself indexes."""
     if walk.mode == "OFF":
         return ref.dim == "NESTED"
-    return ref.dim in ("GUEST", "SHADOW")
+    return ref.dim == "GUEST" or ref.dim == "SHADOW" and not is_pair(walk)

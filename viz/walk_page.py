@@ -1,7 +1,8 @@
 """A walk for an HTML page: its drawing to step through, the sum, each reference in words.
 
-Without a script the page shows the whole walk; templates/walk_steps.js adds the
-steps.  The drawing is walk_dot.py's, the words are walk_steps.py's.
+figure() is for a page about something else, page() is a page about one walk alone.  Without
+a script a page shows the whole walk, as on paper; templates/walk_steps.js adds the steps.
+The drawing is walk_dot.py's, the words are walk_steps.py's.
 """
 from __future__ import annotations
 
@@ -10,12 +11,13 @@ import re
 import tempfile
 from dataclasses import dataclass, field
 from html import escape
-from typing import List, Optional, Tuple
+from typing import Dict, List, Optional, Tuple
 
-from viz import walk
+from viz import walk, walk_words
+from viz.html_page import render
 from viz.trace import Trace, TraceError
 from viz.walk_data import Walk, Walks
-from viz.walk_steps import Part, formula, parts, sentences
+from viz.walk_steps import Part, formula, other_tables, parts, sentences
 
 
 @dataclass
@@ -30,22 +32,39 @@ class WalkFigure:
     count: int = 0
     faults: int = 0
     problem: str = ""
+    others: str = "nested"      # the tables that are not the guest's
 
 
 def figure(trace: Trace) -> WalkFigure:
     """The walk that `viz walk` would draw, ready for a page."""
     try:
-        with tempfile.TemporaryDirectory() as folder:
-            path = os.path.join(folder, "walk.svg")
-            drawn = walk.draw(trace, path)
-            with open(path, encoding="utf-8") as file:
-                svg = inline(file.read(), f"Page walk with {len(drawn.refs)} references")
+        walks = Walks(trace)
+        chosen = walk.choose(walks)
+        made = of(chosen, walk.about(trace, chosen, len(walks)))
     except (TraceError, OSError) as error:
         return WalkFigure(problem=str(error))
-    walks = Walks(trace)
-    faults = sum(fault not in ("NONE", "?") for fault in walks.faults())
-    steps = [(ref.n, text) for ref, text in zip(drawn.refs, sentences(drawn))]
-    return WalkFigure(_title(drawn), svg, parts(drawn), formula(drawn), steps, len(walks), faults)
+    made.count = len(walks)
+    made.faults = sum(fault not in ("NONE", "?") for fault in walks.faults())
+    return made
+
+
+def of(drawn: Walk, about: Dict[str, str]) -> WalkFigure:
+    """One walk, drawn and in words; `about` as walk.about() gives it."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "walk.svg")
+        walk.save(drawn, about, "svg", path)
+        with open(path, encoding="utf-8") as file:
+            svg = inline(file.read(), f"Page walk with {len(drawn.refs)} references")
+    return WalkFigure(_title(drawn), svg, parts(drawn), formula(drawn),
+                      list(enumerate(sentences(drawn), start=1)), others=other_tables(drawn))
+
+
+def page(drawn: Walk, about: Dict[str, str]) -> str:
+    """A page about one walk, to step through, to let run, and to print."""
+    return render("walk.html.j2", {
+        "walk": of(drawn, about), "drawn": drawn, "about": about,
+        "story": walk_words.fault_story(drawn), "access": walk_words.access_words(drawn.access),
+        "mode": walk_words.mode_words(drawn), "kind": walk_words.kind_words(drawn)})
 
 
 def _title(drawn: Walk) -> str:

@@ -12,7 +12,7 @@ from typing import List, Optional
 
 from viz import walk_grid, walk_words
 from viz.walk_data import Walk, WalkRef
-from viz.walk_grid import DATA, Row
+from viz.walk_grid import DATA, PAIR, Row
 
 ADDRESS = 0x000FFFFFFFFFF000    # bits of an entry that hold an address
 ADDRESS32 = 0xFFFFF000
@@ -20,7 +20,8 @@ ADDRESS32 = 0xFFFFF000
 
 @dataclass(frozen=True)
 class Part:
-    """One row of the sum: what it is for and how many references it takes."""
+    """One row of the sum: what it is for and how many references it takes; `nested` counts all
+    that are not of the guest's tables: nested ones, or shadow ones."""
 
     what: str
     nested: int
@@ -57,19 +58,22 @@ def _meaning(walk: Walk, ref: WalkRef) -> str:
         return _nested(walk, ref)
     if ref.dim == "SEGMENT":
         return f"The segment that holds gPA {ref.addr:#x}: entry {ref.before:#x}."
-    one = walk.kind in ("ONE", "SHADOW")
+    one = walk.kind == "ONE" or ref.dim == "SHADOW"
     kind = "hPA" if one else "gPA"
+    pair = walk_grid.is_pair(walk)
     if not ref.size:
         below = walk_words.table_name(ref.dim, ref.level - 1)
-        rest = "" if one else " Where that lies in memory the next row finds out."
+        rest = "" if one else (" Its memory slot tells where that lies." if pair else
+                               " Where that lies in memory the next row finds out.")
         return f"{name(ref)} says: the {below} table is at {kind} {target(walk, ref):#x}.{rest}"
     where = f"{name(ref)} maps a {walk_words.size_name(ref.size)} page at " \
             f"{kind} {target(walk, ref):#x}"
     if one:
-        return f"{where}: hPA {walk.hpa:#x} is known after {ref.n}."
+        after = sum(other.dim == ref.dim for other in walk.refs)
+        return f"{where}: hPA {walk.hpa:#x} is known after {after}."
     gpa = target(walk, ref) + (walk.gva & (ref.size - 1))
-    return (f"{where}, so the address means gPA {gpa:#x}: known after {ref.n}. Where that lies "
-            "the last row finds out.")
+    rest = "The shadow holds its hPA" if pair else "Where that lies the last row finds out"
+    return f"{where}, so the address means gPA {gpa:#x}: known after {ref.n}. {rest}."
 
 
 def _nested(walk: Walk, ref: WalkRef) -> str:
@@ -92,13 +96,16 @@ def _gained(walk: Walk, ref: WalkRef) -> str:
 def parts(walk: Walk) -> List[Part]:
     """The rows of the sum."""
     grid = walk_grid.build(walk)
-    return [_part(row, grid.two_dimensional) for row in grid.rows]
+    return [_part(walk, row, grid.two_dimensional) for row in grid.rows]
 
 
-def _part(row: Row, two: bool) -> Part:
+def _part(walk: Walk, row: Row, two: bool) -> Part:
     refs = [cell.ref for cell in row.cells]
     guest = sum(ref.dim == "GUEST" for ref in refs)
     what = "translate the address"
+    if row.key == PAIR:
+        what = ("the guest's own tables, read by the VMM" if guest else
+                "the shadow, walked by the processor")
     if two:
         what = "find the data" if row.key == DATA else f"find and read the gL{row.key} table"
     return Part(what, len(refs) - guest, guest, refs[0].n, refs[-1].n)
@@ -107,7 +114,7 @@ def _part(row: Row, two: bool) -> Part:
 def formula(walk: Walk) -> Optional[str]:
     """(g + 1) x (n + 1) - 1, where it is that regular and the walk went to its end."""
     rows = parts(walk)
-    if not walk.complete or walk.faulted or len(rows) < 2:
+    if not walk.complete or walk.faulted or len(rows) < 2 or walk_grid.is_pair(walk):
         return None
     levels, nested = len(rows) - 1, rows[-1].nested
     regular = all(row.nested == nested for row in rows) and all(row.guest for row in rows[:-1])
@@ -117,11 +124,16 @@ def formula(walk: Walk) -> Optional[str]:
     return f"({levels} + 1) × ({nested} + 1) − 1 = {total}"
 
 
+def other_tables(walk: Walk) -> str:
+    """What the tables are called that are not the guest's."""
+    return "shadow" if walk.kind == "SHADOW" else "nested"
+
+
 def explain(walk: Walk) -> str:
     """The sum and all sentences, as text for a terminal."""
     lines = [f"{len(walk.refs)} references:"]
     for part in parts(walk):
-        terms = [f"{part.nested} nested"] * (part.nested > 0) + \
+        terms = [f"{part.nested} {other_tables(walk)}"] * (part.nested > 0) + \
             [f"{part.guest} guest"] * (part.guest > 0)
         lines.append(f"  {part.first:>2} to {part.last:>2}  {part.what}: {' + '.join(terms)}")
     rule = formula(walk)

@@ -102,13 +102,20 @@ def flags(walk: Walk, ref: WalkRef) -> List[Tuple[str, str]]:
     for name, bit in FLAGS:
         meaningless = (name == "NX" and walk.width(ref) == 4 or name == "D" and not ref.size
                        or name == "PS" and ref.level not in (2, 3))
-        if ref.dim == "GUEST" and walk.mode == "PAE" and ref.level == 3:
+        if ref.level == 3 and _is_pointer(walk, ref):
             meaningless = name != "P"
         if meaningless:
             continue
         before, after = ref.before & bit, ref.after & bit
         shown.append((name, "gained" if after and not before else "set" if after else "clear"))
     return shown
+
+
+def _is_pointer(walk: Walk, ref: WalkRef) -> bool:
+    """Whether a level-3 entry is one of PAE's directory pointers, which permit nothing; the
+    shadow of a 32-bit guest is in PAE's format, too."""
+    return (ref.dim == "GUEST" and walk.mode == "PAE" or
+            ref.dim == "SHADOW" and walk.mode in ("PAE", "LEGACY32"))
 
 
 def error_bits(walk: Walk) -> List[str]:
@@ -152,6 +159,11 @@ def fault_story(walk: Walk) -> List[str]:
              "SEGMENT": "Segment violation: an exit to the VMM"}.get(walk.fault_dim, "Fault")
     if _by_ept(walk):
         whose = f"{walk_ept.exit_name(walk.fault)}: an exit to the VMM, which the guest does not see"
+    if walk.kind == "SHADOW" and any(ref.dim == "GUEST" for ref in walk.refs):
+        whose = {"GUEST": "Guest page fault: the guest's own tables forbid it, so the VMM reflects "
+                          "the #PF and the guest sees it",
+                 "SHADOW": "Hidden page fault: the guest's own tables allow it, so the VMM mends "
+                           "the shadow and the guest never sees it"}.get(walk.fault_dim, whose)
     whose = {"NON_CANONICAL": "General protection: the guest sees #GP",
              "NO_MEMORY": "The walk leaves the memory there is"}.get(walk.fault, whose)
     at = failing(walk)

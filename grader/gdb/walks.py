@@ -13,7 +13,7 @@ from grader.oracle import compare
 from grader.oracle import walk as oracle
 from grader.oracle.memory import Memory
 from viz import walk as drawing
-from viz import walk_dot, walk_steps, walk_words
+from viz import walk_steps, walk_words
 from viz.style import PROVENANCE
 from viz.walk_data import Walk, WalkRef
 
@@ -95,11 +95,6 @@ def draw(walk: Walk, guest: Guest, path: str, platform: str) -> None:
     if form not in drawing.FORMATS:
         raise WalkRefused(f"{path}: the ending must be one of "
                           + ", ".join("." + name for name in drawing.FORMATS))
-    text = walk_dot.dot(walk, {"name": guest.name, "which": "made by the debugger",
-                               "platform": platform, "provenance":
-                               f"computed: {PROVENANCE['computed']}; from the stopped machine"})
-    if form == "dot":
-        with open(path, "w", encoding="utf-8") as file:
-            file.write(text)
-        return
-    drawing.render(text, form, path)
+    drawing.save(walk, {"name": guest.name, "which": "made by the debugger", "platform": platform,
+                        "provenance": f"computed: {PROVENANCE['computed']}; from the stopped "
+                        "machine"}, form, path)

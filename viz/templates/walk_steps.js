@@ -1,5 +1,6 @@
-// Steps through a page walk: shows it up to one reference, and says what that one gives.
-// Without this script the page shows the whole walk. Classes: step-N, see viz/walk_dot.py.
+// Steps through a page walk: shows it up to one reference, and says what that one gives; by
+// hand or by itself.  Without this script the page shows the whole walk.  step-K is the class
+// of what belongs to the K-th reference, see viz/walk_dot.py.
 
 class Steps {
   constructor(box) {
@@ -7,29 +8,77 @@ class Steps {
     this.texts = [...box.querySelectorAll(".steps li")];
     this.slider = box.querySelector("input[type=range]");
     this.said = box.querySelector("output");
+    this.playing = box.querySelector("button.play");
+    this.pause = box.querySelector("select");
+    this.timer = null;
     this.parts = [...box.querySelectorAll("svg [class*=step-]")]
       .map(part => [part, Number(/step-(\d+)/.exec(part.getAttribute("class"))[1])]);
-    this.numbers = this.texts.map(text => Number(text.value));
-    this.slider.addEventListener("input", () => this.show(Number(this.slider.value)));
-    const at = button => Number(this.slider.value) + Number(button.dataset.by);
-    for (const button of box.querySelectorAll("button[data-by]"))
-      button.addEventListener("click", () => this.show(at(button)));
-    box.querySelector("button.whole").addEventListener("click", () => this.show(0));
-    box.querySelector(".step-tools").hidden = false;
+    this.listen();
+    box.querySelector(".step-tools").hidden = this.texts.length === 0;
     this.show(0);
+  }
+
+  listen() {
+    const by = (element, kind, work) => element.addEventListener(kind, work);
+    by(this.slider, "input", () => this.goTo(Number(this.slider.value)));
+    for (const button of this.box.querySelectorAll("button[data-by]"))
+      by(button, "click", () => this.goTo(this.step + Number(button.dataset.by)));
+    by(this.box.querySelector("button.whole"), "click", () => this.goTo(0));
+    by(this.playing, "click", () => this.timer === null ? this.play() : this.stop());
+    by(this.pause, "change", () => { if (this.timer !== null) this.play(); });
+    by(this.box.dataset.keys === "page" ? document : this.box, "keydown", event => this.key(event));
+  }
+
+  // A key means what the page says, unless a control that it belongs to has the focus.
+  key(event) {
+    if (event.ctrlKey || event.altKey || event.metaKey || this.texts.length === 0) return;
+    const own = event.target.closest("input, select, button, summary, a");
+    const work = {
+      ArrowRight: () => this.goTo(this.step + 1), ArrowLeft: () => this.goTo(this.step - 1),
+      Home: () => this.goTo(1), End: () => this.goTo(this.texts.length), Escape: () => this.goTo(0),
+      " ": () => this.timer === null ? this.play() : this.stop()}[event.key];
+    if (!work || own && event.key !== "Escape" && (own.tagName !== "BUTTON" || event.key === " "))
+      return;
+    event.preventDefault();
+    work();
+  }
+
+  // From where the walk stands, or from the beginning; it stops at its end.
+  play() {
+    this.stop();
+    this.playing.textContent = "stop";
+    this.playing.setAttribute("aria-pressed", "true");
+    this.show(this.step < this.texts.length ? this.step + 1 : 1);
+    this.timer = setInterval(() => {
+      this.show(this.step + 1);
+      if (this.step === this.texts.length) this.stop();
+    }, Number(this.pause.value));
+  }
+
+  stop() {
+    clearInterval(this.timer);
+    this.timer = null;
+    this.playing.textContent = "play";
+    this.playing.setAttribute("aria-pressed", "false");
+  }
+
+  goTo(k) {
+    this.stop();
+    this.show(k);
   }
 
   // Show the walk up to its k-th reference; 0 shows all of it.
   show(k) {
-    k = Math.max(0, Math.min(this.texts.length, k));
-    const number = k ? this.numbers[k - 1] : Infinity;
+    const count = this.texts.length;
+    this.step = k = Math.max(0, Math.min(count, k));
+    const last = k || Infinity;
     this.slider.value = k;
     for (const [part, n] of this.parts) {
-      part.classList.toggle("later", n > number);
-      part.classList.toggle("now", n === number);
+      part.classList.toggle("later", n > last);
+      part.classList.toggle("now", n === last);
     }
-    const count = this.texts.length;
-    this.said.textContent = k ? `${number} of ${count}: ${this.texts[k - 1].textContent}`
+    this.texts.forEach((text, i) => text.classList.toggle("now", i + 1 === last));
+    this.said.textContent = k ? `${k} of ${count}: ${this.texts[k - 1].textContent}`
       : `The whole walk: ${count} references. Go through them one by one.`;
     this.box.dataset.step = k;
   }

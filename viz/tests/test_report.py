@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from viz import report
+from viz import html_page, report
 from viz.report import index, render
 from viz.report_facts import gather
 from viz.tests import synth
@@ -55,7 +55,7 @@ class Page(HTMLParser):
 def assert_only_our_script(page: str) -> None:
     """One script, ours, and a policy that names it by its hash and allows no other."""
     (script,) = re.findall(r"<script[^>]*>(.*?)</script>", page, re.S)
-    assert script == (Path(report.TEMPLATES) / "walk_steps.js").read_text()
+    assert script == (html_page.TEMPLATES / "walk_steps.js").read_text()
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     assert "default-src 'none'; style-src 'unsafe-inline'" in page
     assert f"script-src 'sha256-{digest}';" in page

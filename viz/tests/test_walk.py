@@ -72,6 +72,14 @@ def test_every_kind_is_drawn_by_graphviz(make: Callable, tmp_path: Path) -> None
     (kinds.legacy, ["32-bit paging", "+ 4 ×", "bits 31–22", "hPA known after 14"]),
     (kinds.legacy_4m, ["4M page", "bits 21–0", "gPA known after 5"]),
     (kinds.shadow, ["shadow root", "sL4[0x0]", "sL1 index", "hPA known after 4"]),
+    (kinds.shadow_pair, ["gPA: 4 references", "hPA: 4 references", "gL4 index", "sL4[0x0]",
+                         "gL1[0x93]", "read by the VMM", "walked by the processor"]),
+    (kinds.shadow_split, ["2M page", "gPA: 3 references", "a TLB would hold it as 4K"]),
+    (kinds.shadow_legacy, ["bits 31–22", "gL2[0x201]", "sL3[0x2]", "hPA: 3 references"]),
+    (kinds.shadow_hidden, ["Hidden page fault", "the guest never sees it", "Reference 7, sL2[0x2]",
+                           "gPA: 4 references", "gPA 0x2aabc"]),
+    (kinds.shadow_reflected, ["the VMM reflects the #PF", "Reference 4, gL1[0x93]", "write denied"]),
+    (kinds.shadow_cut, ["the trace ends here", "gPA: 4 references"]),
     (kinds.one, ["one dimension", "gCR3", "gL4[0x0]"]),
     (kinds.segment_limit, ["Segment violation", "beyond the segment's limit",
                            "offset in the segment"]),
@@ -160,7 +168,7 @@ def test_no_label_is_larger_than_its_node(make: Callable, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("ending, magic", [("svg", b"<?xml"), ("png", b"\x89PNG"), ("pdf", b"%PDF"),
-                                           ("dot", b"digraph")])
+                                           ("dot", b"digraph"), ("html", b"<!DOCTYPE html>")])
 def test_formats(ending: str, magic: bytes, tmp_path: Path) -> None:
     one(tmp_path, nested_walk)
     out = tmp_path / f"w.{ending}"

@@ -71,6 +71,15 @@ def test_a_fault_is_told_where_it_happens(tmp_path: Path) -> None:
     assert "not present (P = 0)" in said[7] and walk_steps.formula(walk) is None
 
 
+def test_a_guest_beside_its_shadow(tmp_path: Path) -> None:
+    walk = one(tmp_path, kinds.shadow_pair)
+    text, said = walk_steps.explain(walk), walk_steps.sentences(walk)
+    assert " 1 to  4  the guest's own tables, read by the VMM: 4 guest" in text
+    assert " 5 to  8  the shadow, walked by the processor: 4 shadow" in text
+    assert "gPA" in said[0] and "hPA" not in said[0] and "gPA" not in said[4]
+    assert "is known after 4" in said[7] and walk_steps.formula(walk) is None
+
+
 @pytest.mark.parametrize("words, expected", [
     ([], "walk 1, VM 1, gVA 0x400000: 24 references:"), (["--n", "2"], "walk 2, VM 1, gVA 0x1000")])
 def test_the_command_explains(tmp_path: Path, capsys: pytest.CaptureFixture, words: List[str],

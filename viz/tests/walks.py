@@ -81,6 +81,54 @@ def shadow(writer: TraceWriter) -> None:
     end(writer, 4, 0)
 
 
+def beside(levels: List[int], size: int, shadow: List[int], leaf: int = 1) -> List[
+        Tuple[str, int, int, int]]:
+    """The guest's references, then those of the shadow."""
+    sizes = {1: 1 << 12, 2: 1 << 21}
+    return [("GUEST", level, 0, size if level == levels[-1] else 0) for level in levels] + [
+        ("SHADOW", level, 0, sizes[leaf] if level == leaf else 0) for level in shadow]
+
+
+def shadow_pair(writer: TraceWriter) -> None:
+    """The guest's walk beside the shadow's."""
+    begin(writer, "LONG4", "SHADOW")
+    refs(writer, beside([4, 3, 2, 1], 4096, [4, 3, 2, 1]))
+    end(writer, 8, 4)
+
+
+def shadow_split(writer: TraceWriter) -> None:
+    """The guest's page is 2M, its shadow of 4K pages."""
+    begin(writer, "LONG4", "SHADOW", access=1)
+    refs(writer, beside([4, 3, 2], 2 << 20, [4, 3, 2, 1]))
+    end(writer, 7, 3)
+
+
+def shadow_legacy(writer: TraceWriter) -> None:
+    """A guest with 32-bit paging; its shadow is in PAE's format."""
+    begin(writer, "LEGACY32", "SHADOW")
+    refs(writer, beside([2, 1], 4096, [3, 2, 1]), bits=10)
+    end(writer, 5, 2)
+
+
+def shadow_hidden(writer: TraceWriter) -> None:
+    """The guest allows it, the shadow has no entry yet."""
+    begin(writer, "LONG4", "SHADOW", access=1, cause="FAULT")
+    refs(writer, beside([4, 3, 2, 1], 4096, [4, 3, 2]), odd={7: 0})
+    end(writer, 7, 4, "NOT_PRESENT", "SHADOW", 2, 2)
+
+
+def shadow_reflected(writer: TraceWriter) -> None:
+    """The guest's own table forbids it: the shadow is not asked."""
+    begin(writer, "LONG4", "SHADOW", access=3, cause="FAULT")
+    refs(writer, beside([4, 3, 2, 1], 4096, []), odd={4: 0x40_0025})
+    end(writer, 4, 4, "WRITE", "GUEST", 1, 7)
+
+
+def shadow_cut(writer: TraceWriter) -> None:
+    begin(writer, "LONG4", "SHADOW")
+    refs(writer, beside([4, 3, 2, 1], 4096, [4, 3]))
+
+
 def one(writer: TraceWriter) -> None:
     begin(writer, "LONG4", "ONE", nroot=0)
     refs(writer, [("GUEST", level, 0, 4096 if level == 1 else 0) for level in (4, 3, 2, 1)])
@@ -200,7 +248,8 @@ def ept_bad_type(writer: TraceWriter) -> None:
     end(writer, 24, 20, "RESERVED", "NESTED", 1, 0)
 
 
-KINDS = (unpaged, pae, legacy, legacy_4m, shadow, one, segment, segment_limit, write_denied,
+KINDS = (unpaged, pae, legacy, legacy_4m, shadow, shadow_pair, shadow_split, shadow_legacy,
+         shadow_hidden, shadow_reflected, shadow_cut, one, segment, segment_limit, write_denied,
          final_fault, non_canonical, no_memory, cut_off, mixed, ept, ept_large, ept_pae,
          ept_violation,
          ept_violation_in_walk, ept_misconfigured, ept_bad_type)
