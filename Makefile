@@ -110,6 +110,7 @@ VMM_SRC := \
     vmm/svm/svm_check.c \
     vmm/svm/svm_exit.c \
     vmm/svm/svm_maps.c \
+    vmm/svm/svm_paging.c \
     vmm/svm/svm_run.S \
     vmm/svm/svm_todo.c \
     vmm/svm/svm_verified.S \
@@ -122,6 +123,7 @@ VMM_SRC := \
     vmm/vmx/vmx_dump.c \
     vmm/vmx/vmx_exit.c \
     vmm/vmx/vmx_maps.c \
+    vmm/vmx/vmx_paging.c \
     vmm/vmx/vmx_regs.c \
     vmm/vmx/vmx_run.S \
     vmm/vmx/vmx_setup.c \

@@ -21,10 +21,10 @@ static const struct {
 } groups[] = {
     {"exits", EVENT_entry, EVENT_exit},   {"exits", EVENT_inject, EVENT_reinject},
     {"time", EVENT_timer_program, EVENT_window}, {"sched", EVENT_sched_pick, EVENT_sched_start},
-    {"walks", EVENT_walk_begin, EVENT_walk_end}, {"memory", EVENT_map, EVENT_nested_fault},
+    {"walks", EVENT_walk_begin, EVENT_walk_end}, {"memory", EVENT_map, EVENT_harvest},
     {"io", EVENT_io, EVENT_mmio},         {"io", EVENT_test_port, EVENT_test_port},
     {"exits", EVENT_host_irq, EVENT_host_timer}, {"sched", EVENT_sched_setup, EVENT_sched_call},
-    {"sched", EVENT_sched_bvt, EVENT_sched_window},
+    {"sched", EVENT_sched_bvt, EVENT_sched_window}, {"memory", EVENT_shadow_root, EVENT_shadow_zap},
 };
 
 static void mask_range(u8 first, u8 last, bool on)

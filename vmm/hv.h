@@ -24,8 +24,8 @@ enum gpr {
     GPR_COUNT
 };
 
-/* Registers behind get_reg and set_reg. CR0, CR4 and EFER are the effective
- * values, the ones that the processor runs with. */
+/* Registers behind get_reg and set_reg: the values that the guest gave them. On
+ * a shadow root the processor runs with others, see struct hv_ctl. */
 enum hv_reg {
     HV_CR0, HV_CR2, HV_CR3, HV_CR4, HV_EFER, HV_DR6, HV_DR7,
     HV_STAR, HV_LSTAR, HV_CSTAR, HV_SFMASK, HV_KERNEL_GS_BASE,
@@ -93,6 +93,10 @@ struct exit {
             u64 addr; /* of a page fault */
         } exc;
         struct {
+            u64 addr;   /* linear */
+            bool known; /* false: decode the operand */
+        } invlpg;
+        struct {
             bool write;
         } msr;
         struct {
@@ -111,9 +115,14 @@ struct exit {
 
 /* --- Settings ------------------------------------------------------------- */
 
-/* What the core wants of a vCPU; changed by it, then handed to configure(). */
+/* What the core wants of a vCPU; changed by it, then handed to configure().
+ *
+ * With a shadow root the processor runs on it with CR0.PG and CR0.WP set, and with
+ * CR4.PAE; the guest still reads its own CR0, CR3 and CR4, and changing CR0, CR3 or
+ * what of CR4 concerns paging exits. */
 struct hv_ctl {
     hpa_t nested_root;  /* of the nested table */
+    hpa_t shadow_root;  /* run on this table in its place, nested paging off; 0: do not */
     u64 tsc_offset;     /* guest TSC = host TSC + offset */
     u32 exceptions;     /* bit n: vector n exits */
     bool intr_window;   /* exit as soon as the guest could take an interrupt */

@@ -92,6 +92,7 @@ static void svm_configure(struct vcpu *v)
     const struct hv_ctl *c = &v->ctl;
 
     b->cr_write = BASE_CR_WRITES | (c->cr3_exits ? 1u << 3 : 0);
+    svm_paging_configure(v);
     b->dr_write = BASE_DR_WRITES;
     b->exceptions = c->exceptions | (on_bochs ? EXCEPTION_DF : 0);
     b->intercepts1 = BASE_INTERCEPTS1 | (c->intr_window ? INTERCEPT_VINTR : 0) |
@@ -118,7 +119,6 @@ static int svm_vcpu_init(struct vcpu *v)
     b->msrpm_base_pa = svm_msr_map().v;
     b->guest_asid = v->vm_id;
     b->tlb_control = TLB_FLUSH_ALL;
-    b->np_enable = 1;
     b->efer = EFER_SVME;
     b->g_pat = 0x0007040600070406ull; /* the reset value */
     b->dr6 = 0xffff0ff0;
@@ -256,27 +256,29 @@ static int svm_inject(struct vcpu *v, const struct event *e)
     return 0;
 }
 
-static u64 *reg_place(struct vmcb *b, enum hv_reg r)
+/* Where the plain ones are. */
+static const u16 reg_place[HV_REG_COUNT] = {
+    [HV_CR2] = offsetof(struct vmcb, cr2),
+    [HV_EFER] = offsetof(struct vmcb, efer),
+    [HV_DR6] = offsetof(struct vmcb, dr6),
+    [HV_DR7] = offsetof(struct vmcb, dr7),
+    [HV_STAR] = offsetof(struct vmcb, star),
+    [HV_LSTAR] = offsetof(struct vmcb, lstar),
+    [HV_CSTAR] = offsetof(struct vmcb, cstar),
+    [HV_SFMASK] = offsetof(struct vmcb, sfmask),
+    [HV_KERNEL_GS_BASE] = offsetof(struct vmcb, kernel_gs_base),
+    [HV_SYSENTER_CS] = offsetof(struct vmcb, sysenter_cs),
+    [HV_SYSENTER_ESP] = offsetof(struct vmcb, sysenter_esp),
+    [HV_SYSENTER_EIP] = offsetof(struct vmcb, sysenter_eip),
+    [HV_PAT] = offsetof(struct vmcb, g_pat),
+};
+
+/* No rule of VMRUN concerns CR2: a copy of the control block need not have it. */
+static void set_cr2(struct vcpu *v, u64 value)
 {
-    u64 *const place[HV_REG_COUNT] = {
-        [HV_CR0] = &b->cr0,
-        [HV_CR2] = &b->cr2,
-        [HV_CR3] = &b->cr3,
-        [HV_CR4] = &b->cr4,
-        [HV_EFER] = &b->efer,
-        [HV_DR6] = &b->dr6,
-        [HV_DR7] = &b->dr7,
-        [HV_STAR] = &b->star,
-        [HV_LSTAR] = &b->lstar,
-        [HV_CSTAR] = &b->cstar,
-        [HV_SFMASK] = &b->sfmask,
-        [HV_KERNEL_GS_BASE] = &b->kernel_gs_base,
-        [HV_SYSENTER_CS] = &b->sysenter_cs,
-        [HV_SYSENTER_ESP] = &b->sysenter_esp,
-        [HV_SYSENTER_EIP] = &b->sysenter_eip,
-        [HV_PAT] = &b->g_pat,
-    };
-    return place[r];
+    svm_of(v)->vmcb->cr2 = value;
+    if (v->loaded)
+        write_cr2(value); /* see svm_load() */
 }
 
 /* EFER.SVME must be set for VMRUN, but is not the guest's to see. */
@@ -284,17 +286,19 @@ static u64 svm_reg(struct vcpu *v, enum hv_reg r, const u64 *set)
 {
     struct vmcb *b = svm_of(v)->vmcb;
 
+    if (r == HV_CR2 && set)
+        set_cr2(v, *set);
+    if (r == HV_CR0 || r == HV_CR3 || r == HV_CR4)
+        return svm_paging_reg(v, r, set);
     if (r == HV_TPR) {
         if (set)
             b->v_intr = (b->v_intr & ~0xfull) | (*set & 0xf);
         return b->v_intr & 0xf;
     }
-    u64 *place = reg_place(b, r), hidden = r == HV_EFER ? EFER_SVME : 0;
-    if (set) {
+    u64 *place = (u64 *)((u8 *)b + reg_place[r]), hidden = r == HV_EFER ? EFER_SVME : 0;
+    if (set && r != HV_CR2) {
         *place = *set | hidden;
         svm_of(v)->changed = true;
-        if (r == HV_CR2 && v->loaded)
-            write_cr2(*set); /* see svm_load() */
     }
     return *place & ~hidden;
 }

@@ -21,7 +21,7 @@ const u8 svm_plain[256] = {
     [VMEXIT_RDTSCP] = EXIT_RDTSC,     [VMEXIT_RDPMC] = EXIT_RDPMC,
     [VMEXIT_CPUID] = EXIT_CPUID,      [VMEXIT_SWINT] = EXIT_SOFT_INT,
     [VMEXIT_PAUSE] = EXIT_PAUSE,      [VMEXIT_HLT] = EXIT_HLT,
-    [VMEXIT_INVLPG] = EXIT_INVLPG,    [VMEXIT_TASK_SWITCH] = EXIT_TASK_SWITCH,
+    [VMEXIT_TASK_SWITCH] = EXIT_TASK_SWITCH,
     [VMEXIT_SHUTDOWN] = EXIT_SHUTDOWN, [VMEXIT_VMMCALL] = EXIT_HYPERCALL,
     [VMEXIT_INVD] = EXIT_WBINVD,      [VMEXIT_WBINVD] = EXIT_WBINVD,
     [VMEXIT_MONITOR] = EXIT_MONITOR,  [VMEXIT_MWAIT] = EXIT_MONITOR,
@@ -95,6 +95,9 @@ static void translate_rest(u64 code, const struct vmcb *b, struct exit *x)
         x->exc.vector = code - VMEXIT_EXCP0;
         x->exc.error = (u32)b->exitinfo1;
         x->exc.addr = b->exitinfo2;
+    } else if (code == VMEXIT_INVLPG) {
+        x->reason = EXIT_INVLPG;
+        x->invlpg.known = false;
     } else if (code >= VMEXIT_IDTR_READ && code <= VMEXIT_TR_WRITE) {
         x->reason = EXIT_DESCRIPTOR;
     } else if (code >= VMEXIT_VMRUN && code <= VMEXIT_SKINIT) {

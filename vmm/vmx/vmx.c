@@ -115,7 +115,7 @@ static void vmx_flush(struct vcpu *v, enum hv_flush kind, u64 addr)
 
     invvpid(all ? INV_CONTEXT : INV_ADDRESS, v->vm_id, addr);
     TRACE(flush, v->vm_id, v->id, .kind = all ? FLUSH_ALL : FLUSH_ADDRESS, .addr = addr);
-    if (!all)
+    if (!all || v->ctl.shadow_root.v)
         return;
     invept(vmx_eptp(v));
     TRACE(flush, v->vm_id, v->id, .kind = FLUSH_ROOT, .addr = v->ctl.nested_root.v);

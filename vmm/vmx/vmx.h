@@ -20,6 +20,9 @@ struct vmx_vcpu {
     bool polls;     /* the preemption timer is on: poll() in vmx.c */
     u64 watched_if; /* RFLAGS.IF; where nobody needs to poll: 0 */
     u64 seen_if;    /* what it was at the last entry */
+    bool on_shadow; /* it runs on ctl.shadow_root; then CR3 is the guest's own */
+    u64 cr3;
+    u64 cr0_guest, cr4_guest; /* bits that the guest changes without an exit */
     u64 tpr, cr2, dr6;
     u64 own[OWN_MSRS];
 };
@@ -69,9 +72,12 @@ void vmx_load_pdptes(struct vcpu *);
 /* After so many instructions the preemption timer ends a guest's run, where it is on:
  * Bochs counts them, whatever IA32_VMX_MISC says. */
 #define VMX_POLL_TICKS 10000
-/* Bits of CR0 and CR4 that the guest changes without an exit. */
-#define CR0_GUEST 0x8005000full
-#define CR4_GUEST 0x7bfull
+/* vcpu->ctl.shadow_root into the VMCS (vmx_paging.c). */
+void vmx_paging_configure(struct vcpu *);
+void vmx_set_cr0(struct vmx_vcpu *, u64 value);
+void vmx_set_cr4(struct vmx_vcpu *, u64 value);
+u64 vmx_get_cr0(const struct vmx_vcpu *);
+u64 vmx_get_cr4(const struct vmx_vcpu *);
 
 /* The world switch (vmx_run.S): loads the general registers at gpr but RSP,
  * enters the guest, stores them. 0, or VMfail: 1. */

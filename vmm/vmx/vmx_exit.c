@@ -32,7 +32,6 @@ static const u8 plain[VMX_REASONS] = {
     [VMX_GETSEC] = EXIT_VIRT_INSN,
     [VMX_HLT] = EXIT_HLT,
     [VMX_INVD] = EXIT_WBINVD,
-    [VMX_INVLPG] = EXIT_INVLPG,
     [VMX_RDPMC] = EXIT_RDPMC,
     [VMX_RDTSC] = EXIT_RDTSC,
     [VMX_VMCALL] = EXIT_HYPERCALL,
@@ -145,6 +144,11 @@ static void translate_other(u32 reason, u64 q, struct exit *x)
             translate_violation(q, x);
         else
             translate_misconfig(x);
+        break;
+    case VMX_INVLPG:
+        x->reason = EXIT_INVLPG;
+        x->invlpg.addr = q;
+        x->invlpg.known = true;
         break;
     case VMX_EXCEPTION:
         translate_exception(q, x);

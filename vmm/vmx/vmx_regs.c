@@ -1,8 +1,7 @@
 /*
  * A guest's registers and segments, as hv.h names them, in the VMCS or in the
- * processor. CR0 and CR4 are split between guest and host: bits of the mask are
- * the host's, the guest reads them from the shadow, and changing one exits.
- * Source: Intel SDM vol. 3C, 24.4.1, 24.6.6, 26.3.1, 26.3.2.4 (PDPTEs).
+ * processor. CR0 and CR4, split between guest and host, are vmx_paging.c's.
+ * Source: Intel SDM vol. 3C, 24.4.1, 26.3.1, 26.3.2.4 (PDPTEs).
  */
 #include "kernel/cpu.h"
 #include "vmm/cpubits.h"
@@ -10,25 +9,6 @@
 #include "vmm/vmx/vmx.h"
 
 #define PDPTES 4
-
-static u64 get_cr(u32 field, u32 shadow, u64 guests_own)
-{
-    return (vmcs_read(field) & guests_own) | (vmcs_read(shadow) & ~guests_own);
-}
-
-/* CD and NW stay the host's: no entry or exit would switch them (26.3.2.1). */
-static void set_cr0(u64 value)
-{
-    vmcs_write(VMCS_CR0_SHADOW, value);
-    vmcs_write(VMCS_GUEST_CR0,
-               ((value & ~(CR0_CD | CR0_NW)) | vmx_caps.cr0_ones) & vmx_caps.cr0_may);
-}
-
-static void set_cr4(u64 value)
-{
-    vmcs_write(VMCS_CR4_SHADOW, value);
-    vmcs_write(VMCS_GUEST_CR4, (value | vmx_caps.cr4_ones) & vmx_caps.cr4_may);
-}
 
 static void set_efer(u64 value)
 {
@@ -53,21 +33,25 @@ static void set_field(struct vcpu *v, enum hv_reg r, u64 value)
 
     s->paging_changed |= r == HV_CR0 || r == HV_CR3 || r == HV_CR4 || r == HV_EFER;
     if (r == HV_CR0)
-        set_cr0(value);
+        vmx_set_cr0(s, value);
     else if (r == HV_CR4)
-        set_cr4(value);
+        vmx_set_cr4(s, value);
     else if (r == HV_EFER)
         set_efer(value);
+    else if (r == HV_CR3 && s->on_shadow)
+        s->cr3 = value;
     else
         vmcs_write(fields[r], value);
 }
 
-static u64 get_field(enum hv_reg r)
+static u64 get_field(const struct vmx_vcpu *s, enum hv_reg r)
 {
     if (r == HV_CR0)
-        return get_cr(VMCS_GUEST_CR0, VMCS_CR0_SHADOW, CR0_GUEST);
+        return vmx_get_cr0(s);
     if (r == HV_CR4)
-        return get_cr(VMCS_GUEST_CR4, VMCS_CR4_SHADOW, CR4_GUEST);
+        return vmx_get_cr4(s);
+    if (r == HV_CR3 && s->on_shadow)
+        return s->cr3;
     return vmcs_read(r == HV_EFER ? VMCS_GUEST_EFER : fields[r]);
 }
 
@@ -92,7 +76,7 @@ u64 vmx_reg(struct vcpu *v, enum hv_reg r, const u64 *set)
         vmx_use(v);
         if (set)
             set_field(v, r, *set);
-        return get_field(r);
+        return get_field(vmx_of(v), r);
     }
     bool switched = v->loaded && r != HV_TPR;
     if (switched)
@@ -149,13 +133,14 @@ void vmx_seg(struct vcpu *v, enum hv_seg n, struct seg *seg, bool set)
  * place, it has to. One that is out of reach counts as not present. */
 void vmx_load_pdptes(struct vcpu *v)
 {
-    struct guest_paging p = {.cr0 = get_field(HV_CR0), .cr4 = get_field(HV_CR4),
-                             .efer = get_field(HV_EFER)};
+    const struct vmx_vcpu *s = vmx_of(v);
+    struct guest_paging p = {.cr0 = get_field(s, HV_CR0), .cr4 = get_field(s, HV_CR4),
+                             .efer = get_field(s, HV_EFER)};
     u64 at = vmcs_read(VMCS_GUEST_CR3) & 0xffffffe0;
     struct walk w;
 
-    if (paging_mode(&p) != PAGING_PAE)
-        return;
+    if (s->on_shadow || paging_mode(&p) != PAGING_PAE)
+        return; /* without EPT the entry itself reads them: 26.3.2.4 */
     walk_init(&w, PAGING_OFF, gva(0), 0);
     bool there = walk_nested(v->ctl.nested_root, gpa(at), 0, 0, &w) == FAULT_NONE;
     const u64 *list = hpa_ptr(w.hpa);

@@ -62,14 +62,11 @@ static const u16 zeros[] = {
 static void setup_controls(const struct vcpu *v)
 {
     vmcs_write(VMCS_PIN_CONTROLS, vmx_caps.control[CONTROL_PIN]);
-    vmcs_write(VMCS_PROC_CONTROLS2, vmx_caps.control[CONTROL_PROC2]);
     vmcs_write(VMCS_EXIT_CONTROLS, vmx_caps.control[CONTROL_EXIT]);
     vmcs_write(VMCS_IO_BITMAP_A, vmx_io_map().v);
     vmcs_write(VMCS_IO_BITMAP_B, vmx_io_map().v + PAGE_SIZE);
     vmcs_write(VMCS_MSR_BITMAP, vmx_msr_map().v);
     vmcs_write(VMCS_VPID, v->vm_id);
-    vmcs_write(VMCS_CR0_MASK, ~CR0_GUEST);
-    vmcs_write(VMCS_CR4_MASK, ~CR4_GUEST);
     vmcs_write(VMCS_GUEST_TIMER, VMX_POLL_TICKS);
 }
 
@@ -96,4 +93,5 @@ void vmx_configure(struct vcpu *v)
                    (c->invlpg_exits ? PROC_INVLPG : 0) | (c->rdtsc_exits ? PROC_RDTSC : 0));
     vmcs_write(VMCS_TSC_OFFSET, c->tsc_offset);
     vmcs_write(VMCS_EPTP, vmx_eptp(v));
+    vmx_paging_configure(v);
 }
