@@ -147,7 +147,7 @@ GUESTS16   := real
 # host.c and the sources of UNIT_SRC_NAME or FUZZ_SRC_NAME.
 UNIT_TESTS := insn guestmem emulate emulate_native walk walk_rules nested multiboot multiboot_bad bundle args format vmargs \
     bus pic pit uart testport cmos kbd vclock vtimer rr heap scheds \
-    cr svm_exit svm_check vmx_exit vmx_caps vmx_check ept exit fetch faultwalk vcpu events vm system vmm
+    cr svm_exit svm_check vmx_exit vmx_caps vmx_check ept regions exit fetch faultwalk vcpu events vm system vmm
 FUZZERS    := insn emulate walk multiboot bundle args ports exit
 
 HOST_FRAMES := vmm/tests/host_frame.c
@@ -184,6 +184,7 @@ UNIT_SRC_args     := kernel/args.c
 UNIT_SRC_format   := kernel/format.c
 UNIT_SRC_cr       := $(CORE_SRC)
 UNIT_SRC_exit     := $(CORE_SRC)
+UNIT_SRC_regions  := $(CORE_SRC)
 UNIT_SRC_system   := $(CORE_SRC)
 UNIT_SRC_fetch    := $(CORE_SRC)
 UNIT_SRC_faultwalk := $(CORE_SRC)

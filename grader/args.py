@@ -60,12 +60,13 @@ def parse_time(text: str) -> int:
     return int(match[1]) * TIME_UNITS[match[2]]
 
 
-def parse_slots(text: str) -> Tuple[Slot, ...]:
-    """Memory slots `SIZE[@GPA][,SIZE@GPA]...`, in the order given."""
+def parse_slots(text: str, free: bool = True) -> Tuple[Slot, ...]:
+    """Memory slots `SIZE[@GPA][,SIZE@GPA]...`, in the order given; free: the first may do
+    without @GPA."""
     slots: List[Slot] = []
     for part in text.split(","):
         size_text, at, gpa_text = part.partition("@")
-        if slots and not at:
+        if not at and (slots or not free):
             raise ArgError(f"'{part}' needs an @GPA: only the first slot starts at 0 by itself")
         if len(slots) == MAX_SLOTS:
             raise ArgError(f"more than {MAX_SLOTS} slots")
@@ -78,6 +79,11 @@ def parse_slots(text: str) -> Tuple[Slot, ...]:
             raise ArgError(f"'{part}' overlaps a slot before it")
         slots.append((gpa, size))
     return tuple(slots)
+
+
+def parse_regions(text: str) -> Tuple[Slot, ...]:
+    """Slots that are not for everything: each with its place, or none at all."""
+    return parse_slots(text, free=False) if text else ()
 
 
 def parse_groups(text: str) -> Tuple[str, ...]:
@@ -152,6 +158,8 @@ SCHED_ARGUMENTS: Tuple[Argument, ...] = (
 
 VM_ARGUMENTS: Tuple[Argument, ...] = (
     Argument("mem", "`SIZE[@GPA][,SIZE@GPA]...`", "16M", parse_slots),
+    Argument("rom", "`SIZE@GPA[,SIZE@GPA]...`, or empty", "", parse_regions),
+    Argument("noexec", "`SIZE@GPA[,SIZE@GPA]...`, or empty", "", parse_regions),
     _words("mmu", "nested", "nested"),
     _words("boot", "auto", "auto", "multiboot", "raw"),
     _words("tsc", "wall", "wall", "apparent"),
@@ -211,12 +219,24 @@ def parse_guest(text: str) -> Guest:
     vm_words = words[1:words.index("--")] if "--" in words else words[1:]
     values = _parse_words(vm_words, VM_ARGUMENTS, "VM argument", hint=(
         "what is for the guest itself stands after --"))
+    _check_slots(values)
     _check_slice(values)
     _check_changes(values)
     parts = list(vm_words)
     if "--" in words:
         parts.append(re.split(r"(?:^| )(?=-- |--$)", text, maxsplit=1)[1].strip())
     return Guest(words[0], values, " ".join(parts))
+
+
+def _check_slots(values: Dict[str, Value]) -> None:
+    """The slots of mem, rom and noexec together."""
+    slots: List[Slot] = [slot for key in ("mem", "rom", "noexec") for slot in values[key]]
+    if len(slots) > MAX_SLOTS:
+        raise ArgError(f"mem, rom and noexec make more than {MAX_SLOTS} slots")
+    slots.sort()
+    for (low, size), (high, _) in zip(slots, slots[1:]):
+        if low + size > high:
+            raise ArgError(f"the slots of mem, rom and noexec overlap at {high:#x}")
 
 
 def _check_slice(values: Dict[str, Value]) -> None:

@@ -1,7 +1,8 @@
 /*
  * The emulator's view of a guest: linear addresses through the guest's page
  * tables, memory where there are slots, nothing where there are none (reads
- * all ones, writes vanish: what a PC does where no device answers).
+ * all ones, writes vanish: what a PC does where no device answers). Writes to
+ * read-only memory vanish, too: so does a ROM.
  */
 #include "vmm/fetch.h"
 #include "kernel/cpu.h"
@@ -40,10 +41,10 @@ static int reach(struct vcpu *v, u64 linear, u8 access, gpa_t *out, struct emu_f
     return f ? -EFAULT : 0;
 }
 
-/* One access within a page, to memory or to where there is none. */
+/* One access within a page, to memory or to where there is none for it. */
 static void access_page(struct vcpu *v, gpa_t at, void *data, u32 n, bool write)
 {
-    u64 value = ~0ull;
+    u64 value = write ? 0 : ~0ull;
     int gone = write ? guestmem_write(&v->vm->mem, at, data, n)
                      : guestmem_read(&v->vm->mem, at, data, n);
 
@@ -185,7 +186,7 @@ static struct emu_ctx context(struct vcpu *v)
 static void not_emulated(struct vcpu *v, const struct insn *insn)
 {
     vm_end(v->vm, END_UNSUPPORTED, 0,
-           "%s at rip %#lx touches memory that is not there, and is not emulated",
+           "%s at rip %#lx touches memory that is not there or read-only, and is not emulated",
            insn_name(insn->op), v->rip);
 }
 

@@ -3,8 +3,9 @@
  * may be far apart in host memory, so every copy goes slot by slot. Nothing
  * is allocated here: whoever adds a slot owns its frames.
  */
-#include "kernel/mem.h"
 #include "vmm/guestmem.h"
+#include "kernel/mem.h"
+#include "vmm/hv.h"
 
 /* The number of slots that lie before address a as a whole. */
 static u32 slots_before(const struct guestmem *m, u64 a)
@@ -21,7 +22,7 @@ static bool range_is_valid(u64 at, u64 size)
     return size && at % PAGE_SIZE == 0 && size % PAGE_SIZE == 0 && at + (size - 1) >= at;
 }
 
-int guestmem_add(struct guestmem *m, gpa_t at, u64 size, hpa_t host)
+int guestmem_add_as(struct guestmem *m, gpa_t at, u64 size, hpa_t host, u8 access)
 {
     u32 i;
 
@@ -33,33 +34,51 @@ int guestmem_add(struct guestmem *m, gpa_t at, u64 size, hpa_t host)
     if (m->slots == GUESTMEM_SLOTS)
         return -ENOSPC;
     memmove(&m->slot[i + 1], &m->slot[i], (m->slots - i) * sizeof(m->slot[0]));
-    m->slot[i] = (struct slot){.gpa = at, .size = size, .hpa = host};
+    m->slot[i] = (struct slot){.gpa = at, .size = size, .hpa = host, .access = access};
     m->slots++;
     return 0;
 }
 
-void *guestmem_ptr(const struct guestmem *m, gpa_t a, u64 *run)
+int guestmem_add(struct guestmem *m, gpa_t at, u64 size, hpa_t host)
 {
-    for (u32 i = 0; i < m->slots; i++) {
-        const struct slot *s = &m->slot[i];
-        u64 off = a.v - s->gpa.v;
-        if (off >= s->size) /* wraps to a large number below the slot */
-            continue;
-        if (run)
-            *run = s->size - off;
-        return hpa_ptr(hpa(s->hpa.v + off));
-    }
+    return guestmem_add_as(m, at, size, host, ACCESS_WRITE | ACCESS_EXEC);
+}
+
+const struct slot *guestmem_slot(const struct guestmem *m, gpa_t a)
+{
+    for (const struct slot *s = m->slot; s < m->slot + m->slots; s++)
+        if (a.v - s->gpa.v < s->size) /* wraps to a large number below the slot */
+            return s;
     return NULL;
 }
 
-/* Is there memory for all n bytes? */
-static bool range_has_memory(const struct guestmem *m, gpa_t a, u64 n)
+bool guestmem_writable(const struct guestmem *m, gpa_t a)
 {
-    u64 run;
+    const struct slot *s = guestmem_slot(m, a);
 
+    return s && s->access & ACCESS_WRITE;
+}
+
+void *guestmem_ptr(const struct guestmem *m, gpa_t a, u64 *run)
+{
+    const struct slot *s = guestmem_slot(m, a);
+
+    if (!s)
+        return NULL;
+    u64 off = a.v - s->gpa.v;
+    if (run)
+        *run = s->size - off;
+    return hpa_ptr(hpa(s->hpa.v + off));
+}
+
+/* Is there memory for all n bytes that may be used so? */
+static bool range_allows(const struct guestmem *m, gpa_t a, u64 n, u8 access)
+{
     while (n) {
-        if (!guestmem_ptr(m, a, &run))
+        const struct slot *s = guestmem_slot(m, a);
+        if (!s || (s->access & access) != access)
             return false;
+        u64 run = s->size - (a.v - s->gpa.v);
         if (run >= n)
             return true;
         if (a.v + run < a.v)
@@ -74,7 +93,7 @@ int guestmem_read(const struct guestmem *m, gpa_t a, void *to, u64 n)
 {
     u8 *out = to;
 
-    if (!range_has_memory(m, a, n))
+    if (!range_allows(m, a, n, 0))
         return -EFAULT;
     while (n) {
         u64 run = 0;
@@ -92,7 +111,7 @@ int guestmem_write(const struct guestmem *m, gpa_t a, const void *from, u64 n)
 {
     const u8 *in = from;
 
-    if (!range_has_memory(m, a, n))
+    if (!range_allows(m, a, n, ACCESS_WRITE))
         return -EFAULT;
     while (n) {
         u64 run = 0;

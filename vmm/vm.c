@@ -9,7 +9,20 @@
 #include "kernel/frame.h"
 #include "kernel/mem.h"
 #include "vmm/boot/multiboot.h"
+#include "vmm/mix.h"
 #include "vmm/vcpu_events.h"
+
+/* Read-only memory is of use only with something in it: in each eight bytes a
+ * function that returns a number, see formats.md section 4. */
+static void fill_rom(const struct vm *vm, hpa_t at, gpa_t from, u64 size)
+{
+    u64 *word = hpa_ptr(at), seed = mix(vm->seed, vm->id, vm->generation);
+
+    for (u64 i = 0; i < size / sizeof(*word); i++) {
+        u64 number = (u32)mix(seed, from.v + i * sizeof(*word), 0);
+        word[i] = 0x9090c300000000b8ull | number << 8; /* mov $number, %eax; ret; nop; nop */
+    }
+}
 
 static int make_memory(struct vm *vm, char *why, size_t why_size)
 {
@@ -21,8 +34,12 @@ static int make_memory(struct vm *vm, char *why, size_t why_size)
             return -ENOMEM;
         }
         memset(hpa_ptr(at), 0, size);
-        guestmem_add(&vm->mem, vm->args.slot[i].gpa, size, at);
-        TRACE(vm_slot, vm->id, 0, .gpa = vm->args.slot[i].gpa.v, .size = size, .hpa = at.v);
+        u8 access = vm->args.slot[i].access;
+        if (!(access & ACCESS_WRITE))
+            fill_rom(vm, at, vm->args.slot[i].gpa, size);
+        guestmem_add_as(&vm->mem, vm->args.slot[i].gpa, size, at, access);
+        TRACE(vm_slot, vm->id, 0, .gpa = vm->args.slot[i].gpa.v, .size = size, .hpa = at.v,
+              .access = access);
     }
     return 0;
 }

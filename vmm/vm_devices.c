@@ -97,8 +97,22 @@ static u64 port_walk(void *opaque, u64 address, u64 access)
     return f == FAULT_NONE ? w.gpa.v : ~0ull;
 }
 
+/* Which of the 32 pages from there on have been used since it was last asked. */
+static u64 port_harvest(void *opaque, u64 at)
+{
+    struct vm *vm = opaque;
+    u64 last = (1ull << NESTED_GPA_BITS) - NESTED_HARVEST * PAGE_SIZE;
+
+    if (at % PAGE_SIZE || at > last)
+        return ~0ull;
+    u64 used = nested_harvest(&vm->nested, gpa(at));
+    if (used)
+        hv->flush(&vm->vcpu, HV_FLUSH_ALL, 0); /* or A and D are not set again */
+    return used;
+}
+
 static const struct testport_ops port_ops = {
-    .walk = port_walk, .exit = port_exit, .yield = port_yield};
+    .walk = port_walk, .harvest = port_harvest, .exit = port_exit, .yield = port_yield};
 
 /* What the CMOS reports as memory: what begins at address 0. */
 static u64 first_slot_end(const struct vm *vm)

@@ -2,11 +2,14 @@
  * A guest's VM arguments: the table of formats.md section 4, and memory slots.
  * Whether there is memory enough for them is seen when the VM is created.
  */
-#include "vmm/argtable.h"
 #include "vmm/vmargs.h"
+#include "vmm/argtable.h"
+#include "vmm/hv.h"
+
+#define ACCESS_ALL (ACCESS_WRITE | ACCESS_EXEC)
 
 /* Insert in order of gPA; -EINVAL: it overlaps another. */
-static int insert_slot(struct vm_args *args, u64 at, u64 size)
+static int insert_slot(struct vm_args *args, u64 at, u64 size, u8 access)
 {
     u32 i = args->slots;
 
@@ -14,6 +17,7 @@ static int insert_slot(struct vm_args *args, u64 at, u64 size)
         args->slot[i] = args->slot[i - 1];
     args->slot[i].gpa = gpa(at);
     args->slot[i].size = size;
+    args->slot[i].access = access;
     args->slots++;
     bool below = i > 0 && args->slot[i - 1].gpa.v + args->slot[i - 1].size > at;
     bool above = i + 1 < args->slots && at + size > args->slot[i + 1].gpa.v;
@@ -29,15 +33,17 @@ static int read_size(struct word text, u64 *out, const struct arg_error *error)
     return err ? arg_refuse(error, "'%.*s' is not %s", WORD_ARGS(text), arg_size.what) : 0;
 }
 
-/* SIZE[@GPA]; only the first slot may leave its gPA out. */
-static int add_slot(struct vm_args *args, struct word part, const struct arg_error *error)
+/* SIZE[@GPA]; free: it may leave its gPA out. */
+static int add_slot(struct vm_args *args, struct word part, u8 access, bool free,
+                    const struct arg_error *error)
 {
     struct word where = part, length = arg_cut(&where, '@');
     bool has_at = length.len < part.len;
     u64 at = 0, size;
 
-    if (args->slots && !has_at)
-        return arg_refuse(error, "'%.*s' needs an @GPA: only the first slot starts at 0 by itself",
+    if (!free && !has_at)
+        return arg_refuse(error,
+                          "'%.*s' needs an @GPA: only the first slot starts at 0 by itself",
                           WORD_ARGS(part));
     if (args->slots == GUESTMEM_SLOTS)
         return arg_refuse(error, "more than %d slots", GUESTMEM_SLOTS);
@@ -47,26 +53,53 @@ static int add_slot(struct vm_args *args, struct word part, const struct arg_err
         return arg_refuse(error, "'%.*s' is not a multiple of 4K, or is empty", WORD_ARGS(part));
     if (at > VMARGS_MAX_GPA || size > VMARGS_MAX_GPA - at)
         return arg_refuse(error, "'%.*s' ends above the 48-bit gPAs", WORD_ARGS(part));
-    if (insert_slot(args, at, size))
+    if (insert_slot(args, at, size, access))
         return arg_refuse(error, "'%.*s' overlaps a slot before it", WORD_ARGS(part));
+    return 0;
+}
+
+/* SIZE[@GPA][,SIZE@GPA]... */
+static int add_slots(struct vm_args *args, struct word value, u8 access,
+                     const struct arg_error *error)
+{
+    bool free = access == ACCESS_ALL, more;
+
+    do {
+        struct word rest = value, part = arg_cut(&rest, ',');
+        more = part.len < value.len; /* there was a comma: something must follow */
+        int err = add_slot(args, part, access, free, error);
+        if (err)
+            return err;
+        value = rest;
+        free = false;
+    } while (more);
     return 0;
 }
 
 static int set_mem(void *out, struct word value, const struct arg_error *error)
 {
-    struct vm_args *args = out;
-    bool more;
+    return add_slots(out, value, ACCESS_ALL, error);
+}
 
-    args->slots = 0;
-    do {
-        struct word rest = value, part = arg_cut(&rest, ',');
-        more = part.len < value.len; /* there was a comma: something must follow */
-        int err = add_slot(args, part, error);
-        if (err)
-            return err;
-        value = rest;
-    } while (more);
-    return 0;
+static int set_rom(void *out, struct word value, const struct arg_error *error)
+{
+    return value.len ? add_slots(out, value, ACCESS_EXEC, error) : 0;
+}
+
+static int set_noexec(void *out, struct word value, const struct arg_error *error)
+{
+    return value.len ? add_slots(out, value, ACCESS_WRITE, error) : 0;
+}
+
+/* A VM that says nothing of its memory has 16M of it. */
+static int default_memory(struct vm_args *args, const struct arg_error *error)
+{
+    static const char memory[] = "16M";
+
+    for (u32 i = 0; i < args->slots; i++)
+        if (args->slot[i].access == ACCESS_ALL)
+            return 0;
+    return set_mem(args, (struct word){memory, sizeof(memory) - 1}, error);
 }
 
 /* The backend knows which checks there are. */
@@ -165,6 +198,8 @@ static const char *const checks_words[] = {"count", "ignore", NULL};
 
 static const struct arg_key keys[] = {
     {"mem", .set = set_mem},
+    {"rom", .set = set_rom},
+    {"noexec", .set = set_noexec},
     {"mmu", FIELD(mmu), .words = mmu_words},
     {"boot", FIELD(boot), .words = boot_words},
     {"tsc", FIELD(tsc), .words = view_words},
@@ -190,8 +225,6 @@ int vmargs_parse(const char *text, enum vm_mmu mmu, struct vm_args *args, char *
                  size_t why_size)
 {
     *args = (struct vm_args){
-        .slots = 1,
-        .slot = {{gpa(0), 16u << 20}},
         .mmu = mmu,
         .tsc = CLOCK_WALL,
         .pit = CLOCK_WALL,
@@ -199,6 +232,8 @@ int vmargs_parse(const char *text, enum vm_mmu mmu, struct vm_args *args, char *
         .sched = sched_defaults,
     };
     int err = argtable_parse(&table, &text, args, &(struct arg_error){why, why_size});
+    if (!err)
+        err = default_memory(args, &(struct arg_error){why, why_size});
     if (!err)
         err = sched_check(&args->sched, why, why_size);
     if (!err)

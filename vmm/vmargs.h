@@ -29,6 +29,7 @@ struct vm_args {
     struct {
         gpa_t gpa;
         u64 size;
+        u8 access; /* as struct slot's */
     } slot[GUESTMEM_SLOTS]; /* ascending, not overlapping, whole pages */
     enum vm_mmu mmu;
     enum vm_boot boot;

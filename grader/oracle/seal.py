@@ -5,7 +5,7 @@ Source: handouts/formats.md, section 5.
 from __future__ import annotations
 
 NAMES = {1: "nonce", 2: "seed", 3: "check", 4: "checkpoint", 5: "exit", 6: "walk", 7: "yield",
-         8: "VM number", 9: "generation"}
+         8: "VM number", 9: "generation", 10: "harvest"}
 MASK = (1 << 64) - 1
 
 

@@ -12,7 +12,7 @@ from grader.args import ArgError, parse_guest, parse_options
 def test_a_guest_without_arguments_has_the_defaults():
     guest = parse_guest("hello")
     assert (guest.name, guest.args) == ("hello", "")
-    assert guest.values == {"mem": ((0, 16 << 20),), "mmu": "nested", "boot": "auto",
+    assert guest.values == {"mem": ((0, 16 << 20),), "rom": (), "noexec": (), "mmu": "nested", "boot": "auto",
                             "tsc": "wall", "pit": "wall", "ticks": "delay", "restart": 0,
                             "checks": "count", "break": "",
                             "watchdog": 0, "exits": "none", "weight": 256, "cap": 0,
@@ -50,6 +50,23 @@ def test_memory_slots(text, value):
         return
     with pytest.raises(ArgError, match=text.split(",")[0]):
         parse_guest(f"g {text}")
+
+
+@pytest.mark.parametrize("text, words", [
+    ("rom=4K", "needs an @GPA"), ("rom=4K@1", "multiple of 4K"), ("noexec=4K@1G,", "needs an @GPA"),
+    ("rom=4K@8M", "overlap at 0x800000"), ("mem=2M noexec=8K@0x1ff000", "overlap at 0x1ff000"),
+    ("rom=4K@1G noexec=4K@0x40000000", "overlap at 0x40000000"),
+    ("rom=4K@1G,4K@2G,4K@3G,4K@4G noexec=4K@5G,4K@6G,4K@7G,4K@8G", "more than 8 slots"),
+])
+def test_regions_that_are_refused(text, words):
+    with pytest.raises(ArgError, match=words):
+        parse_guest(f"g {text}")
+
+
+def test_regions():
+    values = parse_guest("g rom=4K@4G,64K@0xf0000000 noexec=4K@16M").values
+    assert (values["rom"], values["noexec"]) == (((4 << 30, 4096), (0xf0000000, 65536)),
+                                                 ((16 << 20, 4096),))
 
 
 @pytest.mark.parametrize("text", [

@@ -155,6 +155,11 @@ u64 guest_walk(u64 gva, u32 access)
     return testport_call(TESTPORT_WALK, gva, access);
 }
 
+u64 guest_harvest(u64 gpa)
+{
+    return testport_call(TESTPORT_HARVEST, gpa, 0);
+}
+
 void guest_exit(u32 code)
 {
     if (!code && port.failed)

@@ -21,6 +21,7 @@ enum testport_command {
     TESTPORT_YIELD = 7,
     TESTPORT_VM = 8,
     TESTPORT_GENERATION = 9,
+    TESTPORT_HARVEST = 10,
 };
 
 /* Access bits of WALK. */
@@ -46,6 +47,9 @@ u32 guest_generation(void);
 void guest_yield(void);
 /* gPA of a gVA as the VMM's walker finds it, or WALK_FAILED. */
 u64 guest_walk(u64 gva, u32 access);
+/* Which of the 32 pages from this gPA on have been used since this was last asked:
+ * bit i, page i; bit 32 + i: it was written to. */
+u64 guest_harvest(u64 gpa);
 /* End this VM; 0 is success. A code of 0 becomes 1 when a check failed. */
 __attribute__((noreturn)) void guest_exit(u32 code);
 

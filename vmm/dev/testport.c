@@ -1,5 +1,5 @@
 /*
- * The test port: sixteen 32-bit ports, nine commands. A guest's own self-check
+ * The test port: sixteen 32-bit ports, ten commands. A guest's own self-check
  * counts only with its seal, which depends on the run's nonce. Nothing a guest
  * writes here can do more than end that guest. Source: handouts/formats.md 5.
  */
@@ -81,6 +81,8 @@ static u64 result_of(struct testport *t, u32 command)
         return t->vm;
     case TESTPORT_GENERATION:
         return t->generation;
+    case TESTPORT_HARVEST:
+        return t->ops->harvest(t->opaque, t->arg[0]);
     case TESTPORT_EXIT:
     case TESTPORT_YIELD:
         return 0;
@@ -95,7 +97,7 @@ static void carry_out(struct testport *t, u32 command)
 
     t->result = result_of(t, command);
     TRACE(test_port, t->vm, 0, .command = command, .a0 = a0, .a1 = a1, .result = t->result);
-    if (command < TESTPORT_NONCE || command > TESTPORT_GENERATION)
+    if (command < TESTPORT_NONCE || command > TESTPORT_HARVEST)
         return; /* unknown: the arguments stay, too */
     for (u32 i = 0; i < ARRAY_SIZE(t->arg); i++)
         t->arg[i] = 0;

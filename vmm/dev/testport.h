@@ -23,12 +23,14 @@ enum testport_command {
     TESTPORT_YIELD = 7,
     TESTPORT_VM = 8,
     TESTPORT_GENERATION = 9,
+    TESTPORT_HARVEST = 10,
 };
 
 struct testport_ops {
     u64 (*walk)(void *opaque, u64 gva, u64 access); /* the gPA, or all ones */
     void (*exit)(void *opaque, u64 code);
     void (*yield)(void *opaque); /* before the VM goes on, let others run */
+    u64 (*harvest)(void *opaque, u64 gpa); /* bit i: page i used; bit 32 + i: written to */
 };
 
 struct testport {

@@ -24,6 +24,7 @@ struct rights {
 /* One entry, found and being looked at. */
 struct step {
     const struct pt_level *level;
+    u64 where; /* its address, as the tables count addresses */
     void *entry;
     struct walk_ref *ref;
     bool is_page;
@@ -62,7 +63,7 @@ static u64 error_code(const struct descent *d, enum walk_fault fault, bool prese
 {
     u64 error = present ? PF_P : 0;
 
-    if (d->format == &pt_ept)
+    if (d->format->ept)
         return qualification(d, fault);
     if (fault == FAULT_NON_CANONICAL)
         return 0; /* #GP(0), or #SS(0) */
@@ -90,10 +91,13 @@ static u64 read_entry(const struct descent *d, const void *entry)
     return d->format->width == 4 ? *(const u32 *)entry : *(const u64 *)entry;
 }
 
-/* Another processor, or a student's guest, may look: one store, whole. */
+/* Another processor, or a student's guest, may look: one store, whole. What is
+ * written to read-only memory is lost, as on a bus. */
 static void set_bits(const struct descent *d, struct step *s, u64 bits)
 {
     if (!d->set_ad || (s->ref->after & bits) == bits)
+        return;
+    if (d->mem && !guestmem_writable(d->mem, gpa(s->where)))
         return;
     s->ref->after |= bits;
     if (d->format->width == 4)
@@ -186,7 +190,7 @@ static enum walk_fault finish(const struct descent *d, struct step *s, const str
 
     if (fault) {
         descent_fail(d, w, fault, level, true);
-        w->error |= d->format == &pt_ept ? allowed(r) : 0;
+        w->error |= d->format->ept ? allowed(r) : 0;
         return fault;
     }
     set_bits(d, s, d->format->accessed | (d->access & ACCESS_WRITE ? d->format->dirty : 0));
@@ -196,6 +200,7 @@ static enum walk_fault finish(const struct descent *d, struct step *s, const str
 /* Read the entry at address where and put it down as a reference. */
 static enum walk_fault look_at(const struct descent *d, struct step *s, u64 where, struct walk *w)
 {
+    s->where = where;
     s->entry = d->locate ? d->locate(d, where, s->level->level, w) : hpa_ptr(hpa(where));
     if (!s->entry)
         return w->fault;

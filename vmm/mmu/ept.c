@@ -7,6 +7,7 @@
  * What NPT calls a reserved bit is a misconfiguration here, an exit of its own.
  * Source: Intel SDM vol. 3C, 28.2.2 (tables 28-1 to 28-6), 28.2.3.1, 28.2.5.
  */
+#include "kernel/todo.h"
 #include "vmm/hv.h"
 #include "vmm/mmu/pt_format.h"
 #include "vmm/mmu/walk.h"
@@ -22,6 +23,7 @@
 
 u64 ept_entry(hpa_t to, u8 level, bool is_page, u8 access)
 {
+    /* LAB 5 BEGIN: An entry in Intel's format. */
     u64 entry = to.v | EPT_READ;
 
     entry |= access & ACCESS_WRITE ? EPT_WRITE : 0;
@@ -29,6 +31,7 @@ u64 ept_entry(hpa_t to, u8 level, bool is_page, u8 access)
     if (!is_page)
         return entry;
     return entry | EPT_TYPE_WB | (level > 1 ? EPT_LARGE : 0);
+    /* LAB 5 END: todo(5, "5.2", to, level, is_page, access); */
 }
 
 /* 28.2.3.1: writable, but not readable; or a memory type that there is not. */
@@ -45,7 +48,7 @@ static bool ept_malformed(u64 entry, bool is_page)
 #define TABLE_ZERO PT_BITS(3, 6) /* where an entry of a page has type and IPAT */
 
 const struct pt_format pt_ept = {
-    .name = "EPT", .levels = 4, .width = 8, .root_mask = PTE_ADDR,
+    .name = "EPT", .levels = 4, .width = 8, .root_mask = PTE_ADDR, .ept = true,
     .present = EPT_READ | EPT_WRITE | EPT_EXEC,
     .read = EPT_READ, .write = EPT_WRITE, .exec = EPT_EXEC,
     .accessed = EPT_A, .dirty = EPT_D, .large = EPT_LARGE,

@@ -1,6 +1,6 @@
 /*
- * Making, changing and removing mappings of 4 KiB in nested tables. Tables that
- * have become empty stay until nested_fini().
+ * Making, changing and removing mappings of 4 KiB in nested tables, and asking
+ * which were used. Tables that have become empty stay until nested_fini().
  *
  * What an entry looks like is a format's: NPT's (npt.c) or EPT's (ept.c).
  * Sources: AMD64 Manual vol. 2, 15.25.5; Intel SDM vol. 3C, 28.2.
@@ -8,12 +8,12 @@
 #include "vmm/mmu/nested.h"
 #include "kernel/frame.h"
 #include "kernel/panic.h"
+#include "kernel/todo.h"
 #include "vmm/hv.h"
 #include "vmm/mmu/pt_format.h"
 #include "vmm/mmu/walk.h"
 
 #define ROOT_LEVEL 4
-#define GPA_BITS   48
 #define ENTRIES    512 /* of a table of any level */
 
 static owner_t table_owner(const struct nested *n)
@@ -32,45 +32,6 @@ static hpa_t new_table(struct nested *n)
 
     n->tables += table.v != 0;
     return table;
-}
-
-/* The entry of that level for a gPA, or NULL: its table does not exist. */
-static u64 *find_entry(const struct nested *n, u64 addr, u8 level)
-{
-    const struct pt_level *l = pt_nested->level;
-    hpa_t table = n->root;
-
-    for (; l->level > level; l++) {
-        u64 entry = *entry_at(table, l, addr);
-        if (!(entry & pt_nested->present))
-            return NULL;
-        table = hpa(entry & PTE_ADDR);
-    }
-    return entry_at(table, l, addr);
-}
-
-/* The same, making the tables that are missing. NULL: no memory. */
-static u64 *make_entry(struct nested *n, u64 addr, u8 level)
-{
-    const struct pt_level *l = pt_nested->level;
-    hpa_t table = n->root;
-
-    for (; l->level > level; l++) {
-        u64 *entry = entry_at(table, l, addr);
-        if (__builtin_expect(!(*entry & pt_nested->present), 0)) {
-            hpa_t below = new_table(n);
-            if (!below.v)
-                return NULL;
-            *entry = pt_nested->entry(below, l->level, false, ACCESS_WRITE | ACCESS_EXEC);
-        }
-        table = hpa(*entry & PTE_ADDR);
-    }
-    return entry_at(table, l, addr);
-}
-
-static void trace_map(const struct nested *n, u64 at, u64 to, u8 access)
-{
-    TRACE(map, n->vm, 0, .gpa = at, .hpa = to, .size = PAGE_SIZE, .access = access);
 }
 
 int nested_init(struct nested *n, u16 vm)
@@ -101,47 +62,144 @@ void nested_fini(struct nested *n)
     n->mapped = 0;
 }
 
-int nested_map(struct nested *n, gpa_t at, hpa_t to, u8 access)
+/* --- Entries ---------------------------------------------------------------------- */
+
+/* LAB 5 BEGIN: Helpers of yours: the entry of a gPA, found or made. */
+/* The entry that maps a gPA, or NULL: nothing does. */
+static u64 *find_mapped(const struct nested *n, u64 addr)
 {
-    ASSERT(!(at.v >> GPA_BITS) && !((at.v | to.v) & ~PTE_ADDR));
-    u64 *leaf = make_entry(n, at.v, 1);
+    const struct pt_level *l = pt_nested->level;
+    hpa_t table = n->root;
+
+    for (; l->level > 1; l++) {
+        u64 entry = *entry_at(table, l, addr);
+        if (!(entry & pt_nested->present))
+            return NULL;
+        table = hpa(entry & PTE_ADDR);
+    }
+    u64 *leaf = entry_at(table, l, addr);
+    return *leaf & pt_nested->present ? leaf : NULL;
+}
+
+/* The entry for a gPA, making the tables that are missing. NULL: no memory. */
+static u64 *make_leaf(struct nested *n, u64 addr)
+{
+    const struct pt_level *l = pt_nested->level;
+    hpa_t table = n->root;
+
+    for (; l->level > 1; l++) {
+        u64 *entry = entry_at(table, l, addr);
+        if (__builtin_expect(!(*entry & pt_nested->present), 0)) {
+            hpa_t below = new_table(n);
+            if (!below.v)
+                return NULL;
+            *entry = pt_nested->entry(below, l->level, false, ACCESS_WRITE | ACCESS_EXEC);
+        }
+        table = hpa(*entry & PTE_ADDR);
+    }
+    return entry_at(table, l, addr);
+}
+/* LAB 5 END: */
+
+static int map(struct nested *n, u64 at, hpa_t to, u8 access)
+{
+    /* LAB 5 BEGIN: One page, in place of what was there; tables that are missing are made. */
+    u64 *leaf = make_leaf(n, at);
+
     if (!leaf)
         return -ENOMEM;
     n->mapped += !(*leaf & pt_nested->present);
     *leaf = pt_nested->entry(to, 1, true, access);
-    trace_map(n, at.v, to.v, access);
     return 0;
+    /* LAB 5 END: todo(5, "5.3", n, at, to, access, entry_at, new_table); */
 }
 
-/* The entry that maps a gPA, or NULL. */
-static u64 *find_mapped(const struct nested *n, gpa_t at)
+/* False: nothing was mapped there. */
+static bool unmap(struct nested *n, u64 at)
 {
-    ASSERT(!(at.v >> GPA_BITS));
-    u64 *leaf = find_entry(n, at.v, 1);
-    return leaf && (*leaf & pt_nested->present) ? leaf : NULL;
-}
-
-bool nested_unmap(struct nested *n, gpa_t at)
-{
+    /* LAB 5 BEGIN: The page is mapped no more; its tables stay. */
     u64 *leaf = find_mapped(n, at);
 
     if (!leaf)
         return false;
     *leaf = 0;
     n->mapped--;
-    TRACE(unmap, n->vm, 0, .gpa = at.v & PTE_ADDR, .size = PAGE_SIZE);
     return true;
+    /* LAB 5 END: todo(5, "5.4", n, at); */
 }
 
-bool nested_protect(struct nested *n, gpa_t at, u8 access)
+/* False: nothing was mapped there. *to: what is. */
+static bool protect(struct nested *n, u64 at, u8 access, hpa_t *to)
 {
+    /* LAB 5 BEGIN: The same page with another access; what the processor noted in it stays. */
     u64 *leaf = find_mapped(n, at);
 
     if (!leaf)
         return false;
-    hpa_t to = hpa(*leaf & PTE_ADDR);
     u64 used = *leaf & (pt_nested->accessed | pt_nested->dirty);
-    *leaf = pt_nested->entry(to, 1, true, access) | used;
-    trace_map(n, at.v & PTE_ADDR, to.v, access);
+    *to = hpa(*leaf & PTE_ADDR);
+    *leaf = pt_nested->entry(*to, 1, true, access) | used;
     return true;
+    /* LAB 5 END: todo(5, "5.4", n, at, access, to); */
+}
+
+/* Bit i: page i from `at` on was used; bit 32 + i: it was written to. */
+static u64 harvest(struct nested *n, u64 at)
+{
+    /* LAB 5 BEGIN: What the processor noted of 32 pages; none of it is noted any more. */
+    u64 used = 0;
+
+    for (u32 i = 0; i < NESTED_HARVEST; i++) {
+        u64 *leaf = find_mapped(n, at + i * PAGE_SIZE);
+        if (!leaf)
+            continue;
+        used |= (u64) !!(*leaf & pt_nested->accessed) << i;
+        used |= (u64) !!(*leaf & pt_nested->dirty) << (NESTED_HARVEST + i);
+        *leaf &= ~(pt_nested->accessed | pt_nested->dirty);
+    }
+    return used;
+    /* LAB 5 END: todo(5, "5.5", n, at); */
+}
+
+/* --- What others call: checked, and noted in the trace -------------------------------- */
+
+static void trace_map(const struct nested *n, u64 at, u64 to, u8 access)
+{
+    TRACE(map, n->vm, 0, .gpa = at, .hpa = to, .size = PAGE_SIZE, .access = access);
+}
+
+int nested_map(struct nested *n, gpa_t at, hpa_t to, u8 access)
+{
+    ASSERT(!(at.v >> NESTED_GPA_BITS) && !((at.v | to.v) & ~PTE_ADDR));
+    int err = map(n, at.v, to, access);
+    if (!err)
+        trace_map(n, at.v, to.v, access);
+    return err;
+}
+
+bool nested_unmap(struct nested *n, gpa_t at)
+{
+    ASSERT(!(at.v >> NESTED_GPA_BITS));
+    bool was = unmap(n, at.v);
+    if (was)
+        TRACE(unmap, n->vm, 0, .gpa = at.v & PTE_ADDR, .size = PAGE_SIZE);
+    return was;
+}
+
+bool nested_protect(struct nested *n, gpa_t at, u8 access)
+{
+    ASSERT(!(at.v >> NESTED_GPA_BITS));
+    hpa_t to;
+    bool was = protect(n, at.v, access, &to);
+    if (was)
+        trace_map(n, at.v & PTE_ADDR, to.v, access);
+    return was;
+}
+
+u64 nested_harvest(struct nested *n, gpa_t at)
+{
+    ASSERT(at.v + NESTED_HARVEST * PAGE_SIZE <= 1ull << NESTED_GPA_BITS);
+    u64 used = harvest(n, at.v & PTE_ADDR);
+    TRACE(harvest, n->vm, 0, .gpa = at.v & PTE_ADDR, .used = used);
+    return used;
 }

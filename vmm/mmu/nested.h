@@ -12,6 +12,9 @@
 
 #include "kernel/types.h"
 
+#define NESTED_GPA_BITS 48
+#define NESTED_HARVEST  32u /* pages that one call looks at */
+
 struct nested {
     u16 vm;
     hpa_t root;  /* 0: not made */
@@ -28,5 +31,9 @@ int nested_map(struct nested *, gpa_t, hpa_t, u8 access);
 bool nested_unmap(struct nested *, gpa_t);
 /* Change the access of what is mapped; false if nothing is. */
 bool nested_protect(struct nested *, gpa_t, u8 access);
+/* Which of NESTED_HARVEST pages from there on the guest has used since the last
+ * time: bit i, page i; bit 32 + i: it has written to it. The processor's notes
+ * (A and D) are cleared; it makes no new ones before the caller has flushed. */
+u64 nested_harvest(struct nested *, gpa_t);
 
 #endif

@@ -52,7 +52,6 @@ const struct pt_format pt_legacy32 = {
 /* clang-format on */
 
 u8 pt_phys_bits = 40;
-const struct pt_format *pt_nested = &pt_npt;
 
 const struct pt_format *pt_format_of(enum paging_mode mode)
 {

@@ -30,6 +30,7 @@ struct pt_format {
     u8 levels;
     u8 width;          /* bytes of an entry */
     u8 canonical_bits; /* addresses are sign-extended from there; 0: they are not */
+    bool ept;          /* a fault is an EPT violation or misconfiguration, no page fault */
     u64 root_mask;     /* the table's address in CR3 */
     /* What the bits of an entry are here; 0: there is none. One of the bits of
      * `present` makes it present; reading and executing may take a bit each. */
@@ -42,7 +43,7 @@ struct pt_format {
 
 extern const struct pt_format pt_legacy32, pt_pae, pt_long4, pt_long5, pt_npt, pt_ept;
 
-/* The format of this processor's nested tables. NPT until set. */
+/* The format of this processor's nested tables (npt.c). NPT until set. */
 extern const struct pt_format *pt_nested;
 
 /* An entry of nested tables at that level: it maps the page at `to`, or leads to

@@ -1,10 +1,9 @@
 /*
- * Walks of one dimension: gVA to gPA through the guest's tables, gPA to hPA
- * through a nested table. The rules are in descend.c, the formats in
- * pt_format.c. Source: AMD64 Manual vol. 2, 1.3 (modes), 5.1, 5.3.1, 15.25.
+ * The walk of one dimension: gVA to gPA through the guest's tables. Nested
+ * walks are in walk2d.c, the rules in descend.c, the formats in pt_format.c.
+ * Source: AMD64 Manual vol. 2, 1.3 (modes), 5.1, 5.3.1.
  */
 #include "vmm/cpubits.h"
-#include "vmm/hv.h"
 #include "vmm/mmu/descend.h"
 #include "vmm/mmu/walk.h"
 
@@ -80,23 +79,4 @@ enum walk_fault walk_guest(const struct guestmem *mem, const struct guest_paging
 
     walk_init(w, paging_mode(paging), a, access);
     return walk_guest_tables(&d, paging, w);
-}
-
-enum walk_fault walk_nested(hpa_t root, gpa_t a, u8 access, u8 serves, struct walk *w)
-{
-    struct descent d = {
-        .format = pt_nested,
-        .dim = DIM_NESTED,
-        .serves = serves,
-        .access = access | ACCESS_USER,
-        .addr = a.v,
-        .root = root.v,
-        .wp = true,
-        .nxe = true,
-    };
-
-    w->nroot = root;
-    if (a.v >> 48)
-        return descent_fail(&d, w, FAULT_NOT_PRESENT, 4, false);
-    return descend(&d, w, &w->hpa.v, &w->nested_size);
 }

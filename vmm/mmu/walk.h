@@ -90,8 +90,8 @@ void walk_init(struct walk *, enum paging_mode, gva_t, u8 access);
 enum walk_fault walk_guest(const struct guestmem *, const struct guest_paging *, gva_t, u8 access,
                            bool set_ad, struct walk *);
 
-/* gPA -> hPA through a nested table (pt_nested, 4 levels). Appends to a walk
- * that walk_init() began. Nested accesses are user accesses (15.25.5). */
+/* gPA -> hPA through a nested table (pt_nested, 4 levels): walk2d.c. Appends to a
+ * walk that walk_init() began. Nested accesses are user accesses (15.25.5). */
 enum walk_fault walk_nested(hpa_t root, gpa_t, u8 access, u8 serves, struct walk *);
 
 /* Both composed: what the processor does at a TLB miss of a guest with nested

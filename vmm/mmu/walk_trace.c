@@ -21,7 +21,7 @@ void walk_trace(u16 vm, u8 vcpu, const struct walk *w, const struct guest_paging
     TRACE(walk_begin, vm, vcpu, .gva = w->gva.v, .access = w->access, .groot = root,
           .nroot = w->nroot.v, .mode = w->mode, .kind = kind, .cause = cause,
           .cr0 = paging->cr0, .cr4 = paging->cr4, .efer = paging->efer, .rflags = paging->rflags,
-          .format = pt_nested == &pt_ept ? FORMAT_EPT : FORMAT_NPT);
+          .format = pt_nested->ept ? FORMAT_EPT : FORMAT_NPT);
     for (u32 i = 0; i < w->refs; i++)
         trace_ref(vm, vcpu, &w->ref[i]);
     TRACE(walk_end, vm, vcpu, .gpa = w->gpa.v, .hpa = w->hpa.v, .gpa_refs = w->gpa_refs,

@@ -80,7 +80,13 @@ static void port_exit(void *opaque, u64 code)
     m.commands += 1 + (code & 1);
 }
 
-static const struct testport_ops port_ops = {port_walk, port_exit, count_reset};
+static u64 port_harvest(void *opaque, u64 at)
+{
+    (void)opaque;
+    return ~at;
+}
+
+static const struct testport_ops port_ops = {port_walk, port_exit, count_reset, port_harvest};
 
 static void power_on(enum tick_policy policy)
 {

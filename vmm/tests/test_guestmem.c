@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "vmm/guestmem.h"
+#include "vmm/hv.h"
 #include "vmm/tests/check.h"
 
 #define MiB (1ull << 20)
@@ -117,6 +118,31 @@ static void test_copies(void)
     free(hpa_ptr(b));
 }
 
+/* Memory that is read-only: read like the rest, and never written, not even half. */
+static void test_access(void)
+{
+    struct guestmem m = {0};
+    hpa_t a = block(PAGE_SIZE, 1), b = block(PAGE_SIZE, 2);
+    u8 bytes[4] = {9, 9, 9, 9};
+
+    check_about("access");
+    CHECK_EQ(guestmem_add_as(&m, gpa(0x11000), PAGE_SIZE, b, ACCESS_EXEC), 0);
+    CHECK_EQ(guestmem_add(&m, gpa(0x10000), PAGE_SIZE, a), 0);
+    CHECK(guestmem_slot(&m, gpa(0x10fff)) == &m.slot[0]);
+    CHECK(guestmem_slot(&m, gpa(0x11000)) == &m.slot[1]);
+    CHECK(guestmem_slot(&m, gpa(0x12000)) == NULL);
+    CHECK_EQ(m.slot[0].access, ACCESS_WRITE | ACCESS_EXEC);
+    CHECK(guestmem_writable(&m, gpa(0x10fff)));
+    CHECK(!guestmem_writable(&m, gpa(0x11000)));
+    CHECK(!guestmem_writable(&m, gpa(0x12000)));
+    CHECK_EQ(guestmem_write(&m, gpa(0x11000), bytes, 4), -EFAULT);
+    CHECK_EQ(guestmem_write(&m, gpa(0x10ffe), bytes, 4), -EFAULT);
+    CHECK_EQ(guestmem_read(&m, gpa(0x10ffe), bytes, 4), 0);
+    CHECK_MEM(bytes, ((u8[]){1, 1, 2, 2}), 4);
+    free(hpa_ptr(a));
+    free(hpa_ptr(b));
+}
+
 /* The end of the address space: nothing wraps to address 0. */
 static void test_top(void)
 {
@@ -139,6 +165,7 @@ int main(void)
     test_add();
     test_pointers();
     test_copies();
+    test_access();
     test_top();
     return check_done("guestmem");
 }

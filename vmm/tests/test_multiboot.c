@@ -237,7 +237,7 @@ static void test_memmap(void)
     CHECK(!memmap_usable(&map, 0x9e000, 0));
     CHECK(!memmap_usable(&map, 0x9f000, 1));
     CHECK(!memmap_usable(&map, 0x9e000, ~0ull));
-    mem.slot[0] = (struct slot){gpa(0xc0000), 0x10000, ptr_hpa(ram)};
+    mem.slot[0] = (struct slot){gpa(0xc0000), 0x10000, ptr_hpa(ram), 5};
     memmap_make(&map, &mem);
     CHECK_EQ(map.ranges, 1);
     CHECK(!map.range[0].usable);

@@ -36,7 +36,13 @@ static void on_yield(void *opaque)
     yields++;
 }
 
-static const struct testport_ops ops = {walk, on_exit, on_yield};
+static u64 harvest(void *opaque, u64 gpa)
+{
+    CHECK(opaque == &walked);
+    return gpa | 5ull << 32;
+}
+
+static const struct testport_ops ops = {walk, on_exit, on_yield, harvest};
 
 static void fresh(void)
 {
@@ -120,6 +126,7 @@ static void test_commands(void)
     CHECK_EQ(call(9, 0, 0), 2);
     CHECK_EQ(call(6, 0x7000, 5), 0x1000007005ull);
     CHECK_EQ(walked, 1);
+    CHECK_EQ(call(10, 0x3000, 1), 0x500003000ull);
     CHECK_EQ(call(7, 1, 1), 0);
     CHECK_EQ(yields, 1);
     call(5, 0x123456789ull, 0);
@@ -129,7 +136,7 @@ static void test_commands(void)
     for (u32 i = 0; i < 4; i++)
         CHECK_EQ(port.arg[i], 0);
     check_about("unknown commands");
-    CHECK_EQ(call(10, 7, 8), ~0ull);
+    CHECK_EQ(call(11, 7, 8), ~0ull);
     CHECK_EQ(call(0, 7, 8), ~0ull);
     CHECK_EQ(call(~0u, 7, 8), ~0ull);
     CHECK_EQ(port.arg[0], 7);

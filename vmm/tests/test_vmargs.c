@@ -4,6 +4,7 @@
  * grader/args.py, which refuses the same before a run.
  */
 #include <string.h>
+#include "vmm/hv.h"
 #include "vmm/options.h"
 #include "vmm/tests/check.h"
 #include "vmm/vmargs.h"
@@ -110,9 +111,33 @@ static void test_memory(void)
            "'mem=99999999999999999999': '99999999999999999999' is out of range");
 }
 
+/* Memory that is not for everything: slots like the others, in any order. */
+static void test_regions(void)
+{
+    CHECK_EQ(parse("rom=64K@0xf0000000,4K@4G noexec=8K@0x80000000 mem=2M"), 0);
+    CHECK_EQ(vm.slots, 4);
+    CHECK_EQ(vm.slot[0].access, ACCESS_WRITE | ACCESS_EXEC);
+    CHECK_EQ(vm.slot[1].gpa.v, 0x80000000);
+    CHECK_EQ(vm.slot[1].access, ACCESS_WRITE);
+    CHECK_EQ(vm.slot[2].size, 64 << 10);
+    CHECK_EQ(vm.slot[2].access, ACCESS_EXEC);
+    CHECK_EQ(vm.slot[3].access, ACCESS_EXEC);
+    CHECK_EQ(parse("noexec=4K@16M rom= "), 0);
+    CHECK_EQ(vm.slots, 2); /* and the 16M of a VM that says nothing of mem */
+    CHECK_EQ(vm.slot[0].size, 16 << 20);
+    refuse("rom=4K@8M", "'16M' overlaps a slot before it");
+    refuse("mem=2M rom=4K@0x1ff000", "'rom=4K@0x1ff000': '4K@0x1ff000' overlaps a slot before it");
+    refuse("rom=4K", "'rom=4K': '4K' needs an @GPA: only the first slot starts at 0 by itself");
+    refuse("rom=2K@16M", "'rom=2K@16M': '2K@16M' is not a multiple of 4K, or is empty");
+    refuse("noexec=4K@1G,", "'noexec=4K@1G,': '' needs an @GPA: only the first slot starts at 0 by "
+                            "itself");
+    refuse("mem=1M,4K@2M,4K@3M,4K@4M,4K@5M rom=4K@6M,4K@7M noexec=4K@8M,4K@9M",
+           "'noexec=4K@8M,4K@9M': more than 8 slots");
+}
+
 static void test_errors(void)
 {
-    const char *keys = "mem, mmu, boot, tsc, pit, ticks, restart, checks, break, watchdog, exits, "
+    const char *keys = "mem, rom, noexec, mmu, boot, tsc, pit, ticks, restart, checks, break, watchdog, exits, "
                        "weight, cap, slice, period, extraweight, mcu_adv, warp, warpl, warpu, "
                        "extratime, change";
     char want[256] = "'hz=100' is no VM argument; there are: ";
@@ -230,6 +255,7 @@ int main(void)
     test_defaults();
     test_values();
     test_memory();
+    test_regions();
     test_changes();
     test_errors();
     test_options();
