@@ -37,6 +37,14 @@ Guest levels go down, nested levels across; the circles number the memory refere
 processor's order. A walk is recorded when a guest asks for it through the test port: ticker,
 walker and hello-pae do.
   python3 -m grader run --guest "walker -- size=4k,2m,1g" --time 100ms --out build/mine"""),
+    "quiz": Command("ask about a real walk, some of which is hidden", """\
+  viz quiz trace.bin                        eight questions, in the terminal
+  viz quiz trace.bin --n 4 --seed 7 -o quiz.html
+                                            others, of the fourth walk, as a page
+
+Indexes, addresses, flags, page sizes, counts, permissions and faults are asked for; each answer
+is explained, with the manual's section. The same seed asks the same. Which walks there are:
+viz walk trace.bin --list."""),
     "timeline": Command("draw who ran when, and why", """\
   viz timeline trace.bin -o timeline.svg    a picture to print
   viz timeline trace.bin -o timeline.html   a page to zoom, select and measure in

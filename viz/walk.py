@@ -11,7 +11,8 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from types import MappingProxyType
+from typing import Any, Dict, List, Mapping, Optional
 
 import numpy as np
 
@@ -32,12 +33,17 @@ class WalkError(TraceError):
     """The walk cannot be drawn; the message is one line."""
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_choice(parser: argparse.ArgumentParser) -> None:
+    """Which walk of which trace."""
     parser.add_argument("trace", metavar="TRACE", help="a run's trace.bin")
     parser.add_argument("--vm", type=int, metavar="N", help="only walks of this VM (from 1)")
     parser.add_argument("--gva", type=_address, metavar="ADDRESS",
                         help="the walk of this guest-virtual address, or of another in its 4K page")
     parser.add_argument("--n", type=int, metavar="N", help="the walk with this number in --list")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_choice(parser)
     parser.add_argument("--list", action="store_true", help="list the walks of the trace")
     parser.add_argument("--explain", action="store_true",
                         help="say in words what each reference gives, instead of drawing")
@@ -99,10 +105,10 @@ def save(walk: Walk, words: Dict[str, str], form: str, out_path: Any) -> None:
         render(dot(walk, words), form, out_path)
 
 
-def dot(walk: Walk, words: Dict[str, str]) -> str:
-    """The drawing of `walk` as DOT text for `neato -n2`."""
+def dot(walk: Walk, words: Dict[str, str], hidden: Mapping[str, str] = MappingProxyType({})) -> str:
+    """The drawing of `walk` as DOT text for `neato -n2`; `hidden` as walk_dot.Picture has it."""
     picture = ShadowPicture if walk_grid.is_pair(walk) else walk_dot.Picture
-    return picture(walk, words).draw()
+    return picture(walk, words, hidden).draw()
 
 
 def about(trace: Trace, walk: Walk, count: int) -> Dict[str, str]:

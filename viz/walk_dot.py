@@ -7,7 +7,8 @@ upwards, as Graphviz has it. What it does not do: run Graphviz (walk.py does).
 from __future__ import annotations
 
 from html import escape
-from typing import Dict, List, Optional, Sequence, Tuple
+from types import MappingProxyType
+from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 
 from viz import style, walk_ept, walk_grid, walk_words
 from viz.walk_data import Walk, WalkRef
@@ -100,18 +101,24 @@ class Canvas:
 
 
 class Picture:
-    """One walk being drawn. `about` has the words that the walk itself does not hold."""
+    """One walk being drawn. `about` has the words that the walk itself does not hold; `hidden`
+    what a quiz leaves out: by place (PLACES in quiz_questions.py) what stands there instead."""
 
-    def __init__(self, walk: Walk, about: Dict[str, str]) -> None:
-        self.walk, self.about = walk, about
+    def __init__(self, walk: Walk, about: Dict[str, str],
+                 hidden: Mapping[str, str] = MappingProxyType({})) -> None:
+        self.walk, self.about, self.hidden = walk, about, hidden
         self.grid: Grid = walk_grid.build(walk)
         self.canvas = Canvas()
-        self.failing = walk_words.failing(walk)
+        self.failing = -1 if "fault" in hidden else walk_words.failing(walk)
         self.place = {id(ref): k for k, ref in enumerate(walk.refs, start=1)}
         self.cells: Dict[int, str] = {}         # number of a reference -> its node
         self.left = 0.0
         self.columns = max(len(self.grid.columns), 5)
         self.right = self.x(self.columns - 1) + CELL_W / 2
+
+    def shown(self, place: str, text: str) -> str:
+        """What stands at a place: `text`, unless it is hidden."""
+        return self.hidden.get(place, text)
 
     def x(self, column: int) -> float:
         return HEAD_W / 2 + 46 + CELL_W / 2 + column * STEP_X
@@ -138,8 +145,10 @@ class Picture:
         who = f"VM {walk.vm}" + (f" ({self.about['name']})" if self.about.get("name") else "")
         parts = [f"gVA {walk.gva:#x}"] if walk.mode != "OFF" else []
         if self.gpa_known() or walk.mode == "OFF":
-            parts.append(f"gPA {walk.gpa if self.gpa_known() else walk.gva:#x}")
-        parts += [f"hPA {walk.hpa:#x}"] if walk.complete and not walk.faulted else []
+            gpa = f"{walk.gpa if self.gpa_known() else walk.gva:#x}"
+            parts.append("gPA " + (self.shown("gpa", gpa) if self.gpa_known() else gpa))
+        if walk.complete and not walk.faulted:
+            parts.append("hPA " + self.shown("hpa", f"{walk.hpa:#x}"))
         second = [walk_words.access_words(walk.access), walk_words.mode_words(walk),
                   walk_words.kind_words(walk),
                   f"{walk_words.CAUSES.get(walk.cause, walk.cause)} at {walk.ns / 1e9:.9f} s",
@@ -175,7 +184,8 @@ class Picture:
             title = {"sign": "sign extension" if what == "gVA" else "above the table",
                      "offset": "offset in the " + ("page" if len(fields) > 1 else "segment")}.get(
                          name, f"{name} index")
-            shown = [font(title, 9, MUTED), font(f"{value:#x}", 12, mono=True, bold=True),
+            text = self.shown(f"field {level}", f"{value:#x}")
+            shown = [font(title, 9, MUTED), font(text, 12, mono=True, bold=True),
                      font(f"bits {high}–{low}", 9, MUTED)]
             cells.append(f'<TD BORDER="1" COLOR="{LINE}" BGCOLOR="{tint}" WIDTH="{each:g}" '
                          f'HEIGHT="52">{"<BR/>".join(shown)}</TD>')
@@ -209,7 +219,8 @@ class Picture:
         if not self.grid.two_dimensional and first.dim == "GUEST":
             return [("gCR3", 11, INK, False, True), (f"{walk.groot:#x}", 10, INK, True, False)]
         if row.key == DATA:
-            return [("data", 11, INK, False, True), (f"gPA {first.addr:#x}", 10, INK, True, False)]
+            return [("data", 11, INK, False, True), (f"gPA {self.shown('gpa', f'{first.addr:#x}')}", 10, INK, True,
+                                                 False)]
         guest = next((c.ref for c in row.cells if c.ref.dim == "GUEST"), None)
         title = f"gL{row.key} table" + (" = gCR3" if i == 0 and not walk.pointers_held else "")
         if guest is None:
@@ -217,8 +228,8 @@ class Picture:
         else:
             width = walk.width(guest)
             where = self.table_gpa(i, first.addr, guest)
-            rest = f"+ {width} × {guest.index:#x}"
-        return [(title, 11, INK, False, True), (f"gPA {where:#x}", 10, INK, True, False),
+            rest = f"+ {width} × {self.shown(f'index {guest.n}', f'{guest.index:#x}')}"
+        return [(title, 11, INK, False, True), (f"gPA {self.shown(f'row {row.key}', f'{where:#x}')}", 10, INK, True, False),
                 (rest, 9, MUTED, False, False)]
 
     def table_gpa(self, i: int, addr: int, guest: WalkRef) -> int:
@@ -235,8 +246,9 @@ class Picture:
         self.canvas.edge(right, left, arrow=False)
         self.canvas.edge(left, head)
         if row.key == DATA:
+            known = str(self.walk.gpa_refs or self.seen_before(row))
             self.draw_milestone(self.x(self.grid.end_column - 1) - 40, y,
-                                f"gPA known after {self.walk.gpa_refs or self.seen_before(row)}")
+                                f"gPA known after {self.shown('known', known)}")
         else:
             self.draw_tag(self.x(self.grid.end_column - 1) - 40, y,
                           f"gPA of the gL{row.key} table")
@@ -259,7 +271,7 @@ class Picture:
         self.canvas.step = self.place[id(ref)]
         ink = BAD if failed else DIM_INK.get(ref.dim, INK)
         circle = self.canvas.node(
-            x - CELL_W / 2 - (STEP_X - CELL_W) / 2, y, f'"{ref.n}"', CIRCLE, CIRCLE,
+            x - CELL_W / 2 - (STEP_X - CELL_W) / 2, y, f'"{self.shown("circles", str(ref.n))}"', CIRCLE, CIRCLE,
             shape="circle", style="filled", fillcolor=f'"{ink}"', color=f'"{ink}"',
             fontcolor=f'"{PAPER}"', fontsize="11", fontname=f'"{style.FONT} Bold"')
         node = self.canvas.node(x, y, self.cell_label(ref, failed), CELL_W, CELL_H)
@@ -271,15 +283,17 @@ class Picture:
     def cell_label(self, ref: WalkRef, failed: bool) -> str:
         ink = BAD if failed else DIM_INK.get(ref.dim, INK)
         tint = ROW_TINT.get(self.tinted_as(ref), style.LIGHT.panel)
-        title = f"{walk_words.table_name(ref.dim, ref.level)}[{ref.index:#x}]"
-        badge = f"{walk_words.size_name(ref.size)} page" if ref.size else ""
+        index = self.shown(f"index {ref.n}", f"{ref.index:#x}")
+        title = f"{walk_words.table_name(ref.dim, ref.level)}[{index}]"
+        size = f"{walk_words.size_name(ref.size)} page" if ref.size else ""
+        badge = self.shown(f"size {ref.n}", size)
         pen = 2 if ref.dim == "GUEST" or failed else 1
         width, height = CELL_W - 2 * pen - SPARE, CELL_H - 2 * pen - SPARE
         head = (data(font(title, 11, ink, bold=True), 86, 20, fill=tint) +
                 data(font(badge or " ", 10, bold=True), width - 86, 20, "RIGHT", tint))
         rows = [f"<TR>{head}</TR>"] + [
             f"<TR>{data(piece, width, (height - 20) / 3, span=2)}</TR>" for piece in (
-                font(f"table {ref.table:#x}", 10, mono=True),
+                font("table " + self.shown(f"table {ref.n}", f"{ref.table:#x}"), 10, mono=True),
                 font(f"entry {ref.after:#x}", 10, mono=True), self.flag_pieces(ref))]
         return table(rows, ink, PAPER, pen)
 
@@ -291,6 +305,8 @@ class Picture:
 
     def flag_pieces(self, ref: WalkRef) -> str:
         """Flags in fixed order: capitals set, small clear, one that this walk set with 0→1."""
+        if f"flags {ref.n}" in self.hidden:
+            return font(self.hidden[f"flags {ref.n}"], 10, mono=True, bold=True)
         pieces = []
         for name, state in walk_words.flags(self.walk, ref):
             if state == "gained":
@@ -338,20 +354,30 @@ class Picture:
         if not walk.complete:
             return lines([font("the trace ends here", 11, BAD, bold=True)], CELL_W, CELL_H,
                          "CENTER", BAD)
+        if walk.faulted and "fault" in self.hidden:
+            return lines([font("the walk ends:", 11, BAD, bold=True),
+                          font(self.hidden["fault"], 13, BAD, bold=True)], CELL_W, CELL_H, "CENTER",
+                         BAD)
         if walk.faulted:
             title, reason = walk_words.fault_title(walk)
             rows = [font(title, 13 if len(title) < 16 else 11, PAPER, bold=True),
                     font(reason, 11, PAPER, bold=True)]
             return lines(rows, CELL_W, CELL_H, "CENTER", BAD, BAD)
-        self.draw_milestone(x, y + CELL_H / 2 + 12, f"hPA known after {walk.total}")
-        rows = [font("the data", 11, bold=True), font(f"hPA {walk.hpa:#x}", 10, mono=True),
+        self.draw_milestone(x, y + CELL_H / 2 + 12, f"hPA known after {self.shown('total', str(walk.total))}")
+        rows = [font("the data", 11, bold=True),
+                font("hPA " + self.shown("hpa", f"{walk.hpa:#x}"), 10, mono=True),
                 font(self.cached_as(), 9, MUTED)]
         return lines(rows, CELL_W, CELL_H, "CENTER", KNOWN, ROW_TINT[DATA], 2)
 
     def cached_as(self) -> str:
         """A TLB holds the smaller of the two dimensions' pages."""
         sizes = [ref.size for ref in self.walk.refs if ref.size and not ref.serves]
-        return f"a TLB would hold it as {walk_words.size_name(min(sizes))}" if sizes else ""
+        return self.held_as(sizes)
+
+    def held_as(self, sizes: Sequence[int]) -> str:
+        if not sizes:
+            return ""
+        return f"a TLB would hold it as {self.shown('tlb', walk_words.size_name(min(sizes)))}"
 
     def footer_top(self) -> float:
         """Where the footer begins: under the last row, or under what stands below it."""
@@ -365,7 +391,7 @@ class Picture:
         """The fault in words, the legend, and where the facts come from."""
         walk, width = self.walk, self.right + HEAD_W / 2
         top = self.footer_top()
-        story = walk_words.fault_story(walk)
+        story = [] if "fault" in self.hidden else walk_words.fault_story(walk)
         if story:
             words = [font(story[0], 13, BAD, bold=True)] + [font(text, 10.5) for text in story[1:]]
             height = 22 * len(words)

@@ -6,7 +6,8 @@ pieces are walk_dot.py's; what it does not do: draw a shadow walk without the gu
 """
 from __future__ import annotations
 
-from typing import Dict, List, Tuple
+from types import MappingProxyType
+from typing import Dict, List, Mapping, Tuple
 
 from viz import walk_words
 from viz.walk_data import Walk, WalkRef
@@ -21,8 +22,9 @@ WHO = {"GUEST": "read by the VMM", "SHADOW": "walked by the processor"}
 class ShadowPicture(Picture):
     """Two rows: the guest's tables, and the shadow's under them."""
 
-    def __init__(self, walk: Walk, about: Dict[str, str]) -> None:
-        super().__init__(walk, about)
+    def __init__(self, walk: Walk, about: Dict[str, str],
+                 hidden: Mapping[str, str] = MappingProxyType({})) -> None:
+        super().__init__(walk, about, hidden)
         self.below: Dict[Tuple[str, int], str] = {}     # dimension and level -> node
 
     def y(self, row: int) -> float:
@@ -71,22 +73,25 @@ class ShadowPicture(Picture):
         if cut:
             return lines([font("the trace ends here", 11, BAD, bold=True)], CELL_W, CELL_H,
                          "CENTER", BAD)
+        if failed and "fault" in self.hidden:
+            return self.end_label(0, 0)
         if failed:
             rows = [font("#PF" if walk.fault != "NO_MEMORY" else "fault", 13, PAPER, bold=True),
                     font(walk_words.fault_name(walk.fault), 11, PAPER, bold=True)]
             return lines(rows, CELL_W, CELL_H, "CENTER", BAD, BAD)
         if dim == "GUEST":
             rows = [font("the page, as the guest", 10), font("counts memory", 10),
-                    font(f"gPA {walk.gpa:#x}", 10, mono=True, bold=True)]
+                    font("gPA " + self.shown("gpa", f"{walk.gpa:#x}"), 10, mono=True, bold=True)]
         else:
-            rows = [font("the data", 11, bold=True), font(f"hPA {walk.hpa:#x}", 10, mono=True),
+            rows = [font("the data", 11, bold=True),
+                    font("hPA " + self.shown("hpa", f"{walk.hpa:#x}"), 10, mono=True),
                     font(self.cached_as(), 9, MUTED)]
         return lines(rows, CELL_W, CELL_H, "CENTER", KNOWN, ROW_TINT[DATA], 2)
 
     def cached_as(self) -> str:
         """A TLB holds what the shadow says, which may be smaller than the guest's page."""
-        sizes = [ref.size for ref in self.walk.refs if ref.size and ref.dim == "SHADOW"]
-        return f"a TLB would hold it as {walk_words.size_name(min(sizes))}" if sizes else ""
+        return self.held_as([ref.size for ref in self.walk.refs
+                             if ref.size and ref.dim == "SHADOW"])
 
     def draw_step(self, i: int, cell: Cell, tail: str) -> str:
         node = super().draw_step(i, cell, tail)
