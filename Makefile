@@ -68,6 +68,15 @@ VMM_SRC := \
     vmm/mmu/nested.c \
     vmm/mmu/npt.c \
     vmm/mmu/pt_format.c \
+    vmm/mmu/shadow_entry.c \
+    vmm/mmu/shadow_fault.c \
+    vmm/mmu/shadow_fill.c \
+    vmm/mmu/shadow_pool.c \
+    vmm/mmu/shadow_role.c \
+    vmm/mmu/shadow_root.c \
+    vmm/mmu/shadow_sync.c \
+    vmm/mmu/shadow_walk.c \
+    vmm/mmu/shadow_write.c \
     vmm/mmu/walk.c \
     vmm/mmu/walk2d.c \
     vmm/mmu/walk_trace.c \
@@ -94,10 +103,12 @@ VMM_SRC := \
     vmm/exit_cpuid.c \
     vmm/exit_cr.c \
     vmm/exit_dr.c \
+    vmm/exit_invlpg.c \
     vmm/exit_io.c \
     vmm/exit_ltr.c \
     vmm/exit_msr.c \
     vmm/exit_nested.c \
+    vmm/exit_pf.c \
     vmm/faultwalk.c \
     vmm/fetch.c \
     vmm/guestmem.c \

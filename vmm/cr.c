@@ -5,11 +5,15 @@
 #include "vmm/cpubits.h"
 #include "vmm/cr.h"
 #include "vmm/mmu/pt_format.h"
+#include "vmm/vm.h"
 
 /* PE MP EM TS ET NE WP AM NW CD PG; the others are ignored, read as 0 */
 #define CR0_KNOWN 0xe005003full
 /* VME PVI TSD DE PSE PAE MCE PGE PCE OSFXSR OSXMMEXCPT: what CPUID offers */
 #define CR4_KNOWN 0x7ffull
+/* Changing one of these in PAE mode loads the directory pointers: SDM vol. 3A, 4.4.1 */
+#define CR0_LOADS (CR0_PG | CR0_CD | CR0_NW)
+#define CR4_LOADS (CR4_PAE | CR4_PGE | CR4_PSE)
 
 static bool code_is_64bit(struct vcpu *v)
 {
@@ -35,6 +39,15 @@ static bool set_long_mode(struct vcpu *v, u64 cr0)
     return true;
 }
 
+/* In PAE mode this write loads the directory pointers; false: malformed ones. */
+static bool loads_pointers(struct vcpu *v, enum hv_reg r, u64 value)
+{
+    struct guest_paging then = vcpu_paging(v);
+
+    *(r == HV_CR0 ? &then.cr0 : r == HV_CR3 ? &then.cr3 : &then.cr4) = value;
+    return shadow_load_pointers(v, &then);
+}
+
 bool cr_write_0(struct vcpu *v, u64 value)
 {
     u64 old = hv_get(v, HV_CR0);
@@ -46,8 +59,11 @@ bool cr_write_0(struct vcpu *v, u64 value)
         return false;
     if ((old ^ value) & CR0_PG && !set_long_mode(v, value))
         return false;
+    if ((old ^ value) & CR0_LOADS && !loads_pointers(v, HV_CR0, value))
+        return false;
     hv_set(v, HV_CR0, value);
     hv->flush(v, HV_FLUSH_ALL, 0);
+    shadow_reload(v);
     return true;
 }
 
@@ -55,8 +71,11 @@ bool cr_write_3(struct vcpu *v, u64 value)
 {
     if (hv_get(v, HV_EFER) & EFER_LMA && value >> pt_phys_bits)
         return false;
+    if (!loads_pointers(v, HV_CR3, value))
+        return false;
     hv_set(v, HV_CR3, value);
     hv->flush(v, HV_FLUSH_ALL, 0);
+    shadow_reload(v);
     return true;
 }
 
@@ -66,8 +85,11 @@ bool cr_write_4(struct vcpu *v, u64 value)
         return false;
     if (hv_get(v, HV_EFER) & EFER_LMA && !(value & CR4_PAE))
         return false;
+    if ((hv_get(v, HV_CR4) ^ value) & CR4_LOADS && !loads_pointers(v, HV_CR4, value))
+        return false;
     hv_set(v, HV_CR4, value);
     hv->flush(v, HV_FLUSH_ALL, 0);
+    shadow_reload(v);
     return true;
 }
 
@@ -82,5 +104,6 @@ bool cr_write_efer(struct vcpu *v, u64 value)
         return false;
     hv_set(v, HV_EFER, (value & ~EFER_LMA) | (old & EFER_LMA));
     hv->flush(v, HV_FLUSH_ALL, 0);
+    shadow_reload(v);
     return true;
 }

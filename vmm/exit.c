@@ -11,6 +11,7 @@
 #include "vmm/vm.h"
 
 #define VECTOR_DF 8
+#define VECTOR_PF 14
 
 u8 exit_insn_len(struct vcpu *v, const struct exit *x, u8 implied)
 {
@@ -116,7 +117,9 @@ static void exit_unknown(struct vcpu *v, const struct exit *x)
 /* A double fault exits only where a triple fault would not: doublefault.c. */
 static void exit_exception(struct vcpu *v, const struct exit *x)
 {
-    if (x->exc.vector != VECTOR_DF)
+    if (x->exc.vector == VECTOR_PF)
+        exit_pf(v, x);
+    else if (x->exc.vector != VECTOR_DF)
         exit_unknown(v, x);
     else if (!doublefault_deliver(v))
         exit_shutdown(v, x);
@@ -137,7 +140,7 @@ exit_handler *const exit_handlers[] = {
     [EXIT_NESTED] = exit_nested,
     [EXIT_HYPERCALL] = exit_hypercall,
     [EXIT_RDTSC] = exit_unknown,
-    [EXIT_INVLPG] = exit_unknown,
+    [EXIT_INVLPG] = exit_invlpg,
     [EXIT_SHUTDOWN] = exit_shutdown,
     [EXIT_PAUSE] = exit_skip,
     [EXIT_RDPMC] = exit_gp,

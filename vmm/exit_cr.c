@@ -51,6 +51,19 @@ static bool lmsw(struct vcpu *v, const struct insn *insn)
     return !fetch_word(v, insn, &msw) || write_msw(v, msw);
 }
 
+/* A MOV of CR0: 16 bits into memory, as many as fit into a register. */
+static bool smsw(struct vcpu *v, const struct insn *insn)
+{
+    struct insn store = *insn;
+
+    store.op = INSN_MOV;
+    store.src = PLACE_IMM;
+    store.srcsize = store.opsize;
+    store.imm = hv_get(v, HV_CR0);
+    fetch_execute(v, &store);
+    return true;
+}
+
 static bool carry_out(struct vcpu *v, const struct insn *insn)
 {
     u64 mask = insn->mode == 8 ? ~0ull : 0xffffffff;
@@ -60,6 +73,8 @@ static bool carry_out(struct vcpu *v, const struct insn *insn)
         return cr_write_0(v, hv_get(v, HV_CR0) & ~CR0_TS);
     case INSN_LMSW:
         return lmsw(v, insn);
+    case INSN_SMSW: /* where reading CR0 exits */
+        return smsw(v, insn);
     case INSN_MOV_TO_CR:
         return write_cr(v, insn->sysreg, v->gpr[insn->reg] & mask);
     case INSN_MOV_FROM_CR:

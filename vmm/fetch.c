@@ -9,16 +9,24 @@
 #include "kernel/mem.h"
 #include "vmm/vm.h"
 
+enum walk_fault fetch_walk(struct vcpu *v, gva_t a, u8 access, bool set_ad, struct walk *w)
+{
+    struct guest_paging paging = vcpu_paging(v);
+
+    if (v->vm->shadow.active)
+        return shadow_walk_guest(v, &paging, a, access, set_ad, w);
+    return walk_guest(&v->vm->mem, &paging, a, access, set_ad, w);
+}
+
 /* Linear to physical for one access within a page. Not FAULT_NONE: *fault is due. */
 static enum walk_fault translate(struct vcpu *v, u64 linear, u8 access, gpa_t *out,
                                  struct emu_fault *fault)
 {
-    struct guest_paging paging = vcpu_paging(v);
     struct walk w;
 
     if (vcpu_cpl(v) == 3)
         access |= ACCESS_USER;
-    enum walk_fault f = walk_guest(&v->vm->mem, &paging, gva(linear), access, true, &w);
+    enum walk_fault f = fetch_walk(v, gva(linear), access, true, &w);
     if (f == FAULT_NONE)
         *out = w.gpa;
     else if (f == FAULT_NON_CANONICAL)
@@ -48,11 +56,13 @@ static void access_page(struct vcpu *v, gpa_t at, void *data, u32 n, bool write)
     int gone = write ? guestmem_write(&v->vm->mem, at, data, n)
                      : guestmem_read(&v->vm->mem, at, data, n);
 
-    if (!gone)
-        return;
     if (write)
         memcpy(&value, data, min_u64(n, 8));
-    else
+    if (!gone && write && v->vm->shadow.active)
+        shadow_wrote(v, at, value, n);
+    if (!gone)
+        return;
+    if (!write)
         memset(data, 0xff, n);
     TRACE(mmio, v->vm->id, v->id, .gpa = at.v, .write = write, .size = n, .value = value);
 }
@@ -190,23 +200,69 @@ static void not_emulated(struct vcpu *v, const struct insn *insn)
            insn_name(insn->op), v->rip);
 }
 
-void fetch_emulate(struct vcpu *v, const struct insn *insn)
+int fetch_execute(struct vcpu *v, const struct insn *insn)
 {
     struct emu_ctx ctx = context(v);
     struct emu_fault fault = {0};
+    int err = emulate_insn(&ctx, insn, &fault);
 
-    switch (emulate_insn(&ctx, insn, &fault)) {
-    case 0:
+    if (err == 0)
         vcpu_advance(v, insn->len);
-        break;
-    case -EBUSY: /* a part of a REP is done; it goes on at the next entry */
-        break;
-    case -EFAULT:
+    else if (err == -EFAULT)
         raise(v, &fault);
-        break;
-    default:
+    return err; /* -EBUSY: a part of a REP is done; it goes on at the next entry */
+}
+
+void fetch_emulate(struct vcpu *v, const struct insn *insn)
+{
+    if (fetch_execute(v, insn) == -ENOTSUP)
         not_emulated(v, insn);
-    }
+}
+
+/* --- An operand's address -------------------------------------------------------- */
+
+/* What an instruction would read, noted and not read. */
+struct noted {
+    struct vcpu *v;
+    u64 linear;
+};
+
+static int note_read(void *opaque, u64 linear, void *to, u32 n, struct emu_fault *fault)
+{
+    (void)fault;
+    memset(to, 0, n);
+    ((struct noted *)opaque)->linear = linear;
+    return 0;
+}
+
+static void noted_seg(void *opaque, enum hv_seg s, struct seg *out)
+{
+    hv_get_seg(((struct noted *)opaque)->v, s, out);
+}
+
+/* One byte, read by a MOV into a register of no guest. */
+bool fetch_address(struct vcpu *v, const struct insn *insn, u64 *linear)
+{
+    struct noted noted = {.v = v};
+    struct emu_ctx ctx = context(v);
+    struct emu_fault fault;
+    struct insn load = *insn;
+    u64 gpr[GPR_COUNT];
+
+    memcpy(gpr, v->gpr, sizeof(gpr));
+    ctx.gpr = gpr;
+    ctx.opaque = &noted;
+    ctx.read = note_read;
+    ctx.seg = noted_seg;
+    load.op = INSN_MOV;
+    load.opsize = load.srcsize = 1;
+    load.dst = PLACE_REG;
+    load.src = PLACE_MEM;
+    load.reg = GPR_RAX;
+    load.rm_dst = false;
+    bool there = emulate_insn(&ctx, &load, &fault) == 0;
+    *linear = noted.linear;
+    return there;
 }
 
 /* Read like the operand of a MOV, into a register of no guest. */

@@ -20,6 +20,13 @@ bool fetch_needed(struct vcpu *, struct insn *);
 /* Execute it: what touches memory outside the slots, or string I/O. Ends in
  * the guest going on, in a fault of its own, or in that VM's end. */
 void fetch_emulate(struct vcpu *, const struct insn *);
+/* The same for who has another way: -ENOTSUP if it is not one that is emulated, and then
+ * nothing has happened. */
+int fetch_execute(struct vcpu *, const struct insn *);
+/* The linear address of its memory operand. False: none that the segment allows. */
+bool fetch_address(struct vcpu *, const struct insn *, u64 *linear);
+/* gVA to gPA as the guest's processor walks, on whatever the VM runs. */
+enum walk_fault fetch_walk(struct vcpu *, gva_t, u8 access, bool set_ad, struct walk *);
 
 /* The 16-bit register or memory operand of LMSW or LTR. False: reading it
  * faulted, or ended the VM; nothing else has changed. */

@@ -64,6 +64,10 @@ static int build(struct vm *vm, char *why, size_t why_size)
         err = load(vm, &boot, why, why_size);
     if (err)
         return err;
+    if (shadow_init(vm) != 0) {
+        format(why, why_size, "the host has no memory for %lu shadow pages", vm->args.shadowpages);
+        return -ENOMEM;
+    }
     if (vcpu_init(&vm->vcpu, vm, 0) != 0) {
         format(why, why_size, "the host has no memory for its control block");
         return -ENOMEM;
@@ -88,6 +92,7 @@ int vm_create(struct vm *vm, char *why, size_t why_size)
 {
     vm->mem = (struct guestmem){0};
     vm->bus = (struct bus){0}; /* now: it is large, and the VM's clock starts soon */
+    vm->shadow = (struct shadow){0};
     vm->how = END_EXITED;
     vm->code = 0;
     vm->heard_at = 0;
@@ -114,6 +119,9 @@ void vm_destroy(struct vm *vm)
     u64 free = frames_owned(OWNER_FREE);
 
     nested_fini(&vm->nested);
+    if (vm->shadow.on)
+        shadow_drop_all(&vm->shadow, ZAP_END);
+    shadow_fini(vm);
     if (vm->vcpu.vm)
         vcpu_fini(&vm->vcpu);
     vm->vcpu.vm = NULL;

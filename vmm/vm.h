@@ -15,6 +15,7 @@
 #include "vmm/dev/uart.h"
 #include "vmm/guestmem.h"
 #include "vmm/mmu/nested.h"
+#include "vmm/mmu/shadow.h"
 #include "vmm/sched/sched.h"
 #include "vmm/time/vclock.h"
 #include "vmm/time/vtimer.h"
@@ -35,6 +36,7 @@ struct vm {
 
     struct guestmem mem;
     struct nested nested;
+    struct shadow shadow;
     struct bus bus;
     struct pic pic;
     struct pit pit;

@@ -92,8 +92,11 @@ static u64 port_walk(void *opaque, u64 address, u64 access)
     struct guest_paging paging = vcpu_paging(&vm->vcpu);
     struct walk w;
 
-    enum walk_fault f = walk_2d(vm->nested.root, &paging, gva(address), access & 7, &w);
-    walk_trace(vm->id, 0, &w, &paging, WALK_NESTED, CAUSE_REQUEST);
+    enum walk_fault f =
+        vm->shadow.active ? walk_shadow(&vm->vcpu, &paging, gva(address), access & 7, &w)
+                          : walk_2d(vm->nested.root, &paging, gva(address), access & 7, &w);
+    walk_trace(vm->id, 0, &w, &paging, vm->shadow.active ? WALK_SHADOW : WALK_NESTED,
+               CAUSE_REQUEST);
     return f == FAULT_NONE ? w.gpa.v : ~0ull;
 }
 

@@ -4,6 +4,7 @@
  */
 #include "vmm/vmargs.h"
 #include "vmm/argtable.h"
+#include "vmm/mmu/shadow.h"
 #include "vmm/hv.h"
 
 #define ACCESS_ALL (ACCESS_WRITE | ACCESS_EXEC)
@@ -187,7 +188,7 @@ static int parse_changes(struct vm_args *args, const struct arg_error *error)
 
 /* --- The table -------------------------------------------------------------------------- */
 
-static const char *const mmu_words[] = {"nested", NULL};
+static const char *const mmu_words[] = {"nested", "shadow", "vtlb", NULL};
 static const char *const boot_words[] = {"auto", "multiboot", "raw", NULL};
 static const char *const view_words[] = {"wall", "apparent", NULL};
 static const char *const tick_words[] = {"discard", "merge", "delay", "slew", NULL};
@@ -201,6 +202,8 @@ static const struct arg_key keys[] = {
     {"rom", .set = set_rom},
     {"noexec", .set = set_noexec},
     {"mmu", FIELD(mmu), .words = mmu_words},
+    {"shadowpages", FIELD(shadowpages), .unit = &arg_number, .low = SHADOW_MIN_PAGES,
+     .high = SHADOW_MAX_PAGES, .range = "16 to 8192"},
     {"boot", FIELD(boot), .words = boot_words},
     {"tsc", FIELD(tsc), .words = view_words},
     {"pit", FIELD(pit), .words = view_words},
@@ -226,6 +229,7 @@ int vmargs_parse(const char *text, enum vm_mmu mmu, struct vm_args *args, char *
 {
     *args = (struct vm_args){
         .mmu = mmu,
+        .shadowpages = SHADOW_DEFAULT_PAGES,
         .tsc = CLOCK_WALL,
         .pit = CLOCK_WALL,
         .ticks = TICK_DELAY,

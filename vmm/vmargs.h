@@ -15,7 +15,7 @@
 #define VMARGS_MAX_CHANGES 4
 
 /* How a VM's memory is virtualized. */
-enum vm_mmu { MMU_NESTED };
+enum vm_mmu { MMU_NESTED, MMU_SHADOW, MMU_VTLB };
 /* How it is started; auto: by the image's Multiboot header, or its absence. */
 enum vm_boot { BOOT_AUTO, BOOT_MULTIBOOT, BOOT_RAW };
 /* Whether its self-checks decide the run's exit status. */
@@ -32,6 +32,7 @@ struct vm_args {
         u8 access; /* as struct slot's */
     } slot[GUESTMEM_SLOTS]; /* ascending, not overlapping, whole pages */
     enum vm_mmu mmu;
+    u64 shadowpages; /* at most so many shadow tables */
     enum vm_boot boot;
     enum clock_view tsc, pit;
     enum tick_policy ticks;

@@ -137,7 +137,7 @@ static void test_regions(void)
 
 static void test_errors(void)
 {
-    const char *keys = "mem, rom, noexec, mmu, boot, tsc, pit, ticks, restart, checks, break, watchdog, exits, "
+    const char *keys = "mem, rom, noexec, mmu, shadowpages, boot, tsc, pit, ticks, restart, checks, break, watchdog, exits, "
                        "weight, cap, slice, period, extraweight, mcu_adv, warp, warpl, warpu, "
                        "extratime, change";
     char want[256] = "'hz=100' is no VM argument; there are: ";

@@ -1,0 +1,262 @@
+/*
+ * Shadow paging: tables that lead from a guest's virtual addresses straight to host
+ * frames, kept in step with the guest's own. What each file does:
+ *   shadow_role.c   what a shadow depends on besides its guest table
+ *   shadow_pool.c   where shadow pages come from, and go when there are no more
+ *   shadow_entry.c  entries, and who maps a frame: the only writer of shadow tables
+ *   shadow_fill.c   entries made of the guest's
+ *   shadow_fault.c  page faults: the guest's, the host's, or hidden
+ *   shadow_write.c  writes to guest tables that exited
+ *   shadow_sync.c   guest tables that may be written without an exit, and INVLPG
+ *   shadow_root.c   MOV CR3, and what else changes the root
+ *   shadow_walk.c   walks of both dimensions
+ *
+ * The processor's TLB is what it imitates: between a change of the guest's tables and
+ * the flush that the architecture asks for, old or new may be seen, nothing else.
+ * Source: AMD64 Manual vol. 2, 5.3 to 5.5, 15.16; Intel SDM vol. 3A, 4.10.
+ */
+#ifndef VMM_MMU_SHADOW_H
+#define VMM_MMU_SHADOW_H
+
+#include "kernel/trace.h"
+#include "vmm/guestmem.h"
+#include "vmm/mmu/walk.h"
+
+#define SHADOW_ENTRIES 512u
+#define SHADOW_MIN_PAGES 16u   /* a path has at most four, and a split takes two */
+#define SHADOW_MAX_PAGES 8192u
+#define SHADOW_DEFAULT_PAGES 1024u
+
+/* --- Roles -------------------------------------------------------------------------- */
+
+/* Two shadows of the same guest table with different roles are two pages. */
+#define ROLE_LEVEL(r)    ((r) & 7)        /* of the shadow, 4 to 1 */
+#define ROLE_DIRECT      (1u << 3)        /* a piece of a large page: there is no guest table */
+#define ROLE_QUADRANT(r) ((r) >> 4 & 3)   /* which part of a 32-bit guest's table */
+#define ROLE_ACCESS(r)   ((r) >> 6 & 7)   /* ACCESS_ bits that all entries above allow */
+#define ROLE_POINTERS    (1u << 9)        /* four directory pointers: nobody's table */
+#define ROLE_MODE(r)     ((r) >> 10 & 7)  /* enum paging_mode: how entries are read */
+#define ROLE_NXE         (1u << 13)
+#define ROLE_WP          (1u << 14)
+#define ROLE_PSE         (1u << 15)
+#define ROLE_SMEP        (1u << 16)
+#define ROLE_SMAP        (1u << 17)
+#define ROLE_MAKE(level, quadrant, access) ((level) | (quadrant) << 4 | (u32)(access) << 6)
+/* What of a role the registers say; the rest follows from the place in the tables. */
+#define ROLE_OF_CPU (7u << 10 | ROLE_NXE | ROLE_WP | ROLE_PSE | ROLE_SMEP | ROLE_SMAP)
+
+/* Marks in a leaf's bits that the processor ignores: the guest's kernel may write to it,
+ * because CR0.WP is clear, and so its users may not use it. */
+#define SHADOW_KERNEL_ONLY (1ull << 9)
+
+#define SHADOW_ALL 7u /* ACCESS_ bits: write, user, execute */
+
+/* The part of a role that the control registers decide. */
+u32 role_of(const struct guest_paging *);
+
+/* --- Data ---------------------------------------------------------------------------- */
+
+/* An entry is named by a number: its page's times 512 and its index; 0 is none. */
+typedef u32 shadow_ref;
+
+/* Entries that lead to the same frame, or to the same shadow page, form a chain.
+ * prev of the first one says whose chain it is. */
+struct shadow_link {
+    shadow_ref next, prev;
+};
+#define LINK_FRAME 0x80000000u /* | a frame's number */
+#define LINK_PAGE  0xc0000000u /* | a shadow page's */
+
+struct shadow_page {
+    u64 *entry;        /* the table that the processor walks */
+    const void *guest; /* the guest's table; NULL if there is none */
+    gpa_t table;       /* of the guest's table, or what the first entry of a piece maps */
+    u32 role;
+    u32 frame;          /* of that table; 0: none */
+    shadow_ref parents; /* the entries that lead here */
+    u16 same;           /* the next one of this frame */
+    u16 older, newer;   /* in the order of their last use */
+    u16 count;          /* present entries */
+    u64 made_for[4];    /* the guest's directory pointers, of a list of them */
+    u64 present[SHADOW_ENTRIES / 64]; /* which */
+};
+
+/* A frame of guest memory, by a number from 1 on: the slots one after another. */
+struct shadow_frame {
+    shadow_ref maps;   /* the leaf entries that map it */
+    u16 tables;        /* its shadow pages, if the guest uses it as a table */
+    u16 others;        /* pieces of large pages and pointer lists that begin here */
+    u32 next_unsynced; /* frame */
+    bool unsynced;
+};
+
+struct vcpu;
+struct shadow {
+    bool on;    /* mmu=shadow or vtlb */
+    bool vtlb;  /* the guest fills it */
+    bool active; /* the guest runs on it now */
+    bool narrowed; /* since the last flush */
+    u16 vm;
+    const struct guestmem *mem;
+    u32 first[GUESTMEM_SLOTS]; /* the number of a slot's first frame */
+    u32 frames;                /* and how many there are in all */
+    struct shadow_frame *frame;
+
+    u32 pages, fresh; /* how many, how many were never used */
+    u64 base;         /* page n's table is at base + n * 4096 */
+    struct shadow_page *page;
+    struct shadow_link *link;
+    u16 free;           /* a list by `same` */
+    u16 oldest, newest; /* those in use */
+    u32 unsynced;       /* frame; the list of those */
+    u16 elsewhere;      /* pieces that begin where there is no memory, by `same` */
+
+    u16 root;           /* the page of the active root */
+    u32 role;           /* role_of() for it */
+    enum paging_mode mode;
+    u64 pointer[4];     /* PAE's directory pointers, as the guest's processor holds them */
+
+    u64 stuck_rip;      /* see shadow_give_up_table() */
+    u64 stuck_sum;
+    u32 stuck;
+};
+
+/* --- Finding one's way ------------------------------------------------------------------ */
+
+static inline struct shadow_page *shadow_page_at(const struct shadow *s, u64 entry)
+{
+    return &s->page[((entry & PTE_ADDR) - s->base) >> PAGE_SHIFT];
+}
+static inline u32 shadow_number(const struct shadow *s, const struct shadow_page *p)
+{
+    return (u32)(p - s->page);
+}
+static inline u32 shadow_index(u32 level, u64 gva)
+{
+    return (u32)(gva >> (3 + 9 * level)) & (SHADOW_ENTRIES - 1);
+}
+static inline hpa_t shadow_table(const struct shadow_page *p)
+{
+    return ptr_hpa(p->entry);
+}
+
+/* The number of the frame at a gPA, and where the host has it; 0: no memory. */
+static inline u32 shadow_frame_at(const struct shadow *s, gpa_t a, hpa_t *host)
+{
+    for (u32 i = 0; i < s->mem->slots; i++) {
+        const struct slot *slot = &s->mem->slot[i];
+        u64 off = a.v - slot->gpa.v;
+        if (off < slot->size) {
+            *host = hpa(slot->hpa.v + (off & ~PAGE_MASK));
+            return s->first[i] + (u32)(off >> PAGE_SHIFT);
+        }
+    }
+    return 0;
+}
+
+/* The gPA of what the host has there; only for what guestmem_ptr() gave. */
+static inline gpa_t shadow_gpa_of(const struct shadow *s, hpa_t a)
+{
+    const struct slot *slot = s->mem->slot;
+
+    while (a.v - slot->hpa.v >= slot->size)
+        slot++;
+    return gpa(slot->gpa.v + (a.v - slot->hpa.v));
+}
+
+/* The shadow page of level 1 for an address, if the path to it is there. */
+static inline struct shadow_page *shadow_find(const struct shadow *s, u64 gva)
+{
+    const struct shadow_page *p = &s->page[s->root];
+
+    for (u32 level = ROLE_LEVEL(p->role); level > 1; level--) {
+        u64 entry = p->entry[shadow_index(level, gva)];
+        if (!(entry & PTE_P))
+            return NULL;
+        p = shadow_page_at(s, entry);
+    }
+    return (struct shadow_page *)p;
+}
+
+/* The guest's entry behind entry i of a shadow page that has a guest table. */
+static inline u64 shadow_guest_entry(const struct shadow_page *p, u32 i)
+{
+    if (ROLE_MODE(p->role) != PAGING_LEGACY32)
+        return ((const u64 *)p->guest)[i];
+    u32 half = ROLE_LEVEL(p->role) == 1 ? 512 : 256; /* entries of the guest's in a quadrant */
+    u32 n = ROLE_QUADRANT(p->role) * half + (half == 512 ? i : i / 2);
+    return ((const u32 *)p->guest)[n];
+}
+
+/* --- Inside (vmm/mmu/shadow*.c) ------------------------------------------------------------ */
+
+/* shadow_pool.c. A page for a table (frame > 0) or a piece: the one that there is, or a
+ * new one. It is the newest then: the next few calls do not recycle it. */
+struct shadow_page *shadow_get(struct shadow *, gpa_t table, u32 frame, u32 role);
+/* Drop all entries of a page; then the page itself. */
+u32 shadow_empty(struct shadow *, struct shadow_page *);
+void shadow_drop(struct shadow *, struct shadow_page *, enum shadow_why);
+void shadow_drop_all(struct shadow *, enum shadow_why);
+
+/* shadow_entry.c. */
+void shadow_map(struct shadow *, struct shadow_page *, u32 i, u64 entry, u32 frame);
+void shadow_link(struct shadow *, struct shadow_page *, u32 i, const struct shadow_page *child);
+bool shadow_clear(struct shadow *, struct shadow_page *, u32 i); /* was it present? */
+/* Nobody writes to that frame without an exit. */
+void shadow_protect(struct shadow *, u32 frame);
+void shadow_trace_fill(const struct shadow *, const struct shadow_page *, u32 i, u64 gva,
+                       u64 gpte, u64 before);
+static inline bool shadow_is_protected(const struct shadow_frame *f)
+{
+    return f->tables && !f->unsynced;
+}
+
+/* shadow_fill.c. The page of level 1 for a walk that succeeded, made if need be. */
+struct shadow_page *shadow_reach(struct shadow *, const struct walk *);
+/* The entry i of a page of level 1 for what the guest's entry says; 0: none can be. access
+ * is what is to be done with it, or 0. *frame: which it maps. */
+u64 shadow_leaf(const struct shadow *, const struct shadow_page *, u32 i, u64 gpte, u8 access,
+                u32 *frame);
+void shadow_fill(struct shadow *, struct shadow_page *, u64 gva, u64 gpte, u8 access);
+
+/* shadow_write.c. n bytes of guest memory have changed: drop what was made of them. */
+u32 shadow_write(struct shadow *, u32 frame, u32 offset, u32 n);
+
+/* shadow_sync.c. */
+bool shadow_may_unsync(const struct shadow *, u32 frame);
+void shadow_unsync(struct shadow *, u32 frame);
+void shadow_sync(struct shadow *, u32 frame);
+void shadow_sync_all(struct shadow *);
+bool shadow_invlpg(struct shadow *, u64 gva); /* was an entry changed? */
+
+/* --- For the VMM ------------------------------------------------------------------------- */
+
+struct vm;
+struct exit;
+int shadow_init(struct vm *); /* 0 or -ENOMEM */
+void shadow_fini(struct vm *);
+
+/* The guest's CR3, CR0, CR4 or EFER have changed: choose the root anew, forget what the
+ * architecture says is flushed (shadow_root.c). */
+void shadow_reload(struct vcpu *);
+/* PAE: read the four directory pointers that a change to these registers would load.
+ * False: one of them is malformed, #GP. */
+bool shadow_load_pointers(struct vcpu *, const struct guest_paging *);
+/* A page fault of the guest exited (shadow_fault.c). */
+void shadow_fault(struct vcpu *, const struct exit *);
+/* The VMM wrote into guest memory in the guest's place. */
+void shadow_wrote(struct vcpu *, gpa_t, u64 value, u32 n);
+/* INVLPG. */
+void shadow_flush_address(struct vcpu *, u64 gva);
+/* The guest's walk as its processor makes it: PAE's pointers are those held. A and D are
+ * set on request. */
+enum walk_fault shadow_walk_guest(struct vcpu *, const struct guest_paging *, gva_t, u8 access,
+                                  bool set_ad, struct walk *);
+/* That walk, then the shadow's references, for the trace (shadow_walk.c). */
+enum walk_fault walk_shadow(struct vcpu *, const struct guest_paging *, gva_t, u8 access,
+                            struct walk *);
+/* A translation that the shadow knows and the guest's entry still allows, A and D set: what a
+ * walk would find, for less. */
+bool shadow_translate(const struct shadow *, u64 gva, u8 access, gpa_t *);
+
+#endif

@@ -1,0 +1,22 @@
+/*
+ * Roles: what a shadow page depends on besides its guest table. The same guest table
+ * read under other rules has other shadow entries, so it gets another shadow page, and
+ * going back to the old rules finds the old page.
+ *
+ * Which level, quadrant and access a page has is a matter of its place in the tables:
+ * shadow_fill.c. Source: AMD64 Manual vol. 2, 5.6 (what the bits of CR0, CR4 and EFER do).
+ */
+#include "vmm/cpubits.h"
+#include "vmm/mmu/shadow.h"
+
+u32 role_of(const struct guest_paging *paging)
+{
+    u32 role = (u32)paging_mode(paging) << 10;
+
+    role |= paging->efer & EFER_NXE ? ROLE_NXE : 0;
+    role |= paging->cr0 & CR0_WP ? ROLE_WP : 0;
+    role |= paging->cr4 & CR4_PSE ? ROLE_PSE : 0;
+    role |= paging->cr4 & CR4_SMEP ? ROLE_SMEP : 0;
+    role |= paging->cr4 & CR4_SMAP ? ROLE_SMAP : 0;
+    return role;
+}

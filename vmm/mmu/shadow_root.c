@@ -1,0 +1,135 @@
+/*
+ * The root: MOV CR3, and what else decides how the guest pages. A root that was used
+ * before is found again with all that hangs on it, so that going from one address space
+ * to another and back costs no faults.
+ *
+ * A guest without paging runs on its nested table, writes to all its memory without an
+ * exit, and so leaves nothing of the shadow that could be trusted.
+ * Source: AMD64 Manual vol. 2, 5.5.2 (what flushes), 5.2.3 (PAE's directory pointers).
+ */
+#include "vmm/cpubits.h"
+#include "vmm/mmu/pt_format.h"
+#include "vmm/mmu/shadow.h"
+#include "vmm/vm.h"
+
+#define EXCEPTION_PF (1u << 14)
+#define POINTERS     4u
+
+/* --- PAE's directory pointers ------------------------------------------------------------------ */
+
+static bool pointer_is_good(u64 pointer)
+{
+    return !(pointer & PTE_P) || !(pointer & pt_reserved(&pt_pae, &pt_pae.level[0], false, false));
+}
+
+bool shadow_load_pointers(struct vcpu *v, const struct guest_paging *paging)
+{
+    struct shadow *s = &v->vm->shadow;
+    gpa_t at = gpa(paging->cr3 & pt_pae.root_mask);
+    u64 list[POINTERS];
+
+    if (!s->on || s->vtlb || paging_mode(paging) != PAGING_PAE)
+        return true;
+    if (guestmem_read(&v->vm->mem, at, list, sizeof(list)) != 0)
+        memset(list, 0, sizeof(list)); /* reload() says so */
+    for (u32 i = 0; i < POINTERS; i++)
+        if (!pointer_is_good(list[i]))
+            return false;
+    memcpy(s->pointer, list, sizeof(list));
+    return true;
+}
+
+/* The processor walks a list of four in our place. If the guest's pointers are not those
+ * for which this one was made, entries go. */
+static void renew_pointers(struct shadow *s, struct shadow_page *root)
+{
+    for (u32 i = 0; s->mode == PAGING_PAE && i < POINTERS; i++) {
+        if (root->made_for[i] != s->pointer[i])
+            shadow_clear(s, root, i);
+        root->made_for[i] = s->pointer[i];
+    }
+}
+
+/* --- The root -------------------------------------------------------------------------------------- */
+
+/* The page for this CR3; NULL: it lies outside of memory. */
+static struct shadow_page *root_for(struct shadow *s, u64 cr3)
+{
+    const struct pt_format *f = pt_format_of(s->mode);
+    gpa_t table = gpa(cr3 & f->root_mask);
+    u32 level = s->mode == PAGING_LONG4 ? 4 : 3;
+    hpa_t host;
+    u32 frame = shadow_frame_at(s, table, &host);
+
+    if (!frame)
+        return NULL;
+    if (level == 4)
+        return shadow_get(s, table, frame, s->role | ROLE_MAKE(level, 0, SHADOW_ALL));
+    struct shadow_page *p =
+        shadow_get(s, table, frame, s->role | ROLE_POINTERS | ROLE_MAKE(level, 0, SHADOW_ALL));
+    renew_pointers(s, p);
+    return p;
+}
+
+static void trace_root(struct vcpu *v, const struct guest_paging *paging, hpa_t root, bool cached)
+{
+    TRACE(shadow_root, v->vm_id, v->id, .groot = paging->cr3, .root = root.v,
+          .mode = paging_mode(paging), .cr0 = paging->cr0, .cr4 = paging->cr4,
+          .efer = paging->efer, .cached = cached);
+}
+
+/* Run on that table; 0: on the nested one. What has to exit follows from it. */
+static void run_on(struct vcpu *v, hpa_t root)
+{
+    struct hv_ctl *c = &v->ctl;
+    bool on = root.v;
+
+    c->shadow_root = root;
+    c->exceptions = on ? c->exceptions | EXCEPTION_PF : c->exceptions & ~EXCEPTION_PF;
+    c->cr3_exits = on;
+    c->invlpg_exits = on || v->vm->args.exits == EXITS_INVLPG;
+    v->vm->shadow.active = on;
+    hv->configure(v);
+}
+
+static void stop(struct vcpu *v, const struct guest_paging *paging)
+{
+    struct shadow *s = &v->vm->shadow;
+
+    if (!s->active)
+        return;
+    shadow_drop_all(s, ZAP_MODE);
+    run_on(v, hpa(0));
+    trace_root(v, paging, hpa(0), false);
+}
+
+static void start(struct vcpu *v, const struct guest_paging *paging)
+{
+    struct shadow *s = &v->vm->shadow;
+
+    s->mode = paging_mode(paging);
+    s->role = role_of(paging);
+    shadow_sync_all(s);
+    struct shadow_page *p = root_for(s, paging->cr3);
+    if (!p) {
+        vm_end(v->vm, END_UNSUPPORTED, 0, "its page tables lie at gPA %#lx, outside its memory",
+               paging->cr3);
+        return;
+    }
+    s->root = (u16)shadow_number(s, p);
+    s->narrowed = false; /* who changes the root has flushed everything */
+    run_on(v, shadow_table(p));
+    trace_root(v, paging, shadow_table(p), p->count != 0);
+}
+
+void shadow_reload(struct vcpu *v)
+{
+    struct guest_paging paging = vcpu_paging(v);
+
+    if (!v->vm->shadow.on)
+        return;
+    if (paging_mode(&paging) == PAGING_OFF)
+        stop(v, &paging);
+    else
+        start(v, &paging);
+}

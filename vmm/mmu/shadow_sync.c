@@ -1,0 +1,99 @@
+/*
+ * Guest tables out of step with their shadow. A table of the lowest level may be given
+ * to the guest for writing: the processor, too, would go on using what its TLB holds
+ * until the guest flushes. When it does, the shadow entries are compared with what is
+ * in the table now. An upper table never goes out of step: one entry of it stands for
+ * entries that this comparison would not see.
+ *
+ * Source: AMD64 Manual vol. 2, 5.5.2 (when a change of an entry must be seen).
+ */
+#include "vmm/mmu/shadow.h"
+
+static struct shadow_page *first_page(const struct shadow *s, u32 frame)
+{
+    return &s->page[s->frame[frame].tables];
+}
+
+/* Only if all that the guest uses it for is a table of the lowest level. */
+bool shadow_may_unsync(const struct shadow *s, u32 frame)
+{
+    for (u16 n = s->frame[frame].tables; n; n = s->page[n].same)
+        if (ROLE_LEVEL(s->page[n].role) != 1)
+            return false;
+    return true;
+}
+
+void shadow_unsync(struct shadow *s, u32 frame)
+{
+    struct shadow_frame *f = &s->frame[frame];
+
+    f->unsynced = true;
+    f->next_unsynced = s->unsynced;
+    s->unsynced = frame;
+    TRACE(shadow_unsync, s->vm, 0, .table = first_page(s, frame)->table.v);
+}
+
+/* What the processor itself sets in a leaf says nothing. */
+#define COMPARED (~(PTE_A | PTE_D))
+
+/* Is entry i what the guest's entry asks for? If not, it is made so, or dropped. */
+static bool sync_entry(struct shadow *s, struct shadow_page *p, u32 i)
+{
+    u32 frame = 0;
+    u64 old = p->entry[i], entry = shadow_leaf(s, p, i, shadow_guest_entry(p, i), 0, &frame);
+
+    if (!((old ^ entry) & COMPARED))
+        return false;
+    if (entry)
+        shadow_map(s, p, i, entry, frame);
+    else
+        shadow_clear(s, p, i);
+    return true;
+}
+
+static u32 sync_page(struct shadow *s, struct shadow_page *p)
+{
+    u32 changed = 0;
+
+    for (u32 w = 0; w < ARRAY_SIZE(p->present); w++)
+        for (u64 left = p->present[w]; left; left &= left - 1)
+            changed += sync_entry(s, p, 64 * w + (u32)__builtin_ctzll(left));
+    return changed;
+}
+
+static void leave_list(struct shadow *s, u32 frame)
+{
+    u32 *at = &s->unsynced;
+
+    while (*at != frame)
+        at = &s->frame[*at].next_unsynced;
+    *at = s->frame[frame].next_unsynced;
+    s->frame[frame].unsynced = false;
+}
+
+void shadow_sync(struct shadow *s, u32 frame)
+{
+    u32 changed = 0;
+
+    for (u16 n = s->frame[frame].tables; n; n = s->page[n].same)
+        changed += sync_page(s, &s->page[n]);
+    leave_list(s, frame);
+    shadow_protect(s, frame);
+    TRACE(shadow_sync, s->vm, 0, .table = first_page(s, frame)->table.v, .entries = changed);
+}
+
+void shadow_sync_all(struct shadow *s)
+{
+    while (s->unsynced)
+        shadow_sync(s, s->unsynced);
+}
+
+bool shadow_invlpg(struct shadow *s, u64 gva)
+{
+    struct shadow_page *p = shadow_find(s, gva);
+    u32 i = shadow_index(1, gva);
+
+    if (!p || !p->guest || !s->frame[p->frame].unsynced || !(p->entry[i] & PTE_P))
+        return false;
+    return sync_entry(s, p, i);
+}
