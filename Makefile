@@ -31,6 +31,7 @@ KERNEL_SRC := \
     kernel/hostexit.c \
     kernel/lapic.c \
     kernel/mem.c \
+    kernel/nmi_timer.c \
     kernel/paging.c \
     kernel/panic.c \
     kernel/pic.c \
@@ -137,7 +138,7 @@ VMM_SRC := \
     vmm/vmm.c
 
 # --- Guests -------------------------------------------------------------------
-GUESTS64   := hello ticker greedy probe walker crash canary hostile bench yielder keeper stepper asker stray lines counter masker keeps behind watched
+GUESTS64   := hello ticker greedy probe walker crash canary hostile bench yielder keeper stepper asker stray lines counter masker keeps behind watched regions
 GUESTS32   := hello32 hello-pae walker-pae watched-pae
 GUESTS16   := real
 
@@ -379,6 +380,7 @@ GUEST_OBJ_stray      := stray
 GUEST_OBJ_keeps      := keeps
 GUEST_OBJ_behind     := behind
 GUEST_OBJ_watched    := watched
+GUEST_OBJ_regions    := regions regions_use
 GUEST_OBJ_watched-pae := watched
 GUEST_OBJ_hello32    := hello hello_flat
 GUEST_OBJ_hello-pae  := hello hello_pae
