@@ -457,6 +457,9 @@ $(B)/$(1)/schedsim: $(patsubst %.c,$(B)/$(1)/obj/%.o,$(SIM_SRC))
 endef
 $(eval $(call sim_rule,sim,))
 $(eval $(call sim_rule,sim-rebase,-DBVT_REBASE=700 -DSEDF_REBASE=9000))
+# The TLB's model, with a main() that reads accesses.
+$(B)/sim/tlbsim: $(patsubst %,$(B)/sim/obj/vmm/mmu/%.o,tlb sim/tlbsim)
+	@echo "  LD $@"; $(HOSTCC) -o $@ $^
 -include $(wildcard $(foreach d,sim sim-rebase,$(addprefix $(B)/$(d)/obj/,*/*.d */*/*.d */*/*/*.d)))
 
 # NOT IN A STARTER
