@@ -138,7 +138,7 @@ VMM_SRC := \
     vmm/vmm.c
 
 # --- Guests -------------------------------------------------------------------
-GUESTS64   := hello ticker greedy probe walker crash canary hostile bench yielder keeper stepper asker stray lines counter masker keeps behind watched regions
+GUESTS64   := hello ticker greedy probe walker crash canary hostile bench yielder keeper stepper asker stray lines counter masker keeps behind watched regions churn
 GUESTS32   := hello32 hello-pae walker-pae watched-pae
 GUESTS16   := real
 
@@ -381,6 +381,7 @@ GUEST_OBJ_keeps      := keeps
 GUEST_OBJ_behind     := behind
 GUEST_OBJ_watched    := watched
 GUEST_OBJ_regions    := regions regions_use
+GUEST_OBJ_churn      := churn
 GUEST_OBJ_watched-pae := watched
 GUEST_OBJ_hello32    := hello hello_flat
 GUEST_OBJ_hello-pae  := hello hello_pae
