@@ -463,6 +463,18 @@ $(B)/sim/tlbsim: $(patsubst %,$(B)/sim/obj/vmm/mmu/%.o,tlb sim/tlbsim)
 	@echo "  LD $@"; $(HOSTCC) -o $@ $^
 -include $(wildcard $(foreach d,sim sim-rebase,$(addprefix $(B)/$(d)/obj/,*/*.d */*/*.d */*/*/*.d)))
 
+# --- Nested tables on a developer's machine ------------------------------------------
+# The code that makes and walks them, in either format, answering calls (lab 5).
+NEST_SRC := $(addprefix vmm/mmu/,descend.c ept.c nested.c npt.c pt_format.c walk.c walk2d.c \
+    sim/arena.c sim/faults.c sim/nestsim.c) vmm/exit_nested.c vmm/guestmem.c vmm/sched/sim/host.c \
+    kernel/trace.c kernel/trace_schema.c kernel/format.c kernel/args.c
+$(B)/nest/obj/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	@echo "  CC $<"; $(HOSTCC) $(SIM_CFLAGS) -c -o $@ $<
+$(B)/nest/nestsim: $(patsubst %.c,$(B)/nest/obj/%.o,$(NEST_SRC))
+	@echo "  LD $@"; $(HOSTCC) -o $@ $^
+-include $(wildcard $(addprefix $(B)/nest/obj/,*/*.d */*/*.d */*/*/*.d))
+
 # NOT IN A STARTER
 # --- Host-built tests -------------------------------------------------------------
 # The same sources as in the kernel, built for the host with AddressSanitizer and
