@@ -138,8 +138,8 @@ VMM_SRC := \
     vmm/vmm.c
 
 # --- Guests -------------------------------------------------------------------
-GUESTS64   := hello ticker greedy probe walker crash canary hostile bench yielder keeper stepper asker stray lines counter masker keeps behind watched regions churn
-GUESTS32   := hello32 hello-pae walker-pae watched-pae
+GUESTS64   := pager hello ticker greedy probe walker crash canary hostile bench yielder keeper stepper asker stray lines counter masker keeps behind watched regions churn
+GUESTS32   := pager32 pager-pae hello32 hello-pae walker-pae watched-pae
 GUESTS16   := real
 
 # NOT IN A STARTER (grader/kit/makefile.py cuts these parts)
@@ -369,6 +369,10 @@ GUEST_OBJ_canary     := canary canary_state canary_switch
 GUEST_OBJ_hostile    := hostile/main hostile/recover hostile/enter hostile/ports hostile/registers \
     hostile/descriptors hostile/outside hostile/code hostile/testport hostile/death
 GUEST_OBJ_bench      := bench
+PAGER := $(patsubst %,pager/%,main model spaces cached access effect poke ops ops_spaces probe)
+GUEST_OBJ_pager      := $(PAGER) pager/format_long pager/probe64
+GUEST_OBJ_pager-pae  := $(PAGER) pager/format_pae pager/probe32
+GUEST_OBJ_pager32    := $(PAGER) pager/format_legacy pager/probe32
 GUEST_OBJ_keeper     := keeper
 GUEST_OBJ_lines      := lines
 GUEST_OBJ_counter    := counter
