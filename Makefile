@@ -31,6 +31,7 @@ KERNEL_SRC := \
     kernel/hostexit.c \
     kernel/lapic.c \
     kernel/mem.c \
+    kernel/nmi_timer.c \
     kernel/paging.c \
     kernel/panic.c \
     kernel/pic.c \
@@ -148,8 +149,8 @@ VMM_SRC := \
     vmm/vmm.c
 
 # --- Guests -------------------------------------------------------------------
-GUESTS64   := hello ticker greedy probe walker crash canary hostile bench yielder keeper stepper asker stray lines counter masker keeps behind watched
-GUESTS32   := hello32 hello-pae walker-pae watched-pae
+GUESTS64   := pager hello ticker greedy probe walker crash canary hostile bench yielder keeper stepper asker stray lines counter masker keeps behind watched regions churn
+GUESTS32   := pager32 pager-pae hello32 hello-pae walker-pae watched-pae
 GUESTS16   := real
 
 # NOT IN A STARTER (grader/kit/makefile.py cuts these parts)
@@ -379,6 +380,10 @@ GUEST_OBJ_canary     := canary canary_state canary_switch
 GUEST_OBJ_hostile    := hostile/main hostile/recover hostile/enter hostile/ports hostile/registers \
     hostile/descriptors hostile/outside hostile/code hostile/testport hostile/death
 GUEST_OBJ_bench      := bench
+PAGER := $(patsubst %,pager/%,main model spaces cached access effect poke ops ops_spaces probe)
+GUEST_OBJ_pager      := $(PAGER) pager/format_long pager/probe64
+GUEST_OBJ_pager-pae  := $(PAGER) pager/format_pae pager/probe32
+GUEST_OBJ_pager32    := $(PAGER) pager/format_legacy pager/probe32
 GUEST_OBJ_keeper     := keeper
 GUEST_OBJ_lines      := lines
 GUEST_OBJ_counter    := counter
@@ -390,6 +395,8 @@ GUEST_OBJ_stray      := stray
 GUEST_OBJ_keeps      := keeps
 GUEST_OBJ_behind     := behind
 GUEST_OBJ_watched    := watched
+GUEST_OBJ_regions    := regions regions_use
+GUEST_OBJ_churn      := churn
 GUEST_OBJ_watched-pae := watched
 GUEST_OBJ_hello32    := hello hello_flat
 GUEST_OBJ_hello-pae  := hello hello_pae
@@ -466,7 +473,22 @@ $(B)/$(1)/schedsim: $(patsubst %.c,$(B)/$(1)/obj/%.o,$(SIM_SRC))
 endef
 $(eval $(call sim_rule,sim,))
 $(eval $(call sim_rule,sim-rebase,-DBVT_REBASE=700 -DSEDF_REBASE=9000))
+# The TLB's model, with a main() that reads accesses.
+$(B)/sim/tlbsim: $(patsubst %,$(B)/sim/obj/vmm/mmu/%.o,tlb sim/tlbsim)
+	@echo "  LD $@"; $(HOSTCC) -o $@ $^
 -include $(wildcard $(foreach d,sim sim-rebase,$(addprefix $(B)/$(d)/obj/,*/*.d */*/*.d */*/*/*.d)))
+
+# --- Nested tables on a developer's machine ------------------------------------------
+# The code that makes and walks them, in either format, answering calls (lab 5).
+NEST_SRC := $(addprefix vmm/mmu/,descend.c ept.c nested.c npt.c pt_format.c walk.c walk2d.c \
+    sim/arena.c sim/faults.c sim/nestsim.c) vmm/exit_nested.c vmm/guestmem.c vmm/sched/sim/host.c \
+    kernel/trace.c kernel/trace_schema.c kernel/format.c kernel/args.c
+$(B)/nest/obj/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	@echo "  CC $<"; $(HOSTCC) $(SIM_CFLAGS) -c -o $@ $<
+$(B)/nest/nestsim: $(patsubst %.c,$(B)/nest/obj/%.o,$(NEST_SRC))
+	@echo "  LD $@"; $(HOSTCC) -o $@ $^
+-include $(wildcard $(addprefix $(B)/nest/obj/,*/*.d */*/*.d */*/*/*.d))
 
 # NOT IN A STARTER
 # --- Host-built tests -------------------------------------------------------------

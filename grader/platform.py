@@ -74,6 +74,7 @@ class Platform(ABC):
     clock_hz: int  # TSC ticks a second of virtual time
     kernel: str  # the image it boots, in build/
     raw_kernel: str  # the same as a disk
+    patience: float = 60.0  # s of host time for one of virtual time: ten times what a busy one needs
     takes_gdb: bool = False  # GDB can be attached
     live_offset: Optional[int] = None  # of the trace in memory.bin while the machine runs
 

@@ -77,6 +77,11 @@ void lapic_init(void)
     armed_at = ~0ull;
 }
 
+u64 timer_armed(void)
+{
+    return armed_at;
+}
+
 void timer_arm(u64 at)
 {
     if (at == armed_at && !timer_has_fired)

@@ -114,6 +114,10 @@ static void fault(struct trapframe *f)
 {
     if (is_guests_step(f))
         return;
+    if (handlers[f->vector]) {
+        handlers[f->vector](); /* an NMI: it may break into anything, so it leaves no record */
+        return;
+    }
     if (f->vector == 13 && trap_recover) {
         f->rip = trap_recover;
         return;

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from grader import plan, run
+from grader import plan, platforms, run
 from grader.__main__ import main as command
 from grader.oracle import __main__ as judge
 from viz import trace as viz_trace
@@ -25,6 +25,7 @@ pytestmark = pytest.mark.machine
 
 PANIC = 4
 PANIC_ROOM = 4096
+KERNEL_START, LOADER = 1 << 20, 2048     # of the raw image: kernel/boot/loader.S
 UD2, JUMP_TO_NOWHERE = b"\x0f\x0b", b"\x48\xc7\xc0\x00\x00\x00\x7f\xff\xe0"
 FULL = ("walker -- rounds=0 pages=32", "ticker -- hz=1000")
 
@@ -36,33 +37,38 @@ def symbol(build: Path, name: str) -> int:
                 if line.split()[-1] == name)
 
 
-def with_bug(folder: Path, code: bytes) -> Path:
+def place_in(image: bytes, address: int) -> int:
+    """Where in the file of a kernel, ELF or raw, an address is."""
+    if image[:4] != b"\x7fELF":
+        return address - KERNEL_START + LOADER
+    table, = struct.unpack_from("<I", image, 28)
+    count, = struct.unpack_from("<H", image, 44)
+    parts = (struct.unpack_from("<5I", image, table + 32 * i) for i in range(count))
+    return next(offset + address - low for kind, offset, low, _, size in parts
+                if kind == 1 and low <= address < low + size)
+
+
+def with_bug(folder: Path, platform: str, code: bytes) -> Path:
     """A build folder whose kernel has `code` at the start of testport_checkpoint."""
-    build = folder / "build"
+    build, name = folder / "build", platforms.find(platform).kernel
     build.mkdir()
     (build / "guests").symlink_to(plan.BUILD / "guests")
     (build / "nestling64.elf").symlink_to(plan.BUILD / "nestling64.elf")
-    address = symbol(plan.BUILD, "testport_checkpoint")
-    image = bytearray((plan.BUILD / "nestling.elf").read_bytes())
-    table, = struct.unpack_from("<I", image, 28)
-    count, = struct.unpack_from("<H", image, 44)
-    for i in range(count):
-        kind, offset, low, _, size = struct.unpack_from("<5I", image, table + 32 * i)
-        if kind == 1 and low <= address < low + size:
-            at = offset + address - low
-            image[at:at + len(code)] = code
-    (build / "nestling.elf").write_bytes(image)
+    image = bytearray((plan.BUILD / name).read_bytes())
+    at = place_in(image, symbol(plan.BUILD, "testport_checkpoint"))
+    image[at:at + len(code)] = code
+    (build / name).write_bytes(image)
     return build
 
 
-def crashed(tmp_path: Path, code: bytes, option: str, *guests: str) -> run.Result:
-    build = with_bug(tmp_path, code)
-    return run.make(plan.Request(guests, tmp_path / "out", option=option, time="1s", build=build))
+def crashed(tmp_path: Path, platform: str, code: bytes, option: str, *guests: str) -> run.Result:
+    build = with_bug(tmp_path, platform, code)
+    return run.make(plan.Request(guests, tmp_path / "out", platform, option, "1s", build=build))
 
 
 @pytest.mark.parametrize("code,name", ((UD2, "invalid opcode"), (JUMP_TO_NOWHERE, "page fault")))
-def test_a_bug_in_the_host_is_a_panic_with_a_dump(tmp_path, code, name):
-    result = crashed(tmp_path, code, "", "ticker -- hz=1000 ticks=200", "hello")
+def test_a_bug_in_the_host_is_a_panic_with_a_dump(tmp_path, platform, code, name):
+    result = crashed(tmp_path, platform, code, "", "ticker -- hz=1000 ticks=200", "hello")
     assert result.json["status"] == PANIC and result.json["exit_reason"] == "panic"
     assert result.sentence.startswith("the host kernel panicked after")
     trace = viz_trace.load(str(result.trace))
@@ -80,18 +86,18 @@ def test_a_bug_in_the_host_is_a_panic_with_a_dump(tmp_path, code, name):
     assert len(trace.select("checkpoint")) == 0 and len(trace.select("check")) > 0
 
 
-def test_the_command_fails_and_shows_the_console(tmp_path, capsys):
-    build = with_bug(tmp_path, UD2)
-    words = ["run", "--quiet", "--guest", "crash", "--out", str(tmp_path / "out"),
+def test_the_command_fails_and_shows_the_console(tmp_path, platform, capsys):
+    build = with_bug(tmp_path, platform, UD2)
+    words = ["run", "--quiet", "--platform", platform, "--guest", "crash", "--out", str(tmp_path / "out"),
              "--build", str(build)]
     assert command(words) == 2
     told = capsys.readouterr().err
     assert "panic" in told and "console: " in told
 
 
-def test_a_full_trace_still_tells_why_the_machine_died(tmp_path):
+def test_a_full_trace_still_tells_why_the_machine_died(tmp_path, platform):
     """The ticker's first checkpoint is its hundredth tick: full long before."""
-    result = crashed(tmp_path, UD2, "tracebuf=1M slice=1ms",
+    result = crashed(tmp_path, platform, UD2, "tracebuf=1M slice=1ms",
                      "greedy -- spin=0 report=1000000", "ticker -- hz=1000")
     trace = viz_trace.load(str(result.trace))
     panics = trace.select("panic")

@@ -20,7 +20,7 @@ GUESTS = ROOT / "build" / "guests"
 MULTIBOOT_MAGIC = 0x1BADB002
 ELF = ["hello", "ticker", "greedy", "probe", "walker", "crash", "canary", "hostile", "bench",
        "yielder", "keeper", "lines", "counter", "masker", "stepper", "asker", "stray", "keeps", "behind",
-       "watched", "hello32", "hello-pae", "walker-pae", "watched-pae"]
+       "watched", "pager", "pager-pae", "pager32", "hello32", "hello-pae", "walker-pae", "watched-pae"]
 HOST_LIMIT_S = 120  # only so that a hung emulator ends; nothing is measured by it
 
 QEMU = ["qemu-system-x86_64", "-accel", "tcg", "-cpu", "qemu64,+pdpe1gb", "-m", "16", "-display",

@@ -6,6 +6,7 @@
 #include "kernel/frame.h"
 #include "kernel/lapic.h"
 #include "kernel/mem.h"
+#include "kernel/nmi_timer.h"
 #include "kernel/panic.h"
 #include "kernel/todo.h"
 #include "vmm/svm/svm.h"
@@ -60,26 +61,34 @@ static int svm_probe(struct hv_caps *caps)
     return caps->nested ? 0 : -ENOTSUP;
 }
 
-/* Bochs 2.7 overlooks an interrupt of the host that waits when a guest with IF clear
- * is entered. So the host looks itself first, and what it finds is as an exit. */
+/* Bochs 2.7 overlooks the host's interrupts as long as the guest's IF is clear. One that
+ * waits already the host takes itself, and that is as an exit that broke off what was to
+ * be delivered. For one that comes later there are NMIs, which Bochs does not overlook:
+ * but VMRUN has to be over by then. */
+#define NMI_AFTER_NS 1000
+
 static void enter_on_bochs(u64 *gpr, hpa_t vmcb)
 {
     struct vmcb *b = hpa_ptr(vmcb);
 
-    if (!(b->rflags & RFLAGS_IF) && !(b->eventinj & EVENT_VALID)) {
+    if (!(b->rflags & RFLAGS_IF) || b->eventinj & EVENT_VALID) {
         cpu_take_interrupts();
         if (timer_fired()) {
             b->exitcode = EXIT_NOT_ENTERED;
-            b->exitinfo1 = b->exitinfo2 = b->exitintinfo = 0;
+            b->exitinfo1 = b->exitinfo2 = 0;
+            b->exitintinfo = b->eventinj;
             return;
         }
     }
+    nmi_timer_arm(timer_armed() + NMI_AFTER_NS);
     (hv_verify ? svm_enter_verified : svm_enter)(gpr, vmcb);
 }
 
 static int svm_cpu_on(void)
 {
     on_bochs = cpu_is_bochs();
+    if (on_bochs && !nmi_timer_init())
+        return -ENOTSUP;
     wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_SVME);
     wrmsr(MSR_VM_HSAVE_PA, ptr_hpa(host_save).v);
     enter_guest = on_bochs ? enter_on_bochs : hv_verify ? svm_enter_verified : svm_enter;

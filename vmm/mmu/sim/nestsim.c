@@ -1,0 +1,223 @@
+/*
+ * nestsim serve: nested tables without a machine, in either format. It makes and
+ * changes them, walks them in one dimension and in two, and shows memory; what is
+ * right is decided by whoever asks, a program of its own. One call a line; numbers
+ * are hexadecimal, in both directions (handouts/formats.md, 11):
+ *
+ *     begin FORMAT FRAMES                  npt or ept; frames that may be taken
+ *     entry TO LEVEL IS_PAGE ACCESS        an entry by itself
+ *     map GPA HPA ACCESS | unmap GPA | protect GPA ACCESS | harvest GPA
+ *     frames N                             so many more may be taken
+ *     end                                  all tables are given back
+ *     take N                               N frames of the guest's
+ *     read AT | write AT VALUE | scan TABLE FROM
+ *     nested GPA ACCESS SERVES | walk GVA ACCESS CR0 CR3 CR4 EFER RFLAGS
+ *     refs FROM                            of the last walk
+ *     slot GPA SIZE HPA ACCESS             memory of the VM
+ *     fault GPA ACCESS ABOUT               a nested fault (faults.h)
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "vmm/mmu/nested.h"
+#include "vmm/mmu/pt_format.h"
+#include "vmm/mmu/sim/arena.h"
+#include "vmm/mmu/sim/faults.h"
+#include "vmm/mmu/walk.h"
+
+#define VM      1
+#define NUMBERS 8u
+#define ENTRIES 512u
+#define AT_ONCE 8u /* entries or references in one answer */
+
+static struct nested *nested;
+static struct walk walk;
+
+/* --- Calls --------------------------------------------------------------------------- */
+
+static void tell_tables(u64 result)
+{
+    printf("%llx %llx %llx\n", (unsigned long long)result, (unsigned long long)nested->tables,
+           (unsigned long long)nested->mapped);
+}
+
+static bool begin(const char *format, u64 frames)
+{
+    pt_nested = strcmp(format, "ept") == 0 ? &pt_ept : &pt_npt;
+    arena_reset(frames);
+    walk_init(&walk, PAGING_OFF, gva(0), 0);
+    nested = faults_begin(VM);
+    int err = nested_init(nested, VM);
+    printf("%llx\n", (unsigned long long)nested->root.v);
+    return !err;
+}
+
+static void end(void)
+{
+    nested_fini(nested);
+    printf("%llx\n", (unsigned long long)frames_owned(OWNER_VM_TABLE + VM));
+}
+
+static bool word_at(u64 at, const u64 *value)
+{
+    u64 *word = arena_word(at);
+
+    if (word && value)
+        *word = *value;
+    if (word)
+        printf("%llx\n", (unsigned long long)*word);
+    return word;
+}
+
+/* Entries that are not 0: "index:entry ...", or "none". */
+static bool scan(u64 table, u64 from)
+{
+    const u64 *entry = arena_word(table);
+    u32 told = 0;
+
+    if (!entry || table % PAGE_SIZE)
+        return false;
+    for (u64 i = from; i < ENTRIES && told < AT_ONCE; i++)
+        if (entry[i])
+            printf("%s%llx:%llx", told++ ? " " : "", (unsigned long long)i,
+                   (unsigned long long)entry[i]);
+    printf(told ? "\n" : "none\n");
+    return true;
+}
+
+static void tell_walk(void)
+{
+    printf("%x %x %x %llx %llx %llx %x %x %llx %llx\n", (unsigned)walk.fault, walk.fault_dim,
+           walk.fault_level, (unsigned long long)walk.error, (unsigned long long)walk.gpa.v,
+           (unsigned long long)walk.hpa.v, walk.gpa_refs, walk.refs,
+           (unsigned long long)walk.guest_size, (unsigned long long)walk.nested_size);
+}
+
+/* "dim,level,serves,table,index,before,size ..." */
+static void tell_refs(u64 from)
+{
+    u32 told = 0;
+
+    for (u64 i = from; i < walk.refs && i < WALK_MAX_REFS && told < AT_ONCE; i++) {
+        const struct walk_ref *r = &walk.ref[i];
+        printf("%s%x,%x,%x,%llx,%x,%llx,%llx", told++ ? " " : "", r->dim, r->level, r->serves,
+               (unsigned long long)r->table.v, r->index, (unsigned long long)r->before,
+               (unsigned long long)r->size);
+    }
+    printf(told ? "\n" : "none\n");
+}
+
+static void walk_both(const u64 *n)
+{
+    const struct guest_paging paging = {n[2], n[3], n[4], n[5], n[6]};
+
+    walk_2d(nested->root, &paging, gva(n[0]), (u8)n[1], &walk);
+    tell_walk();
+}
+
+static void walk_one(const u64 *n)
+{
+    walk_init(&walk, PAGING_OFF, gva(n[0]), (u8)n[1]);
+    walk_nested(nested->root, gpa(n[0]), (u8)n[1], (u8)n[2], &walk);
+    tell_walk();
+}
+
+/* --- Lines ---------------------------------------------------------------------------- */
+
+static u32 numbers(char *text, u64 *number)
+{
+    u32 n = 0;
+
+    for (char *end; n < NUMBERS; n++, text = end) {
+        number[n] = strtoull(text, &end, 16);
+        if (end == text)
+            break;
+    }
+    return n;
+}
+
+/* Calls that change the tables. False: none of them. */
+static bool change(const char *word, const u64 *n, u32 count)
+{
+    if (strcmp(word, "map") == 0 && count == 3)
+        tell_tables((u64)nested_map(nested, gpa(n[0]), hpa(n[1]), (u8)n[2]));
+    else if (strcmp(word, "unmap") == 0 && count == 1)
+        tell_tables(nested_unmap(nested, gpa(n[0])));
+    else if (strcmp(word, "protect") == 0 && count == 2)
+        tell_tables(nested_protect(nested, gpa(n[0]), (u8)n[1]));
+    else if (strcmp(word, "harvest") == 0 && count == 1)
+        tell_tables(nested_harvest(nested, gpa(n[0])));
+    else if (strcmp(word, "slot") == 0 && count == 4)
+        tell_tables((u64)faults_slot(n[0], n[1], n[2], (u8)n[3]));
+    else if (strcmp(word, "fault") == 0 && count == 3)
+        faults_exit(n[0], (u8)n[1], (u8)n[2]);
+    else if (strcmp(word, "end") == 0)
+        end();
+    else
+        return false;
+    return true;
+}
+
+/* Calls that look. */
+static bool look(const char *word, const u64 *n, u32 count)
+{
+    if (strcmp(word, "read") == 0 && count == 1)
+        return word_at(n[0], NULL);
+    if (strcmp(word, "write") == 0 && count == 2)
+        return word_at(n[0], &n[1]);
+    if (strcmp(word, "scan") == 0 && count == 2)
+        return scan(n[0], n[1]);
+    if (strcmp(word, "walk") == 0 && count == 7)
+        walk_both(n);
+    else if (strcmp(word, "nested") == 0 && count == 3)
+        walk_one(n);
+    else if (strcmp(word, "refs") == 0 && count == 1)
+        tell_refs(n[0]);
+    else
+        return false;
+    return true;
+}
+
+static bool call(char *line)
+{
+    char word[9], format[4];
+    int used = 0;
+    unsigned long long frames;
+    u64 n[NUMBERS] = {0};
+
+    if (sscanf(line, "%8s%n", word, &used) != 1)
+        return false;
+    if (strcmp(word, "begin") == 0 && sscanf(line + used, "%3s %llx", format, &frames) == 2)
+        return begin(format, frames);
+    if (!nested)
+        return false;
+    u32 count = numbers(line + used, n);
+    if (strcmp(word, "entry") == 0 && count == 4)
+        printf("%llx\n", (unsigned long long)pt_nested->entry(hpa(n[0]), (u8)n[1], n[2], (u8)n[3]));
+    else if (strcmp(word, "frames") == 0 && count == 1)
+        arena_allow(n[0]), tell_tables(0);
+    else if (strcmp(word, "take") == 0 && count == 1)
+        printf("%llx\n", (unsigned long long)frames_alloc(n[0], PAGE_SIZE, OWNER_VM_RAM + VM).v);
+    else
+        return change(word, n, count) || look(word, n, count);
+    return true;
+}
+
+int main(int count, char **words)
+{
+    char line[512];
+
+    if (count != 2 || strcmp(words[1], "serve") != 0 || !arena_begin()) {
+        fprintf(stderr, "usage: nestsim serve\n");
+        return 2;
+    }
+    memset(trace_mask, 0, sizeof(trace_mask)); /* nothing is traced */
+    while (fgets(line, sizeof(line), stdin)) {
+        if (!call(line)) {
+            fprintf(stderr, "nestsim: no call: %s", line);
+            return 2;
+        }
+        fflush(stdout);
+    }
+    return 0;
+}
