@@ -88,6 +88,7 @@ struct shadow_frame {
     u16 others;        /* pieces of large pages and pointer lists that begin here */
     u32 next_unsynced; /* frame */
     bool unsynced;
+    bool upper;        /* then: it is not only a table of the lowest level */
 };
 
 struct vcpu;
@@ -109,16 +110,13 @@ struct shadow {
     u16 free;           /* a list by `same` */
     u16 oldest, newest; /* those in use */
     u32 unsynced;       /* frame; the list of those */
+    u32 uppers;         /* how many of them are upper tables */
     u16 elsewhere;      /* pieces that begin where there is no memory, by `same` */
 
     u16 root;           /* the page of the active root */
     u32 role;           /* role_of() for it */
     enum paging_mode mode;
     u64 pointer[4];     /* PAE's directory pointers, as the guest's processor holds them */
-
-    u64 stuck_rip;      /* see shadow_give_up_table() */
-    u64 stuck_sum;
-    u32 stuck;
 };
 
 /* --- Finding one's way ------------------------------------------------------------------ */
@@ -227,6 +225,7 @@ bool shadow_may_unsync(const struct shadow *, u32 frame);
 void shadow_unsync(struct shadow *, u32 frame);
 void shadow_sync(struct shadow *, u32 frame);
 void shadow_sync_all(struct shadow *);
+void shadow_forget_unsynced(struct shadow *, u32 frame); /* it has no shadow any more */
 bool shadow_invlpg(struct shadow *, u64 gva); /* was an entry changed? */
 
 /* --- For the VMM ------------------------------------------------------------------------- */

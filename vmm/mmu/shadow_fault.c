@@ -56,44 +56,15 @@ static void outside(struct vcpu *v, const struct exit *x, u8 access, gpa_t at)
         fetch_emulate(v, &insn);
 }
 
-/* The guest stops using it as a table as far as we are concerned: the write goes through,
- * and if it is a table all the same, it gets a new shadow. */
-static void give_up_table(struct shadow *s, u32 frame)
-{
-    while (s->frame[frame].tables)
-        shadow_drop(s, &s->page[s->frame[frame].tables], ZAP_WRITE);
-}
-
-#define STUCK 16
-
-/* The same instruction with the same registers again and again: it writes to a table that
- * it needs itself, and is none that we can carry out. */
-static bool is_stuck(struct vcpu *v)
-{
-    struct shadow *s = &v->vm->shadow;
-    u64 sum = v->rflags;
-
-    for (u32 i = 0; i < GPR_COUNT; i++)
-        sum = sum * 31 + v->gpr[i];
-    s->stuck = s->stuck_rip == v->rip && s->stuck_sum == sum ? s->stuck + 1 : 0;
-    s->stuck_rip = v->rip;
-    s->stuck_sum = sum;
-    return s->stuck >= STUCK;
-}
-
-/* A write to a table that stays protected: carried out here; or, if it is nothing that the
- * emulator knows, or the processor's own doing, the table is given up. */
-static void write_table(struct vcpu *v, const struct exit *x, u32 frame)
+/* A write to an upper table, which stays protected: carried out here. If it is nothing that
+ * the emulator knows, or the processor's own doing, the guest does it itself: then the
+ * table is out of step until the next flush, as it would be in a processor's caches. False:
+ * so it is. */
+static bool write_table(struct vcpu *v, const struct exit *x)
 {
     struct insn insn;
 
-    if (!x->pending.valid && fetch_insn(v, &insn) == 0 && fetch_execute(v, &insn) != -ENOTSUP)
-        return;
-    if (is_stuck(v))
-        vm_end(v->vm, END_UNSUPPORTED, 0, "writes to a page table that it needs for it, at rip %#lx",
-               v->rip);
-    else
-        give_up_table(&v->vm->shadow, frame);
+    return !x->pending.valid && fetch_insn(v, &insn) == 0 && fetch_execute(v, &insn) != -ENOTSUP;
 }
 
 /* --- What can ---------------------------------------------------------------------------------- */
@@ -112,10 +83,8 @@ static void resolve(struct vcpu *v, const struct exit *x, struct shadow_page *p,
         return;
     }
     if (access & ACCESS_WRITE && shadow_is_protected(&s->frame[frame])) {
-        if (!shadow_may_unsync(s, frame)) {
-            write_table(v, x, frame);
+        if (!shadow_may_unsync(s, frame) && write_table(v, x))
             return;
-        }
         shadow_unsync(s, frame);
     }
     shadow_fill(s, p, x->exc.addr, gpte, access);

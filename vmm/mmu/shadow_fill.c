@@ -156,6 +156,15 @@ static struct shadow_page *page_below(struct shadow *s, const struct walk *w, u3
                                           access_above(w, level)));
 }
 
+/* Link a child where it was not. While it hung elsewhere or nowhere, INVLPG has not met
+ * it: what is out of step there might have been flushed since. */
+static void link(struct shadow *s, struct shadow_page *p, u32 i, const struct shadow_page *child)
+{
+    if (child->guest && s->frame[child->frame].unsynced)
+        shadow_sync(s, child->frame);
+    shadow_link(s, p, i, child);
+}
+
 struct shadow_page *shadow_reach(struct shadow *s, const struct walk *w)
 {
     struct shadow_page *p = &s->page[s->root];
@@ -165,7 +174,7 @@ struct shadow_page *shadow_reach(struct shadow *s, const struct walk *w)
         struct shadow_page *child = page_below(s, w, level - 1);
         u64 before = p->entry[i];
         if (!(before & PTE_P) || shadow_page_at(s, before) != child) {
-            shadow_link(s, p, i, child);
+            link(s, p, i, child);
             const struct walk_ref *r = guest_ref(w, level);
             shadow_trace_fill(s, p, i, w->gva.v, r ? r->after : 0, before);
         }

@@ -149,27 +149,14 @@ static void cut_from_parents(struct shadow *s, struct shadow_page *p)
     }
 }
 
-/* The last shadow of a guest table is gone: nobody needs to know of writes to it. */
-static void forget_frame(struct shadow *s, u32 frame)
-{
-    u32 *at = &s->unsynced;
-
-    if (!s->frame[frame].unsynced || s->frame[frame].tables)
-        return;
-    while (*at != frame)
-        at = &s->frame[*at].next_unsynced;
-    *at = s->frame[frame].next_unsynced;
-    s->frame[frame].unsynced = false;
-}
-
 void shadow_drop(struct shadow *s, struct shadow_page *p, enum shadow_why why)
 {
     cut_from_parents(s, p);
     u32 n = shadow_empty(s, p);
     order_remove(s, p);
     list_remove(s, p);
-    if (p->frame)
-        forget_frame(s, p->frame);
+    if (p->frame && s->frame[p->frame].unsynced && !s->frame[p->frame].tables)
+        shadow_forget_unsynced(s, p->frame);
     TRACE(shadow_zap, s->vm, 0, .table = p->table.v, .level = ROLE_LEVEL(p->role), .entries = n,
           .why = why);
     p->same = s->free;

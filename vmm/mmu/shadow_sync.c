@@ -2,8 +2,11 @@
  * Guest tables out of step with their shadow. A table of the lowest level may be given
  * to the guest for writing: the processor, too, would go on using what its TLB holds
  * until the guest flushes. When it does, the shadow entries are compared with what is
- * in the table now. An upper table never goes out of step: one entry of it stands for
- * entries that this comparison would not see.
+ * in the table now.
+ *
+ * An upper table goes out of step only if there is no other way to have a write carried
+ * out (shadow_fault.c): while one is, no path of the shadow can be relied on, and a
+ * flush of any address drops all that was made of it.
  *
  * Source: AMD64 Manual vol. 2, 5.5.2 (when a change of an entry must be seen).
  */
@@ -28,6 +31,8 @@ void shadow_unsync(struct shadow *s, u32 frame)
     struct shadow_frame *f = &s->frame[frame];
 
     f->unsynced = true;
+    f->upper = !shadow_may_unsync(s, frame);
+    s->uppers += f->upper;
     f->next_unsynced = s->unsynced;
     s->unsynced = frame;
     TRACE(shadow_unsync, s->vm, 0, .table = first_page(s, frame)->table.v);
@@ -61,13 +66,14 @@ static u32 sync_page(struct shadow *s, struct shadow_page *p)
     return changed;
 }
 
-static void leave_list(struct shadow *s, u32 frame)
+void shadow_forget_unsynced(struct shadow *s, u32 frame)
 {
     u32 *at = &s->unsynced;
 
     while (*at != frame)
         at = &s->frame[*at].next_unsynced;
     *at = s->frame[frame].next_unsynced;
+    s->uppers -= s->frame[frame].upper;
     s->frame[frame].unsynced = false;
 }
 
@@ -75,9 +81,11 @@ void shadow_sync(struct shadow *s, u32 frame)
 {
     u32 changed = 0;
 
-    for (u16 n = s->frame[frame].tables; n; n = s->page[n].same)
-        changed += sync_page(s, &s->page[n]);
-    leave_list(s, frame);
+    for (u16 n = s->frame[frame].tables; n; n = s->page[n].same) {
+        struct shadow_page *p = &s->page[n];
+        changed += ROLE_LEVEL(p->role) == 1 ? sync_page(s, p) : shadow_empty(s, p);
+    }
+    shadow_forget_unsynced(s, frame);
     shadow_protect(s, frame);
     TRACE(shadow_sync, s->vm, 0, .table = first_page(s, frame)->table.v, .entries = changed);
 }
@@ -88,8 +96,19 @@ void shadow_sync_all(struct shadow *s)
         shadow_sync(s, s->unsynced);
 }
 
+/* The processor forgets all upper entries, whatever the address: SDM vol. 3A, 4.10.4.1. */
+static void sync_uppers(struct shadow *s)
+{
+    for (u32 f = s->unsynced, next; f && s->uppers; f = next) {
+        next = s->frame[f].next_unsynced;
+        if (s->frame[f].upper)
+            shadow_sync(s, f);
+    }
+}
+
 bool shadow_invlpg(struct shadow *s, u64 gva)
 {
+    sync_uppers(s);
     struct shadow_page *p = shadow_find(s, gva);
     u32 i = shadow_index(1, gva);
 
