@@ -1,9 +1,10 @@
 /*
  * What the processor may still have cached, and what puts an end to that. A change
- * of a present entry, in a table that has been walked, may not be seen before its
- * flush: until then each strict access makes one by INVLPG. An entry that was not
- * present is seen at once. With CR4.PGE, MOV CR3 is no flush: any page may be global.
- * AMD64 manual vol. 2, 5.5.
+ * of an entry that is present and accessed, in a table that was ever walked, may not be
+ * seen before its flush: until then each strict access makes one by INVLPG. It need not
+ * have been used since the last flush: a processor may load such entries ahead of time.
+ * One that was not present, or not accessed, is seen at once. With CR4.PGE, MOV CR3 is
+ * no flush: any page may be global. AMD64 manual vol. 2, 5.5; SDM vol. 3A, 4.10.2.
  */
 #include "guests/pager/pager.h"
 
@@ -39,10 +40,10 @@ void cached_before_write(u64 gpa, u64 n)
     if (is_pointer(gpa, n))
         pointers = true;
     u64 width = (u64)format.width;
-    if (stale || !cached_is_table(gpa, n)) /* n is a page at most */
+    if (stale) /* n is a page at most */
         return;
     for (u64 at = gpa & ~(width - 1); at < gpa + n; at += width)
-        if (*walked_of(at) == epoch && entry_read(mirror_of(at)) & PTE_P)
+        if (*walked_of(at) && (entry_read(mirror_of(at)) & (PTE_P | PTE_A)) == (PTE_P | PTE_A))
             stale = true;
 }
 
