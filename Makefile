@@ -300,8 +300,8 @@ TESTED = scratch=$$(sh grader/tests/scratch.sh) && trap 'rm -rf "$$scratch"' EXI
     TMPDIR=$$scratch $(PYTHON) -m pytest -n $(CHECK_JOBS) -q
 
 .PHONY: experiment handouts
-experiment: all ## compare the schedulers of lab 3, with plots: build/experiment/index.html
-	@$(PYTHON) -m grader experiment --out $(B)/experiment
+experiment: all ## compare schedulers (build/experiment), or LAB=4: shadow and nested paging (build/experiment4)
+	@$(PYTHON) -m grader experiment $(if $(filter 4,$(LAB)),--lab 4 --out $(B)/experiment4,--out $(B)/experiment)
 
 handouts: all ## the handouts as a site and as PDF: build/handouts/index.html
 	@$(PYTHON) -m grader.pages
