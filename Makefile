@@ -378,7 +378,7 @@ GUEST_OBJ_walker     := walker walker_pages
 GUEST_OBJ_crash      := crash
 GUEST_OBJ_canary     := canary canary_state canary_switch
 GUEST_OBJ_hostile    := hostile/main hostile/recover hostile/enter hostile/ports hostile/registers \
-    hostile/descriptors hostile/outside hostile/code hostile/testport hostile/death
+    hostile/descriptors hostile/outside hostile/code hostile/testport hostile/death hostile/tables
 GUEST_OBJ_bench      := bench
 PAGER := $(patsubst %,pager/%,main model spaces cached access effect poke ops ops_spaces probe)
 GUEST_OBJ_pager      := $(PAGER) pager/format_long pager/probe64
