@@ -481,7 +481,7 @@ $(B)/sim/tlbsim: $(patsubst %,$(B)/sim/obj/vmm/mmu/%.o,tlb sim/tlbsim)
 # --- Nested tables on a developer's machine ------------------------------------------
 # The code that makes and walks them, in either format, answering calls (lab 5).
 NEST_SRC := $(addprefix vmm/mmu/,descend.c ept.c nested.c npt.c pt_format.c walk.c walk2d.c \
-    sim/arena.c sim/faults.c sim/nestsim.c) vmm/exit_nested.c vmm/guestmem.c vmm/sched/sim/host.c \
+    sim/arena.c sim/faults.c sim/nestsim.c sim/tell.c) vmm/exit_nested.c vmm/guestmem.c vmm/sched/sim/host.c \
     kernel/trace.c kernel/trace_schema.c kernel/format.c kernel/args.c
 $(B)/nest/obj/%.o: %.c Makefile
 	@mkdir -p $(@D)
@@ -489,6 +489,17 @@ $(B)/nest/obj/%.o: %.c Makefile
 $(B)/nest/nestsim: $(patsubst %.c,$(B)/nest/obj/%.o,$(NEST_SRC))
 	@echo "  LD $@"; $(HOSTCC) -o $@ $^
 -include $(wildcard $(addprefix $(B)/nest/obj/,*/*.d */*/*.d */*/*/*.d))
+
+# --- The walk of a guest's own tables on a developer's machine --------------------------
+# gVA to gPA in every format, answering calls (lab 4).
+WALKSIM_SRC := $(addprefix vmm/mmu/,descend.c pt_format.c shadow_role.c walk.c sim/arena.c sim/tell.c \
+    sim/walksim.c) vmm/guestmem.c vmm/sched/sim/host.c
+$(B)/walk/obj/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	@echo "  CC $<"; $(HOSTCC) $(SIM_CFLAGS) -c -o $@ $<
+$(B)/walk/walksim: $(patsubst %.c,$(B)/walk/obj/%.o,$(WALKSIM_SRC))
+	@echo "  LD $@"; $(HOSTCC) -o $@ $^
+-include $(wildcard $(addprefix $(B)/walk/obj/,*/*.d */*/*.d */*/*/*.d))
 
 # NOT IN A STARTER
 # --- Host-built tests -------------------------------------------------------------
