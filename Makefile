@@ -300,8 +300,8 @@ TESTED = scratch=$$(sh grader/tests/scratch.sh) && trap 'rm -rf "$$scratch"' EXI
     TMPDIR=$$scratch $(PYTHON) -m pytest -n $(CHECK_JOBS) -q
 
 .PHONY: experiment handouts
-experiment: all ## compare the schedulers of lab 3, with plots: build/experiment/index.html
-	@$(PYTHON) -m grader experiment --out $(B)/experiment
+experiment: all ## compare schedulers (build/experiment), or LAB=4: shadow and nested paging (build/experiment4)
+	@$(PYTHON) -m grader experiment $(if $(filter 4,$(LAB)),--lab 4 --out $(B)/experiment4,--out $(B)/experiment)
 
 handouts: all ## the handouts as a site and as PDF: build/handouts/index.html
 	@$(PYTHON) -m grader.pages
@@ -378,7 +378,7 @@ GUEST_OBJ_walker     := walker walker_pages
 GUEST_OBJ_crash      := crash
 GUEST_OBJ_canary     := canary canary_state canary_switch
 GUEST_OBJ_hostile    := hostile/main hostile/recover hostile/enter hostile/ports hostile/registers \
-    hostile/descriptors hostile/outside hostile/code hostile/testport hostile/death
+    hostile/descriptors hostile/outside hostile/code hostile/testport hostile/death hostile/tables
 GUEST_OBJ_bench      := bench
 PAGER := $(patsubst %,pager/%,main model spaces cached access effect poke ops ops_spaces probe)
 GUEST_OBJ_pager      := $(PAGER) pager/format_long pager/probe64
@@ -481,7 +481,7 @@ $(B)/sim/tlbsim: $(patsubst %,$(B)/sim/obj/vmm/mmu/%.o,tlb sim/tlbsim)
 # --- Nested tables on a developer's machine ------------------------------------------
 # The code that makes and walks them, in either format, answering calls (lab 5).
 NEST_SRC := $(addprefix vmm/mmu/,descend.c ept.c nested.c npt.c pt_format.c walk.c walk2d.c \
-    sim/arena.c sim/faults.c sim/nestsim.c) vmm/exit_nested.c vmm/guestmem.c vmm/sched/sim/host.c \
+    sim/arena.c sim/faults.c sim/nestsim.c sim/tell.c) vmm/exit_nested.c vmm/guestmem.c vmm/sched/sim/host.c \
     kernel/trace.c kernel/trace_schema.c kernel/format.c kernel/args.c
 $(B)/nest/obj/%.o: %.c Makefile
 	@mkdir -p $(@D)
@@ -489,6 +489,17 @@ $(B)/nest/obj/%.o: %.c Makefile
 $(B)/nest/nestsim: $(patsubst %.c,$(B)/nest/obj/%.o,$(NEST_SRC))
 	@echo "  LD $@"; $(HOSTCC) -o $@ $^
 -include $(wildcard $(addprefix $(B)/nest/obj/,*/*.d */*/*.d */*/*/*.d))
+
+# --- The walk of a guest's own tables on a developer's machine --------------------------
+# gVA to gPA in every format, answering calls (lab 4).
+WALKSIM_SRC := $(addprefix vmm/mmu/,descend.c pt_format.c shadow_role.c walk.c sim/arena.c sim/tell.c \
+    sim/walksim.c) vmm/guestmem.c vmm/sched/sim/host.c
+$(B)/walk/obj/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	@echo "  CC $<"; $(HOSTCC) $(SIM_CFLAGS) -c -o $@ $<
+$(B)/walk/walksim: $(patsubst %.c,$(B)/walk/obj/%.o,$(WALKSIM_SRC))
+	@echo "  LD $@"; $(HOSTCC) -o $@ $^
+-include $(wildcard $(addprefix $(B)/walk/obj/,*/*.d */*/*.d */*/*/*.d))
 
 # NOT IN A STARTER
 # --- Host-built tests -------------------------------------------------------------

@@ -10,8 +10,10 @@ from typing import Any, List
 import pytest
 
 # Each test of these takes long and shares nothing within its file: any process may take it.
-ALONE = ("test_lab_forgers", "test_lab_mutants", "test_lab_reference", "test_pages",
+ALONE = ("test_lab_reference", "test_lab_forgers", "test_lab_mutants", "test_pages",
          "test_machine_hostile", "test_autograder")
+# But these share starters, for which figures are drawn once: one process, before all others.
+TOGETHER = "is_in_the_starter"
 # Files that take long.  What is left for the end are the short ones, so that none waits long.
 LONG_FILES = ("test_machine_ticks", "test_gdb_machine", "test_machine_shares",
               "test_grading_whole", "test_bochs", "test_fuzz", "test_pages_browser")
@@ -34,7 +36,8 @@ def torture(request: pytest.FixtureRequest) -> bool:
 def pytest_collection_modifyitems(config: pytest.Config, items: List[pytest.Item]) -> None:
     """Long files first; leave out the tests marked `long`, unless --torture asks for them."""
     order = {name: number for number, name in enumerate(ALONE + LONG_FILES)}
-    items.sort(key=lambda item: order.get(item.path.stem, len(order)))
+    items.sort(key=lambda item: -1 if TOGETHER in item.nodeid else
+               order.get(item.path.stem, len(order)))
     if config.getoption("--torture"):
         return
     left_out = [item for item in items if item.get_closest_marker("long")]
@@ -53,6 +56,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
         def _split_scope(self, nodeid: str) -> str:
             file = nodeid.partition("::")[0]
+            if TOGETHER in nodeid:
+                return TOGETHER
             return nodeid if file.rpartition("/")[2][:-len(".py")] in ALONE else file
 
     return ByFile(config, log)

@@ -159,6 +159,11 @@ void guest_main(const struct multiboot_info *info)
     for (u64 n = 0; n < regions.rounds; n++)
         for (u32 i = 0; i < regions.parts; i++)
             regions_use(&regions.part[i]);
+    for (u32 n = 0; n < 3; n++) {
+        checkpoint("sweep", n);
+        if (n < 2)
+            regions_sweep();
+    }
     regions_tables();
     regions_walks();
     regions_harvest();

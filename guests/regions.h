@@ -28,6 +28,8 @@ extern struct machine regions;
 /* Use a page of it once, in each way that its kind allows, and in each that must
  * do nothing; count what was not as promised. */
 void regions_use(const struct part *);
+/* Touch every page that there is. */
+void regions_sweep(void);
 /* Page tables in memory that is not executable work. */
 void regions_tables(void);
 /* What the VMM's walker says of each part. */

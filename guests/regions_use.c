@@ -110,6 +110,19 @@ void regions_use(const struct part *p)
         use_memory(p);
 }
 
+void regions_sweep(void)
+{
+    for (u32 i = 0; i < regions.parts; i++) {
+        const struct part *p = &regions.part[i];
+        for (u64 at = p->first; at < p->first + p->pages * PAGE_SIZE; at += PAGE_SIZE) {
+            if (p->kind != HOLE)
+                (void)load(at, 8);
+            if (p->kind == RAM || p->kind == NOEXEC)
+                store(at, at, 8);
+        }
+    }
+}
+
 /* --- Tables, walks, pages in use -------------------------------------------------------- */
 
 /* A page table in memory that is not executable: it is not executed. */

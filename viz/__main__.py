@@ -58,6 +58,14 @@ exits show: 1 ms of virtual time is 1,000,000 instructions in QEMU."""),
   viz stats trace.bin                       a table
   viz stats trace.bin --json -o stats.json  the same for a program
   viz stats trace.bin --json | jq '.vms[] | {name, share}'"""),
+    "exits": Command("why a guest left, by cause; two runs side by side", """\
+  viz exits trace.bin                       a table: how often, and how long the VMM took
+  viz exits shadow.bin nested.bin -o exits.svg
+                                            the same guests in two ways, as bars
+  viz exits trace.bin --from begin --to end between two checkpoints of a guest
+
+With shadow paging #PF exits are told apart by what the VMM did: hidden, reflected, a write to a
+guest table. The runs must have recorded exits and memory (trace=all, or trace=exits,memory)."""),
     "report": Command("one HTML page about a run, to read, print or hand in", """\
   viz report build/run/lab0-qemu-svm -o report.html
                                             a run's folder: its run.json is used as well

@@ -20,7 +20,9 @@ GROUPS: Dict[str, Tuple[str, ...]] = {
     "time": ("timer_program", "timer_due", "timer_delivered", "timer_dropped", "irq_raise",
              "irq_ack", "irq_eoi", "window"),
     "walks": ("walk_begin", "walk_ref", "walk_end"),
-    "memory": ("map", "unmap", "flush", "nested_fault"),
+    "memory": ("map", "unmap", "flush", "nested_fault", "shadow_fault", "harvest", "shadow_root",
+               "shadow_page", "shadow_fill", "shadow_write", "shadow_unsync", "shadow_sync",
+               "shadow_zap"),
     "io": ("io", "mmio", "test_port"),
 }
 WORDS: Dict[str, str] = {

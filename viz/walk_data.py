@@ -74,8 +74,10 @@ class Walk:
 
     @property
     def pointers_held(self) -> bool:
-        """PAE's directory pointers: Intel's processors hold them since CR3 was written."""
-        return self.mode == "PAE" and self.format == "EPT" and self.kind == "NESTED"
+        """PAE's directory pointers: Intel's processors hold them since CR3 was written, and so
+        does the VMM for a guest on a shadow."""
+        return self.mode == "PAE" and (self.kind == "SHADOW" or
+                                       self.format == "EPT" and self.kind == "NESTED")
 
     def is_ept(self, ref: WalkRef) -> bool:
         """Whether `ref` reads an entry of Intel's extended page tables."""

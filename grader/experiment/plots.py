@@ -6,7 +6,7 @@ measurement falls.  Nothing is computed here but the places of things.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Callable, Dict, List, Mapping, Sequence, Tuple
+from typing import Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import matplotlib
 
@@ -32,12 +32,15 @@ LEAST_PERCENT = 0.01  # what is less is drawn there, since the axis is logarithm
 RING = dict(marker="o", markersize=5, markerfacecolor="none", markeredgewidth=1.2, linestyle="")
 
 
-def save_all(tables: Tables, out: Path) -> List[str]:
+Drawings = Mapping[str, Callable[[Tables], plt.Figure]]
+
+
+def save_all(tables: Tables, out: Path, drawings: Optional[Drawings] = None) -> List[str]:
     """Draw everything that there is a table for; the names of the plots."""
     made = []
     with plt.rc_context({**matplotlib_settings(T), "legend.frameon": False,
                          "legend.fontsize": 8, "axes.titlesize": 9.5}):
-        for name, draw in PLOTS.items():
+        for name, draw in (drawings or PLOTS).items():
             if tables.get(name):
                 figure = draw(tables)
                 for kind, metadata in (("svg", {"Date": None}), ("png", None)):
@@ -66,7 +69,7 @@ def _rings(ax: plt.Axes, label: str, x: Sequence[float], y: Sequence[float]) -> 
         ax.plot(x, y, color=LOOKS[label][0], zorder=4, clip_on=False, **RING)
 
 
-def _axes(ax: plt.Axes, x: str, y: str, title: str = "") -> None:
+def label_axes(ax: plt.Axes, x: str, y: str, title: str = "") -> None:
     ax.set_xlabel(x)
     ax.set_ylabel(y)
     ax.set_title(title, loc="left")
@@ -87,7 +90,7 @@ def _percent(values: Sequence[float]) -> List[float]:
     return [max(LEAST_PERCENT, 100 * value) for value in values]
 
 
-def _plain(axis: "matplotlib.axis.Axis") -> None:
+def plain(axis: "matplotlib.axis.Axis") -> None:
     axis.set_major_formatter(plt.FuncFormatter(lambda value, _: f"{value:,.10g}"))
 
 
@@ -109,9 +112,9 @@ def _cdf(tables: Tables) -> plt.Figure:
         ax.set_xscale("log")
         ax.set_xlim(LEAST_PERCENT, 1000)
         ax.set_ylim(0, 102)
-        _plain(ax.xaxis)
+        plain(ax.xaxis)
         ax.tick_params(axis="x", labelsize=7.5)
-        _axes(ax, "|allocation error|, %", "" if ax is not axes[0][0] else "windows, %",
+        label_axes(ax, "|allocation error|, %", "" if ax is not axes[0][0] else "windows, %",
               f"windows of {window} ms")
     handles = [*axes[0][0].get_legend_handles_labels()[0]]
     if live:
@@ -131,9 +134,9 @@ def _error(tables: Tables) -> plt.Figure:
     ax.set_xscale("log")
     ax.set_yscale("log")
     ax.set_ylim(LEAST_PERCENT, 1000)
-    _plain(ax.xaxis)
-    _plain(ax.yaxis)
-    _axes(ax, "length of the window, ms", "|allocation error|, %: 95 of 100 windows have less")
+    plain(ax.xaxis)
+    plain(ax.yaxis)
+    label_axes(ax, "length of the window, ms", "|allocation error|, %: 95 of 100 windows have less")
     _legend(ax, bool(live), loc="upper left", bbox_to_anchor=(1.01, 1))
     return figure
 
@@ -161,7 +164,7 @@ def _received(tables: Tables) -> plt.Figure:
                    [row["requested"] for row in seen], [row["received"] for row in seen])
         ax.set_xlim(0, 100)
         ax.set_ylim(0, 102)
-        _axes(ax, "requested, % of the CPU", "received, %" if ax is axes[0] else "", title)
+        label_axes(ax, "requested, % of the CPU", "received, %" if ax is axes[0] else "", title)
         _legend(ax, bool(live) and behaviour != "blocks", loc="upper left", fontsize=7)
     return figure
 
@@ -199,8 +202,8 @@ def _latency(tables: Tables) -> plt.Figure:
     ax.set_xlim(-25, 2e5)
     ax.set_ylim(0, 102)
     ax.set_xticks([0, 100, 1000, 10000, 100000])
-    _plain(ax.xaxis)
-    _axes(ax, "from its wake until it runs, us", "wakes, %")
+    plain(ax.xaxis)
+    label_axes(ax, "from its wake until it runs, us", "wakes, %")
     _legend(ax, bool(live), loc="upper left", bbox_to_anchor=(1.01, 1))
     return figure
 
@@ -218,8 +221,8 @@ def _attack(tables: Tables) -> plt.Figure:
     ax.axhline(100 / 3, color=T.muted, linewidth=0.8, linestyle=(0, (1, 2)), label="its third")
     ax.set_xscale("log")
     ax.set_ylim(0, 102)
-    _plain(ax.xaxis)
-    _axes(ax, "how long before each 10 ms tick it blocks, us", "what it gets of the CPU, %")
+    plain(ax.xaxis)
+    label_axes(ax, "how long before each 10 ms tick it blocks, us", "what it gets of the CPU, %")
     _legend(ax, False, loc="upper left", bbox_to_anchor=(1.01, 1))
     return figure
 
@@ -241,12 +244,12 @@ def _cost(tables: Tables) -> plt.Figure:
                   label="a decision")
     for ax, title in ((left, "A decision (dotted: the dearest)"), (right, "Credit's accounting")):
         ax.set_xscale("log")
-        _plain(ax.xaxis)
-        _plain(ax.yaxis)
-        _axes(ax, "VMs", "instructions", title)
+        plain(ax.xaxis)
+        plain(ax.yaxis)
+        label_axes(ax, "VMs", "instructions", title)
     left.set_ylim(0)
     right.set_yscale("log")
-    _plain(right.yaxis)
+    plain(right.yaxis)
     _legend(left, False, loc="upper left")
     _legend(right, False, loc="upper left")
     return figure

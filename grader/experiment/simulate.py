@@ -27,9 +27,9 @@ class Outcome:
     trace: viz_trace.Trace
 
 
-def build(root: Path = plan.ROOT) -> Path:
-    """The simulator, made if need be; RunError if that fails."""
-    wanted = Path("build") / TOOL
+def build(root: Path = plan.ROOT, tool: Path = TOOL) -> Path:
+    """The simulator (or another tool), made if need be; RunError if that fails."""
+    wanted = Path("build") / tool
     done = subprocess.run(["make", "-s", str(wanted)], cwd=root, text=True, capture_output=True,
                           check=False)
     if done.returncode:

@@ -1,30 +1,25 @@
-"""Draws the pictures of a grading, two at a time: python3 -m grader.grading.drawing JOBS.
+"""The worker that draws the pictures of a grading, two at a time.
 
-JOBS is a JSON file: a list of lists, each the words of one `viz`.  The drawing tools are
-loaded once; each picture is drawn in a process of its own, so that a trace that is made
-to break a drawing breaks no other.  Prints a JSON list: why each is missing, '' if it is not.
+The job names them: a list of lists, each the words of one `viz`.  Each picture is drawn in a
+process of its own, so that a trace that is made to break a drawing breaks no other.  Tells one
+event `drawn`: why each is missing, '' if it is not.
 """
 from __future__ import annotations
 
-import importlib
-import json
 import os
 import signal
 import sys
 from pathlib import Path
-from typing import Dict, List
+from typing import Any, Callable, Dict, List
 
 AT_ONCE = 2
 SECONDS = 120       # for one picture
-TOOLS = {"timeline": "viz.timeline_static", "walk": "viz.walk", "report": "viz.report"}
 
 
-def main(jobs: Path) -> None:
+def work(job: Dict[str, Any], tell: Callable[..., None]) -> int:
     """Draw all of them."""
-    words: List[List[str]] = json.loads(jobs.read_text())
-    for tool in sorted({each[0] for each in words}):
-        importlib.import_module(TOOLS[tool])
-    logs = [jobs.with_suffix(f".{number}") for number in range(len(words))]
+    words: List[List[str]] = job["pictures"]
+    logs = [Path(job["folder"]) / f"{number}.log" for number in range(len(words))]
     problems = [""] * len(words)
     running: Dict[int, int] = {}
     for number, each in enumerate(words):
@@ -33,7 +28,8 @@ def main(jobs: Path) -> None:
         running[_start(each, logs[number])] = number
     while running:
         _wait(running, problems, logs)
-    print(json.dumps(problems))
+    tell(at="drawn", problems=problems)
+    return 0
 
 
 def _start(words: List[str], log: Path) -> int:
@@ -60,6 +56,8 @@ def _start(words: List[str], log: Path) -> int:
 def _wait(running: Dict[int, int], problems: List[str], logs: List[Path]) -> None:
     """Until one of them has ended."""
     pid, status = os.wait()
+    if pid not in running:      # a tool of viz, whose own process has ended
+        return
     number = running.pop(pid)
     code = os.waitstatus_to_exitcode(status)
     if code == -signal.SIGALRM:
@@ -67,7 +65,3 @@ def _wait(running: Dict[int, int], problems: List[str], logs: List[Path]) -> Non
     elif code:
         said = logs[number].read_text(errors="replace").strip().splitlines()
         problems[number] = said[-1] if said else "viz failed without a word"
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]))

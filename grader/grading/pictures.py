@@ -8,21 +8,17 @@ from __future__ import annotations
 import base64
 import json
 import os
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Dict, List, Tuple
 
-from grader.grading import told
+from grader.grading import told as telling, worker
 from grader.grading.plugin import PASSED
-from grader.plan import ROOT
 
 if TYPE_CHECKING:
     from grader.grading.verdict import Grading
 
 MOST, MOST_PASSED = 12, 4
-SECONDS = 900       # for all of them; one has two minutes
 MOST_BYTES = 4 << 20
 ENDINGS = {"timeline": "png", "walk": "svg"}  # a timeline has too many marks for a page's SVG
 TYPES = {"png": "image/png", "svg": "image/svg+xml"}
@@ -60,7 +56,7 @@ def _wanted(grading: "Grading") -> List[Tuple[str, Dict[str, Any]]]:
     for case in sorted(grading.cases, key=lambda case: results[case["name"]]["status"] == PASSED):
         result = results[case["name"]]
         new = [picture for picture in result["pictures"] if tuple(picture.values()) not in seen]
-        if told.is_open(grading, case):
+        if telling.is_open(grading, case):
             seen.update(tuple(picture.values()) for picture in new)
             kind = passed if result["status"] == PASSED else lost
             kind.extend((case["name"], picture) for picture in new)
@@ -110,15 +106,8 @@ def _drawn(grading: "Grading", plan: Plan, problem: str) -> Drawn:
 
 def _viz(words: List[List[str]], folder: Path) -> List[str]:
     """Run viz for each of these; '' where it worked, else its last line."""
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
-    environment["PYTHONDONTWRITEBYTECODE"] = "1"
+    told: List[worker.Event] = []
     jobs = folder / "jobs.json"
-    jobs.write_text(json.dumps(words))
-    try:
-        made = subprocess.run([sys.executable, "-m", "grader.grading.drawing", str(jobs)], cwd=ROOT,
-                              text=True, env=environment, capture_output=True,
-                              stdin=subprocess.DEVNULL, timeout=SECONDS, check=True)
-        problems: List[str] = json.loads(made.stdout)
-    except (OSError, ValueError, subprocess.SubprocessError) as error:
-        return [f"it could not be drawn: {error}"] * len(words)
-    return problems
+    jobs.write_text(json.dumps({"pictures": words, "folder": str(folder)}))
+    worker.start("drawing", jobs, folder / "drawing.log", told.append)
+    return told[0]["problems"] if told else ["the drawing was broken off"] * len(words)

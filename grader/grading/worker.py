@@ -1,50 +1,42 @@
-"""Processes of the grader's own: the build and the judge each work in one.
+"""Processes of the grader's own: the build, the judge and the drawing each work in one.
 
-A worker starts with a clean environment, so that no PYTEST_ADDOPTS, PYTHONPATH or
-conftest.py of whoever calls has a say; it ends when its parent ends; and all that it
-started ends with it.  It reads a job file and tells events, one JSON object a line.
+A worker has a clean environment, so that no PYTEST_ADDOPTS, PYTHONPATH or conftest.py of
+whoever calls has a say; it ends when its grader ends; and all that it started ends with
+it.  It reads a job file and tells events, one JSON object a line.  Where it comes from:
+hatchery.py.
 """
 from __future__ import annotations
 
 import json
 import os
-import signal
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any, Callable, Dict, List
+from typing import Any, Callable, Dict
 
-from grader.grading import processes
-from grader.plan import ROOT
+from grader.grading import hatchery, processes
 
 Event = Dict[str, Any]
-BOOT = ("import sys; sys.path[0] = sys.argv.pop(1); "
-        "from grader.grading import worker; worker.main()")
-KEPT = ("PATH", "HOME", "TMPDIR")  # HOME: where pip may have put numpy
-WORKS = ("building", "judge")
+Work = Callable[[Dict[str, Any], Callable[..., None]], int]     # job, tell -> exit code
+WORKS = {           # a work is work() of the first module; the others it would load later
+    "building": ("grader.grading.building",),
+    "judge": ("grader.grading.judge", "grader.grading.evidence", "grader.collect",
+              "_pytest.skipping", "_pytest.unittest", "_pytest.faulthandler", "pdb"),
+    "drawing": ("grader.grading.drawing", "viz.timeline_static", "viz.walk", "viz.report")}
+END = "end"         # a worker's last event, with its exit code
+DIED = 1            # the exit code of one that does not come to say it
 
 
 def start(work: str, job: Path, log: Path, tell: Callable[[Event], None]) -> int:
     """Do `work` in a process of its own; events go to `tell`.  Returns its exit code."""
     ours, theirs = os.pipe()
-    environment = {key: os.environ[key] for key in KEPT if key in os.environ}
-    environment.update(LC_ALL="C.UTF-8", PYTHONDONTWRITEBYTECODE="1", PYTHONHASHSEED="0",
-                       PYTEST_DISABLE_PLUGIN_AUTOLOAD="1", MPLBACKEND="Agg")
-    with open(log, "ab") as said:
-        process = subprocess.Popen(
-            [sys.executable, "-c", BOOT, str(ROOT), work, str(job), str(theirs),
-             str(os.getpid())], cwd=job.parent, env=environment, stdin=subprocess.DEVNULL,
-            stdout=said, stderr=said, pass_fds=(theirs,), start_new_session=True)
-    os.close(theirs)
-    try:
-        with open(ours, encoding="utf-8") as events:
-            for line in events:
-                tell(json.loads(line))
-        return process.wait()
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+    code = DIED
+    with open(ours, encoding="utf-8") as events, hatchery.hatch(WORKS[work], job, theirs, log):
+        for line in events:
+            event = json.loads(line)
+            if event["at"] == END:
+                code = event["code"]
+            else:
+                tell(event)
+    return code
 
 
 class Teller:
@@ -58,20 +50,15 @@ class Teller:
         self._file.flush()
 
 
-def main() -> None:
-    """The worker process: WORK JOB PIPE PARENT."""
-    work, job, file, parent = _words(sys.argv)
-    processes.die_with_parent(int(parent))
+def live(work: Work, job: Path, events: int, parent: int) -> int:
+    """The worker process, from the beginning to the end."""
+    processes.die_with_parent(parent)
     processes.adopt_orphans()
-    os.set_inheritable(int(file), False)
-    from grader.grading import building, judge
-    works = {"building": building.work, "judge": judge.work}
+    os.set_inheritable(events, False)
+    tell = Teller(events)
     try:
-        code = works[work](json.loads(Path(job).read_text()), Teller(int(file)))
+        code = work(json.loads(job.read_text()), tell)
     finally:
         processes.end_descendants()
-    sys.exit(code)
-
-
-def _words(argv: List[str]) -> List[str]:
-    return argv[-4:]
+    tell(at=END, code=code)
+    return code

@@ -1,6 +1,6 @@
-"""`python3 -m grader experiment`: simulate, run, measure, draw; tables, plots and a page.
+"""`python3 -m grader experiment [--lab 4]`: simulate, run, measure, draw; tables, plots, a page.
 
-Without --no-live it also makes short runs on the emulated machine and draws them
+Lab 3 compares schedulers, lab 4 shadow and nested paging. Without --no-live it also makes short runs on the emulated machine and draws them
 onto the simulations' curves; only with them there is a figure of cost, which the machine
 alone can count.  Everything is seeded: two times give the same tables.
 """
@@ -17,17 +17,43 @@ from grader import plan
 
 def add(commands: "argparse._SubParsersAction[Any]") -> None:
     """The command line."""
-    parser = commands.add_parser("experiment", help="compare the schedulers; plots and tables")
-    parser.add_argument("--out", type=Path, default=plan.BUILD / "experiment", metavar="DIR")
+    parser = commands.add_parser("experiment", help="compare schedulers, or shadow and nested "
+                                 "paging; plots and tables")
+    parser.add_argument("--lab", type=int, choices=(3, 4), default=3, help="3: schedulers (the "
+                        "default); 4: shadow and nested paging")
+    parser.add_argument("--out", type=Path, metavar="DIR",
+                        help="build/experiment, or build/experiment4")
     parser.add_argument("--no-live", action="store_true",
                         help="simulations only: no run on the machine, and no figure of cost")
     parser.set_defaults(work=_work)
 
 
 def _work(options: argparse.Namespace) -> int:
-    from grader.experiment import page, plots, studies
-    out: Path = options.out
+    out: Path = options.out or plan.BUILD / f"experiment{'' if options.lab == 3 else options.lab}"
     out.mkdir(parents=True, exist_ok=True)
+    return _schedulers(out, options) if options.lab == 3 else _paging(out)
+
+
+def _paging(out: Path) -> int:
+    from grader.experiment import churn, churn_plot, simulate
+    modes = churn.available()
+    _say(f"running churn with {' and '.join(modes)} paging, about a minute ...")
+    table = churn.rows(churn.SIZE, out, simulate.build(tool=churn.TOOL), _say, modes)
+    tables = {"churn": table, "crossings": churn.crossings(churn.SIZE, table)}
+    for name, rows in tables.items():
+        write_csv(out / f"{name}.csv", rows)
+    made = churn_plot.save(tables, churn.SIZE, out)
+    _tell(out, made)
+    return 0
+
+
+def _tell(out: Path, made: List[str]) -> None:
+    print(f"{plan.short(out / 'index.html')}: {len(made)} figures; beside it their tables (CSV) "
+          "and plots (PNG, SVG)")
+
+
+def _schedulers(out: Path, options: argparse.Namespace) -> int:
+    from grader.experiment import page, plots, studies
     tables = simulated(studies.SIZE)
     if not options.no_live:
         tables.update(measured(out))
@@ -36,8 +62,7 @@ def _work(options: argparse.Namespace) -> int:
     _say("drawing ...")
     made = plots.save_all(tables, out)
     page.save(out, tables, made)
-    print(f"{plan.short(out / 'index.html')}: {len(made)} figures; beside it their tables (CSV) "
-          "and plots (PNG, SVG)")
+    _tell(out, made)
     return 0
 
 

@@ -1,6 +1,6 @@
-"""`python3 -m grader.oracle walk|timer|isolation|exits RUN_DIR`: verdicts on a run, in words.
+"""`python3 -m grader.oracle walk|timer|isolation|mmu|exits RUN_DIR`: verdicts on a run, in words.
 
-RUN_DIR holds trace.bin and, for walk and isolation, memory.bin; for exits, exits.log (of a
+RUN_DIR holds trace.bin and, for walk, isolation and mmu, memory.bin; for exits, exits.log (of a
 run with --exit-log). Exit status: 0 all
 is as it should be, 1 something is not, 2 it could not be judged.
 """
@@ -13,6 +13,7 @@ from typing import Callable, Dict, List, Optional, Tuple
 
 from grader.oracle import compare, exitlog, isolation, timer
 from grader.oracle.memory import Memory
+from grader.oracle.mmu import judge as mmu
 from grader.oracle.share import shares
 from grader.oracle.verdict import first, tell
 from viz.trace import Trace, TraceError, load
@@ -74,6 +75,15 @@ def judge_isolation(trace: Trace, run: Path) -> Verdict:
     return wrong, [alive, f"{len(trace.select('map').index)} traced mappings were looked at"]
 
 
+def judge_mmu(trace: Trace, run: Path) -> Verdict:
+    """What living VMs' nested and shadow tables say, against the guests' own."""
+    with Memory(run / "memory.bin") as memory:
+        wrong = mmu.check(trace, memory)
+        notes = [f"VM {each.vm.number}: {each.pages} pages of its {each.kind} table were looked at"
+                 for each in mmu.judge(trace, memory)]
+    return wrong, notes
+
+
 def judge_exits(trace: Trace, run: Path) -> Verdict:
     """Every exit, held against the emulator's own log."""
     log = exitlog.read(run / "exits.log")
@@ -83,7 +93,7 @@ def judge_exits(trace: Trace, run: Path) -> Verdict:
 
 JUDGES: Dict[str, Callable[[Trace, Path], Verdict]] = {
     "walk": judge_walks, "timer": judge_timer, "isolation": judge_isolation,
-    "exits": judge_exits}
+    "mmu": judge_mmu, "exits": judge_exits}
 
 
 def main(argv: Optional[List[str]] = None) -> int:

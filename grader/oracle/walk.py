@@ -255,6 +255,17 @@ def walk_nested(memory: Memory, gpa: int, nroot: int, access: int = 0,
     return walk(memory, gpa, access, "OFF", 0, nroot, settings, form)
 
 
+def find(memory: Memory, gpa: int, nroot: int, access: int, serves: int,
+         form: Mode = LONG4) -> Result:
+    """The same as a part of a longer walk: it serves that guest level, or (0) its end."""
+    walker = Walker(memory, form=form)
+    try:
+        walker.result.hpa = walker.nested(gpa, nroot, access, serves)
+    except _Fault:
+        pass
+    return walker.result
+
+
 def walk_shadow(memory: Union[Memory, Then], gva: int, root: int, access: int = 0,
                 settings: Settings = Settings()) -> Result:
     """One dimension: gVA -> hPA through a shadow table, as the processor walks it."""

@@ -68,8 +68,9 @@ def submission(folder: Path, **changes: str) -> Path:
 
 
 def graded(folder: Path, root: Path, handed_in: Path, **options: Any) -> Dict[str, Any]:
-    """Grade it; results.json's contents."""
-    job = grade.Job(LAB, handed_in, folder / "out", root=root, quiet=True, **options)
+    """Grade it, without pictures unless they are asked for; results.json's contents."""
+    job = grade.Job(LAB, handed_in, folder / "out", root=root, quiet=True,
+                    **{"pictures": False, **options})
     return grade.grade(job)
 
 

@@ -19,7 +19,7 @@ import pytest
 from grader import labtoml, plan
 from grader.kit import autograder, handin, score
 from grader.plan import ROOT, RunError
-from grader.tests import toy
+from grader.tests import objects, toy
 
 
 @pytest.fixture()
@@ -91,10 +91,11 @@ def test_what_grades_a_class_is_complete_in_an_upload():
 # --- The upload at work ------------------------------------------------------------------
 
 @pytest.mark.machine
-def test_the_upload_grades_as_gradescope_runs_it(tmp_path):
+def test_the_upload_grades_as_gradescope_runs_it(tmp_path, torture):
     base, kept = tmp_path / "autograder", tmp_path / "tmp"
     autograder.pack(ROOT, 0, tmp_path / "lab0.zip")
     unpack(tmp_path / "lab0.zip", base / "source")
+    assert torture or objects.lend(base / "source" / "nestling") > 50
     shutil.copy(base / "source" / "run_autograder", base / "run_autograder")
     kept.mkdir()
     (base / "results").mkdir()

@@ -6,6 +6,7 @@ marks, so what is graded at home is what is graded here.  No text of a solution 
 """
 from __future__ import annotations
 
+import functools
 import json
 import os
 import re
@@ -21,16 +22,24 @@ from grader.grading import grade
 from grader.kit import mutant_trial, regions, starter, tree
 from grader.labtoml import Lab
 from grader.plan import ROOT
+from grader.tests import objects
 
 LABS = [labtoml.load(path, ROOT) for path in sorted(ROOT.glob("labs/*/lab.toml"))]
 WRITTEN = [lab for lab in LABS if any(file.endswith((".c", ".S")) for file in lab.files)]
 FIRST = WRITTEN[0].number if WRITTEN else 1
 LONG = 20  # characters of a line that is nobody's by chance
 MORE_SEEDS = (2, 0xfeed)
+LENT = 50   # objects; a starter differs in fewer
 
 
 def name_of(lab: Lab) -> str:
     return lab.path.parent.name
+
+
+@functools.lru_cache(maxsize=None)
+def made(lab: int, kind: str = "reference", drawn: bool = False) -> tree.Files:
+    """A starter; nobody changes what is shared."""
+    return starter.make(ROOT, lab, kind, drawn=drawn)
 
 
 def each(labs: List[Lab]) -> List[ParameterSet]:
@@ -56,6 +65,12 @@ def make(folder: Path, *words: str) -> str:
     return done.stdout
 
 
+def write_starter(lab: Lab, folder: Path, kind: str, torture: bool) -> None:
+    """The starter; but at length, with the objects that it shares with this tree."""
+    starter.write(made(lab.number, kind), folder)
+    assert torture or objects.lend(folder) > LENT
+
+
 # --- Reference and starter ------------------------------------------------------------
 
 @pytest.mark.machine
@@ -71,9 +86,9 @@ def test_the_reference_has_all_points(lab, tmp_path, torture):
 
 @pytest.mark.machine
 @pytest.mark.parametrize("lab", each(WRITTEN))
-def test_the_starter_has_no_point_and_leads_to_all(lab, tmp_path):
+def test_the_starter_has_no_point_and_leads_to_all(lab, tmp_path, torture):
     folder = tmp_path / "starter"
-    starter.write(starter.make(ROOT, lab.number), folder)
+    write_starter(lab, folder, "reference", torture)
     make(folder)
     results = graded(lab, folder, tmp_path / "out")
     assert results["score"] == 0 and set(lost(results)) == {
@@ -99,15 +114,15 @@ def full_marks(lab: Lab, folder: Path) -> None:
 @pytest.mark.parametrize("lab", each([lab for lab in LABS if lab not in WRITTEN]))
 def test_where_nothing_is_to_be_written_the_starter_works_at_once(lab, tmp_path):
     folder = tmp_path / "starter"
-    starter.write(starter.make(ROOT, lab.number), folder)
+    starter.write(made(lab.number), folder)
     full_marks(lab, folder)
 
 
 @pytest.mark.machine
 @pytest.mark.parametrize("lab", each([lab for lab in WRITTEN if lab.number > FIRST]))
-def test_earlier_labs_as_objects_do_as_well(lab, tmp_path):
+def test_earlier_labs_as_objects_do_as_well(lab, tmp_path, torture):
     folder = tmp_path / "starter"
-    starter.write(starter.make(ROOT, lab.number, "object"), folder)
+    write_starter(lab, folder, "object", torture)
     make(folder)
     mutant_trial.submission(ROOT, lab, folder)
     full_marks(lab, folder)
@@ -141,7 +156,7 @@ def test_no_line_of_a_solution_is_in_the_starter(kind, lab):
     least = min(lab.number, FIRST) if kind == "object" else max(lab.number, FIRST)
     secret = solution_lines(least)
     assert len(secret) > 20
-    files = starter.make(ROOT, lab.number, kind, drawn=kind == "reference")
+    files = made(lab.number, kind, drawn=kind == "reference")
     assert (f"handouts/html/lab{lab.number}.html" in files) == (kind == "reference")
     for path, file in files.items():
         leaked = secret & long_lines(file.data.decode("latin-1"))
@@ -150,7 +165,7 @@ def test_no_line_of_a_solution_is_in_the_starter(kind, lab):
 
 @pytest.mark.parametrize("lab", each(LABS))
 def test_no_hidden_test_and_no_mutant_is_in_the_starter(lab):
-    files = starter.make(ROOT, lab.number)
+    files = made(lab.number, drawn=True)
     assert not [path for path in files if re.search(r"/(mutants|hidden|tests)/", path)]
     later = [path for path in files if re.match(r"labs/(\d+)-", path)
              and int(re.match(r"labs/(\d+)-", path)[1]) > lab.number]

@@ -18,6 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from grader.oracle.sched import replay
 from grader.tests.hostbuild import ROOT, make
 from viz import trace as viz_trace
 
@@ -71,6 +72,22 @@ def test_a_cap_holds_and_nobody_else_s_share_is_touched(caps):
     for each, cap in zip(ran, caps):
         assert each / (30 * S) <= cap / 100 + 0.02, (caps, ran)
     assert sum(ran) == 30 * S
+
+
+@pytest.mark.parametrize("cap, share", [(60, 0.6), (70, 1 / 3)])
+def test_credits_saved_while_two_others_have_their_turns_may_be_lost(cap, share):
+    """What the reference's accounting comes to (lab 3's handout, 3.10): a turn costs 300, two
+    accountings give back 2 x 180 under a cap of 60, and 2 x 210 under one of 70, of which more
+    than 300 are left: it counts as idle, begins anew at 0, and is one of three equals."""
+    weight = round(512 * cap / (100 - cap))
+    ran, trace = simulate(f"sched=credit time=30s\n"
+                          + hogs(f"weight={weight} cap={cap}", "weight=256", "weight=256"))
+    assert abs(ran[0] / (30 * S) - share) < 0.02
+    [result] = replay.compare(trace)
+    assert not result.problems
+    states = trace.select("sched_credit")
+    mine = states.where(states.vm == 1)
+    assert (mine["active"] == 0)[10:].any() == (cap == 70)
 
 
 def run_before(trace: "viz_trace.Trace", vm: int) -> Tuple[np.ndarray, np.ndarray]:

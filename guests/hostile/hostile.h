@@ -40,6 +40,10 @@ static inline bool dare(void)
 /* A number of any magnitude: as many random bits as another random number says. */
 u64 random_any(void);
 
+/* Ports that no device has: a write to this one plus its class announces an action. */
+#define HOSTILE_MARK 0x5a0
+#define CLASS_USE    12 /* of class tables: each single access through the wrong tables */
+
 /* --- Addresses (recover.c) ----------------------------------------------------- */
 
 #define SCRATCH_PAGES 4
@@ -100,9 +104,13 @@ void action_outside(void);
 void action_testport(void);
 void action_code(void);
 void action_privileged(void);
+void tables_init(void);
+void action_tables(void);
 /* Die on purpose, in one of several ways. */
 __attribute__((noreturn)) void action_die(void);
 
+/* The root of the real page tables. */
+u64 hostile_root(void);
 /* The scratch pages at the address that is also their gPA. */
 u8 *scratch(void);
 

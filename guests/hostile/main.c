@@ -2,13 +2,12 @@
  * hostile: a guest that does what no guest should. From its seed it chooses
  * actions of weighted classes (see guests/README.md), runs each under recovery,
  * and goes on; sometimes it dies on purpose. Before an action it writes to port
- * MARK + class, so that the emulator's exit log alone tells what was done.
+ * HOSTILE_MARK + class, so that the emulator's exit log alone tells what was done.
  * Arguments: actions (in this life), classes (a mask), deaths (per mille),
  * announce (actions between two checkpoints).
  */
 #include "guests/hostile/hostile.h"
 
-#define MARK          0x5a0
 #define CLASS_DEATH   15
 #define COUNT_ADDRESS 0x7000ull /* gPA of the count of actions, for whoever reads RAM */
 
@@ -30,6 +29,7 @@ static const struct class
     {"testport", action_testport, 6, DISTURBS_NOTHING},
     {"code", action_code, 10, DISTURBS_CONTROL | DISTURBS_DEBUG},
     {"privileg", action_privileged, 10, DISTURBS_CONTROL | DISTURBS_DEBUG},
+    {"tables", action_tables, 10, DISTURBS_CONTROL}, /* only if asked for */
 };
 
 struct hostile hostile;
@@ -57,7 +57,7 @@ static u32 choose(u32 mask)
 static void act(u32 mask)
 {
     u32 i = choose(mask);
-    outb((u16)(MARK + i), (u8)i);
+    outb((u16)(HOSTILE_MARK + i), (u8)i);
     hostile_try(classes[i].run);
     recover_restore(classes[i].disturbs);
 }
@@ -70,7 +70,7 @@ static volatile u64 *count_word(void)
 static void die(void)
 {
     checkpoint("actions", *count_word());
-    outb(MARK + CLASS_DEATH, 0);
+    outb(HOSTILE_MARK + CLASS_DEATH, 0);
     action_die();
 }
 
@@ -79,7 +79,7 @@ void guest_main(const struct multiboot_info *info)
     (void)info;
     args_allow("actions classes deaths announce");
     u64 actions = args_number("actions", 10000, 1, 1ull << 40);
-    u32 mask = (u32)args_number("classes", 0x7ff, 1, 0x7ff);
+    u32 mask = (u32)args_number("classes", 0x7ff, 1, 0xfff);
     u32 deaths = (u32)args_number("deaths", 0, 0, 1000);
     u32 announce = (u32)args_number("announce", 1000, 1, 1u << 30);
 
@@ -87,6 +87,7 @@ void guest_main(const struct multiboot_info *info)
     hostile.memory_end = guest_memory_end();
     hostile.may_die = deaths != 0;
     recover_init();
+    tables_init();
     *count_word() = 0;
     for (u64 n = 1; n <= actions; n++) {
         if (deaths && rng_permille(&hostile.rng, deaths))

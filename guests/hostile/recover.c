@@ -179,6 +179,11 @@ void recover_arm(void)
     started = rdtsc();
 }
 
+u64 hostile_root(void)
+{
+    return root;
+}
+
 u8 *scratch(void)
 {
     return (u8 *)(uintptr_t)scratch_frames;

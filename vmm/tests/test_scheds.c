@@ -119,6 +119,21 @@ static void test_admission(void)
     CHECK_EQ(sched_set(ops, vm(1), &p, 13, why, sizeof(why)), 0);
 }
 
+static void test_admission_rounds_up(void)
+{
+    check_about("admission: a part of a ppm counts whole; who is gone counts nothing");
+    fresh(&sched_sedf);
+    vm(1)->params.slice = 367143;
+    vm(1)->params.period = 1 * MS;
+    vm(2)->params.slice = 6333; /* 632857 ppm, and a 10007th of one */
+    vm(2)->params.period = 10007;
+    CHECK_EQ(add(1, 0), 0);
+    CHECK_EQ(add(2, 0), (u64)-EINVAL);
+    ops->remove(vm(1), 1);
+    CHECK_EQ(add(2, 1), 0);
+    CHECK_EQ(add(1, 2), (u64)-EINVAL);
+}
+
 /* --- Small cases --------------------------------------------------------------------------- */
 
 static void test_bvt(void)
@@ -180,6 +195,23 @@ static void test_sedf(void)
     CHECK_EQ(vm(1)->sedf.deadline, 205 * MS);
 }
 
+/* No parameters that are admitted make such scores: each turn takes as much off all of
+ * them as weeks of extra time. */
+static void test_sedf_scores(void)
+{
+    check_about("sedf: extra time in turns, whatever was taken off the scores");
+    fresh(&sched_sedf);
+    for (u16 n = 1; n <= 3; n++) {
+        vm(n)->params.slice = 1;
+        vm(n)->params.period = 1ull << 52;
+        ops->add(vm(n), 0);
+    }
+    u64 now = 0;
+    run(&now, NS_PER_SEC);
+    for (u16 n = 1; n <= 3; n++)
+        CHECK(vm(n)->ran + MS > NS_PER_SEC / 3 && vm(n)->ran < NS_PER_SEC / 3 + MS);
+}
+
 static void test_credit(void)
 {
     check_about("credit: turns of 30 ms, ticks of 10; credits of 300");
@@ -194,6 +226,32 @@ static void test_credit(void)
     check_pick(30 * MS, 2, 40 * MS); /* 2 is BOOST still, 1 was given 300: UNDER */
     CHECK_EQ(vm(1)->credit.credit, 0);
     CHECK_EQ(vm(1)->credit.pri, (u64)CREDIT_UNDER);
+}
+
+static void test_all_cpus(void)
+{
+    check_about("credit: as many CPUs as can be, and as many VMs; then one less, then none");
+    ops = &sched_credit;
+    ops->init(&(struct sched_setup){.cpus = SCHED_MAX_CPUS});
+    static struct sched_unit many[SCHED_MAX_CPUS];
+    for (u16 n = 0; n < SCHED_MAX_CPUS; n++) {
+        many[n] =
+            (struct sched_unit){.vm = (u16)(n + 1), .lead = &many[n], .params = sched_defaults};
+        ops->add(&many[n], 0);
+    }
+    for (u64 now = 0; now < 100 * MS; now += 10 * MS) {
+        for (u32 cpu = 0; cpu < SCHED_MAX_CPUS; cpu++) {
+            struct sched_choice c = ops->pick(cpu, now);
+            CHECK(c.unit == (cpu || now < 50 * MS ? &many[cpu] : NULL));
+            if (c.unit)
+                ops->charge(c.unit, 10 * MS, now + 10 * MS);
+        }
+        if (now == 40 * MS)
+            ops->block(&many[0], now);
+    }
+    for (u16 n = 1; n < SCHED_MAX_CPUS; n++)
+        ops->block(&many[n], 100 * MS);
+    CHECK_EQ(ops->pick(0, NS_PER_SEC).until, NEVER); /* nobody is left to get credits */
 }
 
 /* --- Years ------------------------------------------------------------------------------------ */
@@ -234,10 +292,13 @@ int main(void)
     host_trace_start();
     test_ranges();
     test_admission();
+    test_admission_rounds_up();
     test_bvt();
     test_warp();
     test_sedf();
+    test_sedf_scores();
     test_credit();
+    test_all_cpus();
     test_years();
     return check_done("scheds");
 }

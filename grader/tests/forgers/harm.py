@@ -11,7 +11,7 @@ import stat
 from pathlib import Path
 from typing import Dict, List, Sequence, Set, Tuple
 
-from grader.grading import limits, processes
+from grader.grading import hatchery, limits, processes
 
 MOST_LEFT = 600 << 20   # bytes of disk that a grading of one test may leave
 LARGE = 64 << 20        # a file whose length says enough
@@ -67,6 +67,7 @@ class Watch:
     def __init__(self, trees: Sequence[Path], out: Path) -> None:
         self.trees, self.out = trees, out
         self.before = {tree: digest(tree) for tree in trees}
+        hatchery.ready()            # the grader's own
         processes.adopt_orphans()   # a process that hides from its parents becomes our child
         self.children = processes.descendants(os.getpid())
 

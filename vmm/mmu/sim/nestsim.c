@@ -17,18 +17,15 @@
  *     fault GPA ACCESS ABOUT               a nested fault (faults.h)
  */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include "vmm/mmu/nested.h"
 #include "vmm/mmu/pt_format.h"
 #include "vmm/mmu/sim/arena.h"
 #include "vmm/mmu/sim/faults.h"
+#include "vmm/mmu/sim/tell.h"
 #include "vmm/mmu/walk.h"
 
-#define VM      1
-#define NUMBERS 8u
-#define ENTRIES 512u
-#define AT_ONCE 8u /* entries or references in one answer */
+#define VM 1
 
 static struct nested *nested;
 static struct walk walk;
@@ -58,83 +55,22 @@ static void end(void)
     printf("%llx\n", (unsigned long long)frames_owned(OWNER_VM_TABLE + VM));
 }
 
-static bool word_at(u64 at, const u64 *value)
-{
-    u64 *word = arena_word(at);
-
-    if (word && value)
-        *word = *value;
-    if (word)
-        printf("%llx\n", (unsigned long long)*word);
-    return word;
-}
-
-/* Entries that are not 0: "index:entry ...", or "none". */
-static bool scan(u64 table, u64 from)
-{
-    const u64 *entry = arena_word(table);
-    u32 told = 0;
-
-    if (!entry || table % PAGE_SIZE)
-        return false;
-    for (u64 i = from; i < ENTRIES && told < AT_ONCE; i++)
-        if (entry[i])
-            printf("%s%llx:%llx", told++ ? " " : "", (unsigned long long)i,
-                   (unsigned long long)entry[i]);
-    printf(told ? "\n" : "none\n");
-    return true;
-}
-
-static void tell_walk(void)
-{
-    printf("%x %x %x %llx %llx %llx %x %x %llx %llx\n", (unsigned)walk.fault, walk.fault_dim,
-           walk.fault_level, (unsigned long long)walk.error, (unsigned long long)walk.gpa.v,
-           (unsigned long long)walk.hpa.v, walk.gpa_refs, walk.refs,
-           (unsigned long long)walk.guest_size, (unsigned long long)walk.nested_size);
-}
-
-/* "dim,level,serves,table,index,before,size ..." */
-static void tell_refs(u64 from)
-{
-    u32 told = 0;
-
-    for (u64 i = from; i < walk.refs && i < WALK_MAX_REFS && told < AT_ONCE; i++) {
-        const struct walk_ref *r = &walk.ref[i];
-        printf("%s%x,%x,%x,%llx,%x,%llx,%llx", told++ ? " " : "", r->dim, r->level, r->serves,
-               (unsigned long long)r->table.v, r->index, (unsigned long long)r->before,
-               (unsigned long long)r->size);
-    }
-    printf(told ? "\n" : "none\n");
-}
-
 static void walk_both(const u64 *n)
 {
     const struct guest_paging paging = {n[2], n[3], n[4], n[5], n[6]};
 
     walk_2d(nested->root, &paging, gva(n[0]), (u8)n[1], &walk);
-    tell_walk();
+    tell_walk(&walk);
 }
 
 static void walk_one(const u64 *n)
 {
     walk_init(&walk, PAGING_OFF, gva(n[0]), (u8)n[1]);
     walk_nested(nested->root, gpa(n[0]), (u8)n[1], (u8)n[2], &walk);
-    tell_walk();
+    tell_walk(&walk);
 }
 
 /* --- Lines ---------------------------------------------------------------------------- */
-
-static u32 numbers(char *text, u64 *number)
-{
-    u32 n = 0;
-
-    for (char *end; n < NUMBERS; n++, text = end) {
-        number[n] = strtoull(text, &end, 16);
-        if (end == text)
-            break;
-    }
-    return n;
-}
 
 /* Calls that change the tables. False: none of them. */
 static bool change(const char *word, const u64 *n, u32 count)
@@ -162,17 +98,17 @@ static bool change(const char *word, const u64 *n, u32 count)
 static bool look(const char *word, const u64 *n, u32 count)
 {
     if (strcmp(word, "read") == 0 && count == 1)
-        return word_at(n[0], NULL);
+        return tell_word(n[0], NULL);
     if (strcmp(word, "write") == 0 && count == 2)
-        return word_at(n[0], &n[1]);
+        return tell_word(n[0], &n[1]);
     if (strcmp(word, "scan") == 0 && count == 2)
-        return scan(n[0], n[1]);
+        return tell_table(n[0], n[1]);
     if (strcmp(word, "walk") == 0 && count == 7)
         walk_both(n);
     else if (strcmp(word, "nested") == 0 && count == 3)
         walk_one(n);
     else if (strcmp(word, "refs") == 0 && count == 1)
-        tell_refs(n[0]);
+        tell_refs(&walk, n[0]);
     else
         return false;
     return true;
@@ -183,7 +119,7 @@ static bool call(char *line)
     char word[9], format[4];
     int used = 0;
     unsigned long long frames;
-    u64 n[NUMBERS] = {0};
+    u64 n[TELL_NUMBERS] = {0};
 
     if (sscanf(line, "%8s%n", word, &used) != 1)
         return false;
@@ -191,7 +127,7 @@ static bool call(char *line)
         return begin(format, frames);
     if (!nested)
         return false;
-    u32 count = numbers(line + used, n);
+    u32 count = tell_numbers(line + used, n);
     if (strcmp(word, "entry") == 0 && count == 4)
         printf("%llx\n", (unsigned long long)pt_nested->entry(hpa(n[0]), (u8)n[1], n[2], (u8)n[3]));
     else if (strcmp(word, "frames") == 0 && count == 1)

@@ -19,6 +19,7 @@ static struct {
     const struct sched_ops *ops;
     u64 rng, now, last; /* last: when the running units were charged */
     u64 grid;           /* times are multiples of this, ns */
+    u64 latest;         /* a call comes so late at most, ns */
     u32 vms, vcpus, cpus;
     u32 decisions;                        /* picks that gave another answer than the one before */
     u32 ties;                             /* and between equal keys */
@@ -185,7 +186,22 @@ static u64 next_decision(void)
     return next;
 }
 
-/* On time, late by an exit, before it, or in the same instant. */
+/* By the least that can be, by an exit, or by far. */
+static u64 delay(void)
+{
+    return chance(20) ? 1 : 1 + below(chance(90) ? 5 * US : f.latest);
+}
+
+/* sedf: to the end of somebody's period, which needs no decision, or 1 ns past it. */
+static u64 to_a_deadline(void)
+{
+    const struct sched_unit *u = &f.unit[below(f.vms)][0];
+    s64 span = u->sedf.deadline - (s64)f.now + (s64)below(2);
+
+    return span > 0 && span < (s64)(100 * MS) ? (u64)span : 0;
+}
+
+/* On time, late, before it, or in the same instant. */
 static void pass_time(void)
 {
     u64 until = next_decision(), span;
@@ -193,7 +209,9 @@ static void pass_time(void)
     if (until == ~0ull || until <= f.now)
         span = until <= f.now ? 0 : below(chance(90) ? 50 * MS : 3000 * MS);
     else if (chance(f.lateness))
-        span = until - f.now + 1 + below(chance(90) ? 5 * US : 20 * MS);
+        span = until - f.now + delay();
+    else if (f.ops == &sched_sedf && chance(10))
+        span = to_a_deadline();
     else if (chance(50))
         span = until - f.now;
     else
@@ -234,6 +252,7 @@ static void random_style(void)
     f.vcpus = f.ops == &sched_credit && chance(30) ? MAX_VCPUS : 1;
     f.grid = ONE_OF(1, 1, 100 * US, 500 * US, 1 * MS);
     f.lateness = (u32)ONE_OF(0, 10, 50);
+    f.latest = ONE_OF(20 * MS, 20 * MS, 200 * MS);
     f.changes = (u32)ONE_OF(2, 5, 15);
     f.lives = (u32)ONE_OF(0, 2, 5);
     f.yields = (u32)ONE_OF(0, 30, 80);
@@ -246,7 +265,7 @@ void fuzz_workload(const struct sched_ops *ops, u64 seed, u32 decisions)
     f.rng = seed * 0x9e3779b97f4a7c15ull;
     random_style();
     f.now = f.last = chance(50) ? 0 : below(1000 * MS);
-    call_init(ops, &(struct sched_setup){10 * MS, f.cpus, chance(25) ? CHARGE_TICK : CHARGE_EXACT});
+    call_init(ops, &(struct sched_setup){10 * MS, f.cpus, chance(40) ? CHARGE_TICK : CHARGE_EXACT});
     u32 activity = (u32)ONE_OF(1, 2, 4), steps = 0;
     for (u32 vm = 0; vm < f.vms; vm++)
         end_or_begin(vm);

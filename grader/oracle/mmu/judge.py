@@ -1,0 +1,136 @@
+"""Joins the parts for a run: all living VMs, whatever mmu= they have, and each other's frames.
+
+Which tables a VM runs on is told by the trace: vm_create names the nested root, the last
+shadow_root the guest's CR3, its modes, and the shadow's root. Everything that the tables
+reach must be the VM's own, and the tables themselves nobody's memory.
+"""
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Dict, List, Optional, Set
+
+from grader.oracle import isolation
+from grader.oracle.memory import Memory
+from grader.oracle.mmu import entries, nested, shadow
+from grader.oracle.mmu.guest import Tables, Vm, settings_of, vm_of
+from grader.oracle.paging import LONG4, PAE, Mode, nested_of
+
+TELL = 8                # problems told one by one for each VM; the rest is counted
+
+
+@dataclass(frozen=True)
+class Root:
+    """What a VM under shadow paging runs on."""
+
+    groot: int
+    root: int           # 0: paging is off, it runs on its nested table
+    mode: str
+    cr0: int
+    cr4: int
+    efer: int
+
+    @property
+    def form(self) -> Mode:
+        """The shadow's own format: 32-bit guests have a PAE one."""
+        return LONG4 if self.mode == "LONG4" else PAE
+
+
+@dataclass
+class Verdict:
+    """Of one VM."""
+
+    vm: Vm
+    kind: str                       # nested, shadow
+    pages: int
+    tables: Set[int]
+    wrong: List[str]
+
+
+def roots(trace: Any) -> Dict[int, Root]:
+    """The last shadow_root of each VM's life."""
+    records = trace.select("shadow_root")
+    if not len(records):
+        return {}
+    modes = records.word("mode")
+    columns = [records[name].tolist() for name in ("groot", "root", "cr0", "cr4", "efer")]
+    last: Dict[int, Root] = {}
+    births = trace.select("vm_create")
+    for i, (vm, index) in enumerate(zip(records.vm.tolist(), records.index.tolist())):
+        born = births.index[births.vm == vm]
+        if len(born) and index > int(born.max()):
+            groot, root, cr0, cr4, efer = (column[i] for column in columns)
+            last[vm] = Root(groot, root, str(modes[i]), cr0, cr4, efer)
+    return last
+
+
+def unsynced(trace: Any, vm: int) -> Set[int]:
+    """gPAs of the tables that may be written without an exit, by the trace."""
+    state: Dict[int, bool] = {}
+    rows = []
+    for name, out in (("shadow_unsync", True), ("shadow_sync", False)):
+        records = trace.select(name)
+        rows += [(int(index), int(table), out) for index, table, who in
+                 zip(records.index, records["table"], records.vm) if who == vm]
+    for _, table, out in sorted(rows):
+        state[table] = out
+    return {table for table, out in state.items() if out}
+
+
+def judge_vm(trace: Any, memory: Memory, guest: isolation.Guest, root: Optional[Root]) -> Verdict:
+    vm = vm_of(guest, trace)
+    if root is None or root.root == 0:
+        found = entries.reach(memory, guest.root, nested_of(trace.header.platform))
+        return Verdict(vm, "nested", len(found.pages), found.tables,
+                       found.problems + nested.check(found.pages, vm))
+    found = entries.reach(memory, root.root, root.form)
+    tables = Tables(vm, memory, root.groot, root.mode,
+                    settings_of(root.cr0, root.cr4, root.efer))
+    wrong = shadow.check(found.pages, tables, unsynced(trace, guest.vm))
+    return Verdict(vm, "shadow", len(found.pages), found.tables,
+                   found.problems + wrong + outside(found.pages, vm))
+
+
+def outside(pages: List[entries.Page], vm: Vm) -> List[str]:
+    """Frames that are not the VM's own: the worst that can be."""
+    return [f"gVA {page.address:#x} reaches hPA {page.hpa:#x}, which is not this VM's"
+            for page in pages if not vm.holds(page.hpa, page.size)]
+
+
+def check_tables(verdicts: List[Verdict]) -> List[str]:
+    """No table serves two VMs, nor lies where a VM could write it."""
+    found, owner = [], {}
+    for verdict in verdicts:
+        for table in sorted(verdict.tables):
+            if owner.setdefault(table, verdict.vm.number) != verdict.vm.number:
+                found.append(f"the table at hPA {table:#x} serves VM {owner[table]} and "
+                             f"VM {verdict.vm.number}")
+            for other in verdicts:
+                if other.vm.holds(table):
+                    found.append(f"a table of VM {verdict.vm.number}, hPA {table:#x}, lies in the "
+                                 f"memory of VM {other.vm.number}")
+    return found
+
+
+def judge(trace: Any, memory: Memory) -> List[Verdict]:
+    """Of each living VM that has run."""
+    last = roots(trace)
+    return [judge_vm(trace, memory, guest, last.get(guest.vm))
+            for guest in isolation.guests(trace)
+            if guest.alive and not isolation.never_ran(trace, guest)]
+
+
+def check(trace: Any, memory: Memory) -> List[str]:
+    """Everything that is wrong, in words; that there was nothing to judge is wrong, too."""
+    verdicts = judge(trace, memory)
+    if not verdicts:
+        return ["no VM was alive at the end: nothing could be judged"]
+    found = check_tables(verdicts)
+    for verdict in verdicts:
+        name = f"VM {verdict.vm.number} ({verdict.kind})"
+        told = verdict.wrong[:TELL]
+        if len(verdict.wrong) > TELL:
+            told.append(f"and {len(verdict.wrong) - TELL} more")
+        found += [f"{name}: {text}" for text in told]
+        if not verdict.pages:
+            found.append(f"{name}: its root reaches no page at all")
+    return found

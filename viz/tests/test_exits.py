@@ -1,0 +1,129 @@
+"""Exits by cause: what the VMM did tells one #PF exit from another."""
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Dict, List, Tuple
+
+import pytest
+
+from viz import exits
+from viz.__main__ import main
+from viz.tests.synth import TraceWriter
+from viz.trace import TraceError, load
+
+# An exit's reason, what is recorded behind it, the cause that follows, and how long it takes.
+STORY: List[Tuple[str, List[Tuple[str, Dict[str, object]]], str, int]] = [
+    ("EXCEPTION", [("shadow_fault", {"hidden": 1}), ("shadow_fill", {})], "hidden", 100),
+    ("EXCEPTION", [("shadow_fault", {"hidden": 1}), ("shadow_fill", {})], "hidden", 120),
+    ("EXCEPTION", [("shadow_fault", {"hidden": 0}), ("inject", {"vector": 14})], "reflected", 50),
+    ("EXCEPTION", [("shadow_fault", {"hidden": 1}), ("shadow_write", {"size": 8})], "table", 400),
+    ("EXCEPTION", [("shadow_fault", {"hidden": 1}), ("shadow_unsync", {}), ("shadow_fill", {})],
+     "unsync", 300),
+    ("EXCEPTION", [("shadow_fault", {"hidden": 1}), ("mmio", {})], "device", 500),
+    ("EXCEPTION", [("inject", {"vector": 6})], "other exception", 10),
+    ("INVLPG", [("shadow_sync", {})], "invlpg", 70), ("CR", [("shadow_root", {})], "cr", 80),
+    ("NESTED", [("nested_fault", {}), ("map", {})], "nested", 90),
+    ("NESTED", [("nested_fault", {}), ("mmio", {})], "device", 95),
+    ("IO", [("io", {})], "io", 20), ("INTR", [], "interrupt", 30), ("CPUID", [], "rest", 40)]
+
+
+def record(path: Path, story: List = STORY, vm: int = 1, mmu: str = "shadow", **options) -> str:
+    writer = TraceWriter(path, **options)
+    writer.emit("vm_create", vm=vm, ns=0, args=f"pager mmu={mmu} -- x")
+    now = 1000
+    for reason, behind, _, takes in story:
+        writer.emit("exit", vm=vm, ns=now, reason=reason)
+        for event, fields in behind:
+            writer.emit(event, vm=vm, ns=now + 1, **fields)
+        writer.emit("entry", vm=vm, ns=now + takes)
+        now += 1000
+    return str(writer.save())
+
+
+def expected(story: List) -> Tuple[Dict[str, int], Dict[str, int]]:
+    counts: Dict[str, int] = {}
+    ns: Dict[str, int] = {}
+    for _, _, cause, takes in story:
+        counts[cause] = counts.get(cause, 0) + 1
+        ns[cause] = ns.get(cause, 0) + takes
+    return counts, ns
+
+
+def test_each_exit_has_its_cause(tmp_path: Path) -> None:
+    found = exits.of(load(record(tmp_path / "t")), "shadow")
+    assert (found.counts, found.ns) == expected(STORY)
+
+
+def test_other_vms_do_not_mix(tmp_path: Path) -> None:
+    """VM 2's records stand between VM 1's; an entry of another VM ends nobody's exit."""
+    writer = TraceWriter(tmp_path / "t")
+    writer.emit("exit", vm=1, ns=100, reason="EXCEPTION")
+    writer.emit("shadow_fault", vm=2, ns=110, hidden=0)
+    writer.emit("shadow_fault", vm=1, ns=120, hidden=1)
+    writer.emit("entry", vm=2, ns=150)
+    writer.emit("exit", vm=2, ns=160, reason="INVLPG")
+    writer.emit("entry", vm=1, ns=200)
+    trace = load(str(writer.save()))
+    assert exits.of(trace, "x", exits.Part(vm=1)).counts == {"hidden": 1}
+    both = exits.of(trace, "x")
+    assert both.counts == {"hidden": 1, "invlpg": 1} and both.ns == {"hidden": 0, "invlpg": 0}
+
+
+def test_a_part_of_the_run(tmp_path: Path) -> None:
+    writer = TraceWriter(tmp_path / "t")
+    for k in range(6):
+        if k in (2, 4):
+            writer.emit("checkpoint", vm=1, ns=1000 * k - 1, name="begin" if k == 2 else "end")
+        writer.emit("exit", vm=1, ns=1000 * k, reason="IO").emit("entry", vm=1, ns=1000 * k + 5)
+    trace = load(str(writer.save()))
+    for part, count in ((exits.Part(), 6), (exits.Part(start="begin", end="end"), 2),
+                        (exits.Part(start="end"), 2), (exits.Part(end="3us"), 4)):
+        assert exits.of(trace, "x", part).counts == {"io": count}
+    with pytest.raises(TraceError, match="'middle' is neither a time"):
+        exits.of(trace, "x", exits.Part(start="middle"))
+
+
+def test_the_table_and_the_picture(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    shadow = record(tmp_path / "a")
+    nested = record(tmp_path / "b", [STORY[9], STORY[9], STORY[11]], mmu="nested")
+    assert main(["exits", shadow, nested]) == 0
+    said = capsys.readouterr().out
+    rows = {line.split()[0]: line.split()[1:] for line in said.split("\n\n")[0].split("\n")}
+    assert rows["cause"] == ["shadow", "ns", "each", "nested", "ns", "each"]
+    assert rows["nested"] == ["1", "90", "90", "2", "180", "90"] and rows["table"][:4] == [
+        "1", "400", "400", "0"]
+    assert rows["all"] == ["14", "1,905", "3", "200"]
+    out = tmp_path / "exits.svg"
+    assert main(["exits", shadow, nested, "-o", str(out)]) == 0
+    words = re.findall(r"<text[^>]*>([^<]*)</text>", out.read_text())
+    for word in ("shadow", "nested", "INVLPG", "400", "180", "Exits by cause", "exits"):
+        assert word in words, word
+    assert any(word.startswith("observed: ") for word in words)
+
+
+@pytest.mark.parametrize("ending, magic", [("png", b"\x89PNG"), ("pdf", b"%PDF")])
+def test_formats(tmp_path: Path, ending: str, magic: bytes) -> None:
+    out = tmp_path / f"e.{ending}"
+    assert main(["exits", record(tmp_path / "a"), "-o", str(out)]) == 0
+    assert out.read_bytes().startswith(magic)
+
+
+def test_two_runs_of_one_kind_are_told_apart(tmp_path: Path,
+                                             capsys: pytest.CaptureFixture) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        record(tmp_path / name / "trace.bin")
+    assert main(["exits", str(tmp_path / "one"), str(tmp_path / "two")]) == 0
+    assert "one (shadow)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("options, words, error", [
+    ({"cmdline": "trace=memory"}, [], "leaves exits out"), ({}, ["--vm", "7"], "no VM 7"),
+    ({}, ["-o", "x.html"], "the ending must be one of")])
+def test_errors_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture, options: dict,
+                             words: List[str], error: str) -> None:
+    path = record(tmp_path / "t", [] if options else STORY, **options)
+    assert main(["exits", path, *words]) == 2
+    said = capsys.readouterr().err.strip()
+    assert error in said and "\n" not in said

@@ -1,0 +1,104 @@
+/*
+ * walksim serve: a guest's tables without a machine. They lie in memory slots, in any
+ * format; walk_guest() is asked where they lead, and what is right is decided by whoever
+ * asks, a program of its own. One call a line; numbers are hexadecimal, in both
+ * directions (handouts/formats.md, 10):
+ *
+ *     begin                              no memory
+ *     take N                             N frames of the host's
+ *     slot GPA SIZE HPA ACCESS           memory of the VM
+ *     read AT | write AT VALUE | scan TABLE FROM
+ *     walk GVA ACCESS SET_AD CR0 CR3 CR4 EFER RFLAGS
+ *     refs FROM                          of the last walk
+ *     role CR0 CR4 EFER                  role_of()
+ */
+#include <stdio.h>
+#include <string.h>
+#include "vmm/mmu/shadow.h"
+#include "vmm/mmu/sim/arena.h"
+#include "vmm/mmu/sim/tell.h"
+#include "vmm/mmu/walk.h"
+
+#define VM 1
+
+static struct guestmem memory;
+static struct walk walk;
+
+static void begin(void)
+{
+    arena_reset(ARENA_FRAMES);
+    memory = (struct guestmem){0};
+    walk_init(&walk, PAGING_OFF, gva(0), 0);
+    printf("0\n");
+}
+
+static void walk_one(const u64 *n)
+{
+    const struct guest_paging paging = {n[3], n[4], n[5], n[6], n[7]};
+
+    walk_guest(&memory, &paging, gva(n[0]), (u8)n[1], n[2], &walk);
+    tell_walk(&walk);
+}
+
+static void role(const u64 *n)
+{
+    const struct guest_paging paging = {.cr0 = n[0], .cr4 = n[1], .efer = n[2]};
+
+    printf("%x\n", role_of(&paging));
+}
+
+static bool number(u64 value)
+{
+    printf("%llx\n", (unsigned long long)value);
+    return true;
+}
+
+static bool call(char *line)
+{
+    char word[9];
+    int used = 0;
+    u64 n[TELL_NUMBERS] = {0};
+
+    if (sscanf(line, "%8s%n", word, &used) != 1)
+        return false;
+    u32 count = tell_numbers(line + used, n);
+    if (strcmp(word, "take") == 0 && count == 1)
+        return number(frames_alloc(n[0], PAGE_SIZE, OWNER_VM_RAM + VM).v);
+    if (strcmp(word, "slot") == 0 && count == 4)
+        return number((u64)guestmem_add_as(&memory, gpa(n[0]), n[1], hpa(n[2]), (u8)n[3]));
+    if (strcmp(word, "read") == 0 && count == 1)
+        return tell_word(n[0], NULL);
+    if (strcmp(word, "write") == 0 && count == 2)
+        return tell_word(n[0], &n[1]);
+    if (strcmp(word, "scan") == 0 && count == 2)
+        return tell_table(n[0], n[1]);
+    if (strcmp(word, "begin") == 0 && count == 0)
+        begin();
+    else if (strcmp(word, "walk") == 0 && count == 8)
+        walk_one(n);
+    else if (strcmp(word, "refs") == 0 && count == 1)
+        tell_refs(&walk, n[0]);
+    else if (strcmp(word, "role") == 0 && count == 3)
+        role(n);
+    else
+        return false;
+    return true;
+}
+
+int main(int count, char **words)
+{
+    char line[512];
+
+    if (count != 2 || strcmp(words[1], "serve") != 0 || !arena_begin()) {
+        fprintf(stderr, "usage: walksim serve\n");
+        return 2;
+    }
+    while (fgets(line, sizeof(line), stdin)) {
+        if (!call(line)) {
+            fprintf(stderr, "walksim: no call: %s", line);
+            return 2;
+        }
+        fflush(stdout);
+    }
+    return 0;
+}
