@@ -127,6 +127,7 @@ struct hv_ctl {
     u32 exceptions;     /* bit n: vector n exits */
     bool intr_window;   /* exit as soon as the guest could take an interrupt */
     bool cr3_exits;     /* MOV CR3 exits (shadow paging) */
+    bool paging_exits;  /* switching paging on or off exits, whatever the guest runs on */
     bool invlpg_exits;
     bool rdtsc_exits;
 };

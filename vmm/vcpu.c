@@ -26,6 +26,7 @@ int vcpu_init(struct vcpu *v, struct vm *vm, u8 id)
     v->id = id;
     v->who = trace_who(vm->id, id);
     v->ctl.nested_root = vm->nested.root;
+    v->ctl.paging_exits = vm->shadow.on;
     add_exits(&v->ctl, vm->args.exits);
     v->attention = true;
     return hv->vcpu_init(v);

@@ -59,7 +59,7 @@ static void change(struct vcpu *v, bool on_shadow)
 
     s->on_shadow = on_shadow;
     s->cr3 = cr3;
-    s->cr0_guest = on_shadow ? CR0_GUEST_SHADOW : CR0_GUEST;
+    s->cr0_guest = on_shadow ? CR0_GUEST_SHADOW : CR0_GUEST & ~(v->ctl.paging_exits ? CR0_PG : 0);
     s->cr4_guest = on_shadow ? CR4_GUEST_SHADOW : CR4_GUEST;
     vmcs_write(VMCS_CR0_MASK, ~s->cr0_guest);
     vmcs_write(VMCS_CR4_MASK, ~s->cr4_guest);
