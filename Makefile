@@ -69,6 +69,7 @@ VMM_SRC := \
     vmm/mmu/nested.c \
     vmm/mmu/npt.c \
     vmm/mmu/pt_format.c \
+    vmm/mmu/shadow_emulate.c \
     vmm/mmu/shadow_entry.c \
     vmm/mmu/shadow_fault.c \
     vmm/mmu/shadow_fill.c \
@@ -149,7 +150,7 @@ VMM_SRC := \
     vmm/vmm.c
 
 # --- Guests -------------------------------------------------------------------
-GUESTS64   := pager hello ticker greedy probe walker crash canary hostile bench yielder keeper stepper asker stray lines counter masker keeps behind watched regions churn
+GUESTS64   := pager hello ticker greedy probe walker crash canary hostile bench benchmmu yielder keeper stepper asker stray lines counter masker keeps behind watched regions churn
 GUESTS32   := pager32 pager-pae hello32 hello-pae walker-pae watched-pae
 GUESTS16   := real
 
@@ -384,6 +385,7 @@ PAGER := $(patsubst %,pager/%,main model spaces cached access effect poke ops op
 GUEST_OBJ_pager      := $(PAGER) pager/format_long pager/probe64
 GUEST_OBJ_pager-pae  := $(PAGER) pager/format_pae pager/probe32
 GUEST_OBJ_pager32    := $(PAGER) pager/format_legacy pager/probe32
+GUEST_OBJ_benchmmu   := benchmmu
 GUEST_OBJ_keeper     := keeper
 GUEST_OBJ_lines      := lines
 GUEST_OBJ_counter    := counter

@@ -71,11 +71,12 @@ bool cr_write_3(struct vcpu *v, u64 value)
 {
     if (hv_get(v, HV_EFER) & EFER_LMA && value >> pt_phys_bits)
         return false;
-    if (!loads_pointers(v, HV_CR3, value))
+    if (v->vm->shadow.mode == PAGING_PAE && !loads_pointers(v, HV_CR3, value))
         return false;
     hv_set(v, HV_CR3, value);
     hv->flush(v, HV_FLUSH_ALL, 0);
-    shadow_reload(v);
+    if (v->vm->shadow.active)
+        shadow_switch(v, value);
     return true;
 }
 

@@ -10,9 +10,6 @@
 #include "vmm/fetch.h"
 #include "vmm/vm.h"
 
-#define VECTOR_DF 8
-#define VECTOR_PF 14
-
 u8 exit_insn_len(struct vcpu *v, const struct exit *x, u8 implied)
 {
     struct insn insn;

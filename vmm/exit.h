@@ -9,6 +9,8 @@
 typedef void exit_handler(struct vcpu *, const struct exit *);
 extern exit_handler *const exit_handlers[]; /* by enum exit_reason */
 
+enum { VECTOR_DF = 8, VECTOR_PF = 14 };
+
 /* Handle it: the guest can go on, or vm->alive is false. */
 static inline void exit_handle(struct vcpu *v, const struct exit *x)
 {

@@ -26,6 +26,8 @@ static enum walk_fault translate(struct vcpu *v, u64 linear, u8 access, gpa_t *o
 
     if (vcpu_cpl(v) == 3)
         access |= ACCESS_USER;
+    if (v->vm->shadow.active && shadow_translate(&v->vm->shadow, linear, access, out))
+        return FAULT_NONE;
     enum walk_fault f = fetch_walk(v, gva(linear), access, true, &w);
     if (f == FAULT_NONE)
         *out = w.gpa;
@@ -119,21 +121,27 @@ static void emu_port_out(void *opaque, u16 port, u8 size, u32 value)
     bus_out(&v->vm->bus, port, size, value);
 }
 
-u64 fetch_linear(struct vcpu *v)
+/* --- The instruction at RIP --------------------------------------------------------- */
+
+static u64 linear_rip(struct vcpu *v, u8 mode)
 {
     struct seg cs;
 
-    if (vcpu_mode(v) == 8)
+    if (mode == 8)
         return v->rip;
     hv_get_seg(v, SEG_CS, &cs);
     return (cs.base + v->rip) & 0xffffffff;
 }
 
-/* The bytes at RIP, as many of the 15 as can be reached. */
-static u32 fetch_bytes(struct vcpu *v, u8 code[INSN_MAX])
+u64 fetch_linear(struct vcpu *v)
+{
+    return linear_rip(v, vcpu_mode(v));
+}
+
+/* The bytes from there on, as many of the 15 as can be reached. */
+static u32 fetch_bytes(struct vcpu *v, u64 linear, u8 code[INSN_MAX])
 {
     struct emu_fault fault;
-    u64 linear = fetch_linear(v);
     u32 got = 0;
 
     while (got < INSN_MAX) {
@@ -147,15 +155,60 @@ static u32 fetch_bytes(struct vcpu *v, u8 code[INSN_MAX])
     return got;
 }
 
+/* Decoded not long ago. The same bytes in the same mode are the same instruction, whoever
+ * executes them, so nothing ever makes one of these wrong. */
+#define DECODED 32 /* a power of two */
+union code {
+    u8 byte[16]; /* what lies behind the n bytes is 0 */
+    u64 word[2];
+};
+static struct {
+    union code code;
+    u32 n;
+    struct insn insn; /* its mode: 0, there is none */
+} decoded[DECODED];
+
+static int decode(const union code *code, u32 n, u8 mode, u64 rip, struct insn *insn)
+{
+    u32 i = rip % DECODED;
+
+    if (decoded[i].insn.mode != mode || decoded[i].n != n ||
+        decoded[i].code.word[0] != code->word[0] || decoded[i].code.word[1] != code->word[1]) {
+        int err = insn_decode(code->byte, n, mode, insn);
+        if (err)
+            return err == -ERANGE ? -EFAULT : err;
+        decoded[i].code = *code;
+        decoded[i].n = n;
+        decoded[i].insn = *insn;
+    }
+    *insn = decoded[i].insn;
+    return 0;
+}
+
+/* All 15 bytes at once, where the shadow knows the page: they were just executed. */
+static bool quick_bytes(struct vcpu *v, u64 linear, union code *code)
+{
+    gpa_t at;
+
+    if (!v->vm->shadow.active || (linear & PAGE_MASK) > PAGE_SIZE - sizeof(*code) ||
+        !shadow_translate(&v->vm->shadow, linear, 0, &at))
+        return false;
+    const union code *there = guestmem_ptr(&v->vm->mem, at, NULL);
+    if (!there)
+        return false;
+    *code = *there;
+    code->byte[INSN_MAX] = 0;
+    return true;
+}
+
 int fetch_insn(struct vcpu *v, struct insn *insn)
 {
-    u8 code[INSN_MAX];
-    u32 n = fetch_bytes(v, code);
+    union code code = {.word = {0, 0}};
+    u8 mode = vcpu_mode(v);
+    u64 linear = linear_rip(v, mode);
+    u32 n = quick_bytes(v, linear, &code) ? INSN_MAX : fetch_bytes(v, linear, code.byte);
 
-    if (!n)
-        return -EFAULT;
-    int err = insn_decode(code, n, vcpu_mode(v), insn);
-    return err == -ERANGE ? -EFAULT : err;
+    return n ? decode(&code, n, mode, v->rip, insn) : -EFAULT;
 }
 
 bool fetch_needed(struct vcpu *v, struct insn *insn)

@@ -6,7 +6,8 @@
  *   shadow_entry.c  entries, and who maps a frame: the only writer of shadow tables
  *   shadow_fill.c   entries made of the guest's
  *   shadow_fault.c  page faults: the guest's, the host's, or hidden
- *   shadow_write.c  writes to guest tables that exited
+ *   shadow_emulate.c what is carried out in the guest's place
+ *   shadow_write.c  what a write to a guest table makes void
  *   shadow_sync.c   guest tables that may be written without an exit, and INVLPG
  *   shadow_root.c   MOV CR3, and what else changes the root
  *   shadow_walk.c   walks of both dimensions
@@ -53,6 +54,10 @@
 
 /* The part of a role that the control registers decide. */
 u32 role_of(const struct guest_paging *);
+/* What a role means for an entry of level 1: PTE_W and PTE_U if they may be set, PTE_NX if it
+ * must be; and the bits that are reserved. */
+u64 role_rights(u32 role);
+u64 role_malformed(u32 role);
 
 /* --- Data ---------------------------------------------------------------------------- */
 
@@ -69,9 +74,12 @@ struct shadow_link {
 
 struct shadow_page {
     u64 *entry;        /* the table that the processor walks */
-    const void *guest; /* the guest's table; NULL if there is none */
+    void *guest;       /* the guest's table; NULL if there is none */
     gpa_t table;       /* of the guest's table, or what the first entry of a piece maps */
+    u64 rights;        /* PTE_W, PTE_U and PTE_NX as all entries above say */
+    u64 malformed;     /* bits that no entry of the guest's table may have */
     u32 role;
+    u32 number;         /* its own */
     u32 frame;          /* of that table; 0: none */
     shadow_ref parents; /* the entries that lead here */
     u16 same;           /* the next one of this frame */
@@ -81,6 +89,8 @@ struct shadow_page {
     u64 present[SHADOW_ENTRIES / 64]; /* which */
 };
 
+#define SHADOW_FOUND 4u /* a power of two */
+
 /* A frame of guest memory, by a number from 1 on: the slots one after another. */
 struct shadow_frame {
     shadow_ref maps;   /* the leaf entries that map it */
@@ -89,9 +99,11 @@ struct shadow_frame {
     u32 next_unsynced; /* frame */
     bool unsynced;
     bool upper;        /* then: it is not only a table of the lowest level */
+    u8 access;         /* as struct slot's */
 };
 
 struct vcpu;
+struct exit;
 struct shadow {
     bool on;    /* mmu=shadow or vtlb */
     bool vtlb;  /* the guest fills it */
@@ -111,9 +123,14 @@ struct shadow {
     u16 oldest, newest; /* those in use */
     u32 unsynced;       /* frame; the list of those */
     u32 uppers;         /* how many of them are upper tables */
+    bool strict;        /* no path of the shadow is to be relied on: uppers, SMEP or SMAP */
     u16 elsewhere;      /* pieces that begin where there is no memory, by `same` */
 
     u16 root;           /* the page of the active root */
+    struct {
+        u64 region; /* of 2 MiB: its number */
+        struct shadow_page *page;
+    } found[SHADOW_FOUND]; /* lately by shadow_descend(); none, once upper entries change */
     u32 role;           /* role_of() for it */
     enum paging_mode mode;
     u64 pointer[4];     /* PAE's directory pointers, as the guest's processor holds them */
@@ -124,10 +141,6 @@ struct shadow {
 static inline struct shadow_page *shadow_page_at(const struct shadow *s, u64 entry)
 {
     return &s->page[((entry & PTE_ADDR) - s->base) >> PAGE_SHIFT];
-}
-static inline u32 shadow_number(const struct shadow *s, const struct shadow_page *p)
-{
-    return (u32)(p - s->page);
 }
 static inline u32 shadow_index(u32 level, u64 gva)
 {
@@ -163,27 +176,28 @@ static inline gpa_t shadow_gpa_of(const struct shadow *s, hpa_t a)
 }
 
 /* The shadow page of level 1 for an address, if the path to it is there. */
-static inline struct shadow_page *shadow_find(const struct shadow *s, u64 gva)
+struct shadow_page *shadow_descend(struct shadow *, u64 gva);
+static inline struct shadow_page *shadow_find(struct shadow *s, u64 gva)
 {
-    const struct shadow_page *p = &s->page[s->root];
+    u64 region = gva >> 21;
+    struct shadow_page *p = s->found[region % SHADOW_FOUND].page;
 
-    for (u32 level = ROLE_LEVEL(p->role); level > 1; level--) {
-        u64 entry = p->entry[shadow_index(level, gva)];
-        if (!(entry & PTE_P))
-            return NULL;
-        p = shadow_page_at(s, entry);
-    }
-    return (struct shadow_page *)p;
+    return p && s->found[region % SHADOW_FOUND].region == region ? p : shadow_descend(s, gva);
 }
+void shadow_forget_found(struct shadow *);
 
-/* The guest's entry behind entry i of a shadow page that has a guest table. */
-static inline u64 shadow_guest_entry(const struct shadow_page *p, u32 i)
+/* The guest's entry behind entry i of a page of level 1 that has a guest table. */
+static inline void *shadow_guest_place(const struct shadow_page *p, u32 i)
 {
     if (ROLE_MODE(p->role) != PAGING_LEGACY32)
-        return ((const u64 *)p->guest)[i];
-    u32 half = ROLE_LEVEL(p->role) == 1 ? 512 : 256; /* entries of the guest's in a quadrant */
-    u32 n = ROLE_QUADRANT(p->role) * half + (half == 512 ? i : i / 2);
-    return ((const u32 *)p->guest)[n];
+        return (u64 *)p->guest + i;
+    return (u32 *)p->guest + ROLE_QUADRANT(p->role) * SHADOW_ENTRIES + i;
+}
+static inline u64 shadow_guest_entry(const struct shadow_page *p, u32 i)
+{
+    const void *place = shadow_guest_place(p, i);
+
+    return ROLE_MODE(p->role) == PAGING_LEGACY32 ? *(const u32 *)place : *(const u64 *)place;
 }
 
 /* --- Inside (vmm/mmu/shadow*.c) ------------------------------------------------------------ */
@@ -211,11 +225,25 @@ static inline bool shadow_is_protected(const struct shadow_frame *f)
 
 /* shadow_fill.c. The page of level 1 for a walk that succeeded, made if need be. */
 struct shadow_page *shadow_reach(struct shadow *, const struct walk *);
-/* The entry i of a page of level 1 for what the guest's entry says; 0: none can be. access
- * is what is to be done with it, or 0. *frame: which it maps. */
-u64 shadow_leaf(const struct shadow *, const struct shadow_page *, u32 i, u64 gpte, u8 access,
-                u32 *frame);
-void shadow_fill(struct shadow *, struct shadow_page *, u64 gva, u64 gpte, u8 access);
+/* The leaf that a guest's entry asks for, which leads to that frame; access is what is to be
+ * done with it, or 0. */
+u64 shadow_leaf(const struct shadow *, const struct shadow_page *, u64 gpte, u8 access, u32 frame,
+                hpa_t host);
+/* What stands in the place of a guest's entry where there is none: in a piece of a large page. */
+static inline u64 shadow_piece_entry(const struct shadow_page *p, u32 i)
+{
+    return (p->table.v + i * PAGE_SIZE) | p->rights | PTE_P | PTE_A | PTE_D;
+}
+/* Make it, where frame and host are known; and what the trace is told. */
+void shadow_fill(struct shadow *, struct shadow_page *, u64 gva, u64 gpte, u8 access, u32 frame,
+                 hpa_t host);
+
+/* shadow_emulate.c. What cannot be filled: an access to where there is no memory; a write to an
+ * upper table (false: the guest has to do it itself). */
+void shadow_outside(struct vcpu *, const struct exit *, u8 access, gpa_t);
+bool shadow_write_table(struct vcpu *, const struct exit *, u32 frame, hpa_t host);
+/* Flush what has become less. */
+void shadow_flush(struct vcpu *);
 
 /* shadow_write.c. n bytes of guest memory have changed: drop what was made of them. */
 u32 shadow_write(struct shadow *, u32 frame, u32 offset, u32 n);
@@ -231,13 +259,14 @@ bool shadow_invlpg(struct shadow *, u64 gva); /* was an entry changed? */
 /* --- For the VMM ------------------------------------------------------------------------- */
 
 struct vm;
-struct exit;
 int shadow_init(struct vm *); /* 0 or -ENOMEM */
 void shadow_fini(struct vm *);
 
 /* The guest's CR3, CR0, CR4 or EFER have changed: choose the root anew, forget what the
  * architecture says is flushed (shadow_root.c). */
 void shadow_reload(struct vcpu *);
+/* The same where only CR3 has changed. */
+void shadow_switch(struct vcpu *, u64 cr3);
 /* PAE: read the four directory pointers that a change to these registers would load.
  * False: one of them is malformed, #GP. */
 bool shadow_load_pointers(struct vcpu *, const struct guest_paging *);
@@ -256,6 +285,6 @@ enum walk_fault walk_shadow(struct vcpu *, const struct guest_paging *, gva_t, u
                             struct walk *);
 /* A translation that the shadow knows and the guest's entry still allows, A and D set: what a
  * walk would find, for less. */
-bool shadow_translate(const struct shadow *, u64 gva, u8 access, gpa_t *);
+bool shadow_translate(struct shadow *, u64 gva, u8 access, gpa_t *);
 
 #endif

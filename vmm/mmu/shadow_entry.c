@@ -9,9 +9,9 @@
 #include "vmm/cpubits.h"
 #include "vmm/mmu/shadow.h"
 
-static shadow_ref ref_of(const struct shadow *s, const struct shadow_page *p, u32 i)
+static shadow_ref ref_of(const struct shadow_page *p, u32 i)
 {
-    return shadow_number(s, p) * SHADOW_ENTRIES + i;
+    return p->number * SHADOW_ENTRIES + i;
 }
 
 static u64 *entry_of(const struct shadow *s, shadow_ref r)
@@ -59,7 +59,7 @@ static void put(struct shadow *s, struct shadow_page *p, u32 i, u64 entry, u32 o
     p->entry[i] = entry;
     p->present[i / 64] |= 1ull << i % 64;
     p->count++;
-    chain_add(s, ref_of(s, p, i), owner);
+    chain_add(s, ref_of(p, i), owner);
 }
 
 bool shadow_clear(struct shadow *s, struct shadow_page *p, u32 i)
@@ -69,8 +69,10 @@ bool shadow_clear(struct shadow *s, struct shadow_page *p, u32 i)
     p->entry[i] = 0;
     p->present[i / 64] &= ~(1ull << i % 64);
     p->count--;
-    chain_remove(s, ref_of(s, p, i));
+    chain_remove(s, ref_of(p, i));
     s->narrowed = true;
+    if (ROLE_LEVEL(p->role) > 1)
+        shadow_forget_found(s);
     return true;
 }
 
@@ -78,7 +80,11 @@ void shadow_map(struct shadow *s, struct shadow_page *p, u32 i, u64 entry, u32 f
 {
     u64 old = p->entry[i];
 
-    if (old & PTE_P && !((old ^ entry) & PTE_ADDR)) { /* the same frame, other rights */
+    if (!(old & PTE_P)) {
+        put(s, p, i, entry, LINK_FRAME | frame);
+        return;
+    }
+    if (!((old ^ entry) & PTE_ADDR)) { /* the same frame, other rights */
         s->narrowed |= (old & ~entry & (PTE_W | PTE_U)) || (entry & ~old & PTE_NX);
         p->entry[i] = entry;
         return;
@@ -94,7 +100,7 @@ void shadow_link(struct shadow *s, struct shadow_page *p, u32 i, const struct sh
     u64 rights = p->role & ROLE_POINTERS ? PTE_P : PTE_P | PTE_W | PTE_U | PTE_A;
 
     shadow_clear(s, p, i);
-    put(s, p, i, shadow_table(child).v | rights, LINK_PAGE | shadow_number(s, child));
+    put(s, p, i, shadow_table(child).v | rights, LINK_PAGE | child->number);
 }
 
 void shadow_protect(struct shadow *s, u32 frame)

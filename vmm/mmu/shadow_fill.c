@@ -7,96 +7,57 @@
  * All leaves map 4 KiB. A large guest page is a page of level 1, or two levels, that has
  * no guest table: a piece (ROLE_DIRECT). Source: AMD64 Manual vol. 2, 5.4, 5.6.
  */
-#include "vmm/cpubits.h"
 #include "vmm/hv.h"
-#include "vmm/mmu/pt_format.h"
 #include "vmm/mmu/shadow.h"
-
-/* --- Rights -------------------------------------------------------------------------------- */
-
-/* What a guest entry allows, as ACCESS_ bits. */
-static u8 access_of(u64 entry)
-{
-    return (entry & PTE_W ? ACCESS_WRITE : 0) | (entry & PTE_U ? ACCESS_USER : 0) |
-           (entry & PTE_NX ? 0 : ACCESS_EXEC);
-}
-
-/* The bits of a leaf for the rights that remain. With CR0.WP clear the guest's kernel may
- * write where nobody else may, but the processor runs with CR0.WP set: then the page is
- * the kernel's alone for a while, until a user's fault gives it back. */
-static u64 leaf_bits(u32 role, u8 allowed, u8 wanted)
-{
-    u64 bits = PTE_P | PTE_A;
-
-    if ((wanted & (ACCESS_WRITE | ACCESS_USER)) == ACCESS_WRITE && !(allowed & ACCESS_WRITE) &&
-        !(role & ROLE_WP)) {
-        bits |= PTE_W | PTE_D | SHADOW_KERNEL_ONLY;
-        if (allowed & ACCESS_USER && role & ROLE_SMEP)
-            allowed &= ~ACCESS_EXEC;
-        allowed &= ~ACCESS_USER;
-    }
-    bits |= allowed & ACCESS_WRITE ? PTE_W | PTE_D : 0;
-    bits |= allowed & ACCESS_USER ? PTE_U : 0;
-    return bits | (allowed & ACCESS_EXEC ? 0 : PTE_NX);
-}
 
 /* --- Leaves --------------------------------------------------------------------------------- */
 
-static const struct pt_level *lowest_level(u32 role)
+/* What the guest's entry and all above it allow together. */
+static u64 rights_of(const struct shadow_page *p, u64 gpte)
 {
-    const struct pt_format *f = pt_format_of(ROLE_MODE(role));
-
-    return &f->level[f->levels - 1];
+    return (gpte & p->rights & (PTE_W | PTE_U)) | ((gpte | p->rights) & PTE_NX);
 }
 
-/* Does a guest entry of level 1 translate, without the processor touching it? */
-static bool is_usable(u32 role, u64 gpte)
+/* With CR0.WP clear the guest's kernel writes where nobody else may, but the processor runs
+ * with CR0.WP set: so the page is the kernel's alone for a while, until a user's fault
+ * gives it back. */
+static u64 kernel_only(u32 role, u64 rights)
 {
-    const struct pt_format *f = pt_format_of(ROLE_MODE(role));
+    u64 forbidden = rights & PTE_U && role & ROLE_SMEP ? PTE_NX : 0;
 
-    return (gpte & (PTE_P | PTE_A)) == (PTE_P | PTE_A) &&
-           !(gpte & pt_reserved(f, lowest_level(role), true, role & ROLE_NXE));
+    return (rights & PTE_NX) | forbidden | PTE_W | SHADOW_KERNEL_ONLY;
 }
 
-/* Of a clean page the first write has to be seen, to set D. */
-static u8 guest_access(u32 role, u64 gpte)
+/* What the slot forbids, nobody may. */
+static u64 slot_forbids(u8 access, u64 rights)
 {
-    u8 access = ROLE_ACCESS(role) & access_of(gpte);
-
-    return gpte & PTE_D ? access : access & ~ACCESS_WRITE;
+    return (access & ACCESS_WRITE ? rights : rights & ~PTE_W) |
+           (access & ACCESS_EXEC ? 0 : PTE_NX);
 }
 
-u64 shadow_leaf(const struct shadow *s, const struct shadow_page *p, u32 i, u64 gpte, u8 wanted,
-                u32 *frame)
+u64 shadow_leaf(const struct shadow *s, const struct shadow_page *p, u64 gpte, u8 wanted,
+                u32 frame, hpa_t host)
 {
-    u8 access = ROLE_ACCESS(p->role);
-    gpa_t target = gpa(p->table.v + i * PAGE_SIZE);
-    hpa_t host;
+    const struct shadow_frame *f = &s->frame[frame];
+    u64 rights = rights_of(p, gpte);
 
-    if (p->guest) {
-        if (!is_usable(p->role, gpte))
-            return 0;
-        access = guest_access(p->role, gpte);
-        target = gpa(gpte & (ROLE_MODE(p->role) == PAGING_LEGACY32 ? PT_BITS(12, 31) : PTE_ADDR));
-    }
-    *frame = shadow_frame_at(s, target, &host);
-    if (!*frame)
-        return 0;
-    u64 entry = host.v | leaf_bits(p->role, access, wanted);
-    if (shadow_is_protected(&s->frame[*frame]))
-        entry &= ~(PTE_W | PTE_D);
-    return entry;
+    if (__builtin_expect(!(p->role & ROLE_WP), 0) && !(rights & PTE_W) &&
+        (wanted & (ACCESS_WRITE | ACCESS_USER)) == ACCESS_WRITE)
+        rights = kernel_only(p->role, rights);
+    if (!(gpte & PTE_D) || shadow_is_protected(f))
+        rights &= ~PTE_W; /* the first write has to be seen; or each */
+    if (__builtin_expect(f->access != (ACCESS_WRITE | ACCESS_EXEC), 0))
+        rights = slot_forbids(f->access, rights);
+    return host.v | PTE_P | PTE_A | rights | (rights & PTE_W ? PTE_D : 0);
 }
 
-void shadow_fill(struct shadow *s, struct shadow_page *p, u64 gva, u64 gpte, u8 access)
+void shadow_fill(struct shadow *s, struct shadow_page *p, u64 gva, u64 gpte, u8 access, u32 frame,
+                 hpa_t host)
 {
-    u32 i = shadow_index(1, gva), frame;
-    u64 before = p->entry[i], entry = shadow_leaf(s, p, i, gpte, access, &frame);
+    u32 i = shadow_index(1, gva);
+    u64 before = p->entry[i];
 
-    if (entry)
-        shadow_map(s, p, i, entry, frame);
-    else
-        shadow_clear(s, p, i);
+    shadow_map(s, p, i, shadow_leaf(s, p, gpte, access, frame, host), frame);
     shadow_trace_fill(s, p, i, gva, gpte, before);
 }
 
@@ -109,6 +70,13 @@ static const struct walk_ref *guest_ref(const struct walk *w, u32 level)
         if (w->ref[i].level == level)
             return &w->ref[i];
     return NULL;
+}
+
+/* What a guest entry allows, as ACCESS_ bits. */
+static u8 access_of(u64 entry)
+{
+    return (entry & PTE_W ? ACCESS_WRITE : 0) | (entry & PTE_U ? ACCESS_USER : 0) |
+           (entry & PTE_NX ? 0 : ACCESS_EXEC);
 }
 
 /* What all entries above that level allow. PAE's directory pointers allow everything. */
@@ -163,6 +131,27 @@ static void link(struct shadow *s, struct shadow_page *p, u32 i, const struct sh
     if (child->guest && s->frame[child->frame].unsynced)
         shadow_sync(s, child->frame);
     shadow_link(s, p, i, child);
+}
+
+struct shadow_page *shadow_descend(struct shadow *s, u64 gva)
+{
+    struct shadow_page *p = &s->page[s->root];
+
+    for (u32 level = ROLE_LEVEL(p->role); level > 1; level--) {
+        u64 entry = p->entry[shadow_index(level, gva)];
+        if (!(entry & PTE_P))
+            return NULL;
+        p = shadow_page_at(s, entry);
+    }
+    s->found[(gva >> 21) % SHADOW_FOUND].region = gva >> 21;
+    s->found[(gva >> 21) % SHADOW_FOUND].page = p;
+    return p;
+}
+
+void shadow_forget_found(struct shadow *s)
+{
+    for (u32 i = 0; i < SHADOW_FOUND; i++)
+        s->found[i].page = NULL;
 }
 
 struct shadow_page *shadow_reach(struct shadow *s, const struct walk *w)

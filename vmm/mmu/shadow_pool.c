@@ -38,6 +38,14 @@ static void give(const struct shadow *s, void *at, u64 bytes)
         frames_free(ptr_hpa(at), frames_for(bytes), owner(s));
 }
 
+static void know_access(struct shadow *s, u32 slot)
+{
+    u64 n = s->mem->slot[slot].size >> PAGE_SHIFT;
+
+    for (u64 i = 0; i < n; i++)
+        s->frame[s->first[slot] + i].access = s->mem->slot[slot].access;
+}
+
 /* Frames are numbered from 1 on, slot after slot. */
 static void number_frames(struct shadow *s)
 {
@@ -68,7 +76,11 @@ int shadow_init(struct vm *vm)
     s->link = take(s, LINK_BYTES(s), false);
     s->page = take(s, PAGE_BYTES(s), true);
     s->frame = take(s, FRAME_BYTES(s), true);
-    return s->base + PAGE_SIZE && s->link && s->page && s->frame ? 0 : -ENOMEM;
+    if (s->base + PAGE_SIZE == 0 || !s->link || !s->page || !s->frame)
+        return -ENOMEM;
+    for (u32 i = 0; i < s->mem->slots; i++)
+        know_access(s, i);
+    return 0;
 }
 
 void shadow_fini(struct vm *vm)
@@ -94,7 +106,7 @@ static void order_remove(struct shadow *s, struct shadow_page *p)
 
 static void order_add(struct shadow *s, struct shadow_page *p)
 {
-    u16 n = (u16)shadow_number(s, p);
+    u16 n = (u16)p->number;
 
     p->older = s->newest;
     p->newer = 0;
@@ -116,7 +128,7 @@ static void list_remove(struct shadow *s, struct shadow_page *p)
 {
     u16 *at = list_of(s, p->frame, p->role);
 
-    while (*at != shadow_number(s, p))
+    while (*at != p->number)
         at = &s->page[*at].same;
     *at = p->same;
 }
@@ -160,7 +172,7 @@ void shadow_drop(struct shadow *s, struct shadow_page *p, enum shadow_why why)
     TRACE(shadow_zap, s->vm, 0, .table = p->table.v, .level = ROLE_LEVEL(p->role), .entries = n,
           .why = why);
     p->same = s->free;
-    s->free = (u16)shadow_number(s, p);
+    s->free = (u16)p->number;
 }
 
 void shadow_drop_all(struct shadow *s, enum shadow_why why)
@@ -185,6 +197,7 @@ static struct shadow_page *unused(struct shadow *s)
 {
     if (!s->free && s->fresh < s->pages) {
         struct shadow_page *p = &s->page[++s->fresh];
+        p->number = s->fresh;
         p->entry = hpa_ptr(hpa(s->base + s->fresh * PAGE_SIZE));
         memset(p->entry, 0, PAGE_SIZE);
         return p;
@@ -204,9 +217,11 @@ static struct shadow_page *create(struct shadow *s, gpa_t table, u32 frame, u32 
     p->table = table;
     p->frame = frame;
     p->role = role;
+    p->rights = role_rights(role);
+    p->malformed = role_malformed(role);
     p->guest = frame && !(role & ROLE_DIRECT) ? guestmem_ptr(s->mem, table, NULL) : NULL;
     p->same = *list;
-    *list = (u16)shadow_number(s, p);
+    *list = (u16)p->number;
     TRACE(shadow_page, s->vm, 0, .table = table.v, .level = ROLE_LEVEL(role), .role = role,
           .shadow = shadow_table(p).v);
     return p;

@@ -7,6 +7,8 @@
  * shadow_fill.c. Source: AMD64 Manual vol. 2, 5.6 (what the bits of CR0, CR4 and EFER do).
  */
 #include "vmm/cpubits.h"
+#include "vmm/hv.h"
+#include "vmm/mmu/pt_format.h"
 #include "vmm/mmu/shadow.h"
 
 u32 role_of(const struct guest_paging *paging)
@@ -19,4 +21,19 @@ u32 role_of(const struct guest_paging *paging)
     role |= paging->cr4 & CR4_SMEP ? ROLE_SMEP : 0;
     role |= paging->cr4 & CR4_SMAP ? ROLE_SMAP : 0;
     return role;
+}
+
+u64 role_rights(u32 role)
+{
+    u64 access = ROLE_ACCESS(role);
+
+    return (access & ACCESS_WRITE ? PTE_W : 0) | (access & ACCESS_USER ? PTE_U : 0) |
+           (access & ACCESS_EXEC ? 0 : PTE_NX);
+}
+
+u64 role_malformed(u32 role)
+{
+    const struct pt_format *f = pt_format_of(ROLE_MODE(role));
+
+    return pt_reserved(f, &f->level[f->levels - 1], true, role & ROLE_NXE);
 }

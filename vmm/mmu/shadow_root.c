@@ -71,11 +71,11 @@ static struct shadow_page *root_for(struct shadow *s, u64 cr3)
     return p;
 }
 
-static void trace_root(struct vcpu *v, const struct guest_paging *paging, hpa_t root, bool cached)
+static void trace_root(struct vcpu *v, hpa_t root, bool cached)
 {
-    TRACE(shadow_root, v->vm_id, v->id, .groot = paging->cr3, .root = root.v,
-          .mode = paging_mode(paging), .cr0 = paging->cr0, .cr4 = paging->cr4,
-          .efer = paging->efer, .cached = cached);
+    TRACE_BY(shadow_root, v->who, .groot = hv_get(v, HV_CR3), .root = root.v,
+             .mode = root.v ? v->vm->shadow.mode : PAGING_OFF, .cr0 = hv_get(v, HV_CR0),
+             .cr4 = hv_get(v, HV_CR4), .efer = hv_get(v, HV_EFER), .cached = cached);
 }
 
 /* Run on that table; 0: on the nested one. What has to exit follows from it. */
@@ -92,7 +92,7 @@ static void run_on(struct vcpu *v, hpa_t root)
     hv->configure(v);
 }
 
-static void stop(struct vcpu *v, const struct guest_paging *paging)
+static void stop(struct vcpu *v)
 {
     struct shadow *s = &v->vm->shadow;
 
@@ -100,26 +100,33 @@ static void stop(struct vcpu *v, const struct guest_paging *paging)
         return;
     shadow_drop_all(s, ZAP_MODE);
     run_on(v, hpa(0));
-    trace_root(v, paging, hpa(0), false);
+    trace_root(v, hpa(0), false);
+}
+
+void shadow_switch(struct vcpu *v, u64 cr3)
+{
+    struct shadow *s = &v->vm->shadow;
+
+    shadow_sync_all(s);
+    struct shadow_page *p = root_for(s, cr3);
+    if (!p) {
+        vm_end(v->vm, END_UNSUPPORTED, 0, "its page tables lie at gPA %#lx, outside its memory",
+               cr3);
+        return;
+    }
+    s->root = (u16)p->number;
+    shadow_forget_found(s);
+    s->strict = s->uppers || s->role & (ROLE_SMEP | ROLE_SMAP);
+    s->narrowed = false; /* who changes the root has flushed everything */
+    run_on(v, shadow_table(p));
+    trace_root(v, shadow_table(p), p->count != 0);
 }
 
 static void start(struct vcpu *v, const struct guest_paging *paging)
 {
-    struct shadow *s = &v->vm->shadow;
-
-    s->mode = paging_mode(paging);
-    s->role = role_of(paging);
-    shadow_sync_all(s);
-    struct shadow_page *p = root_for(s, paging->cr3);
-    if (!p) {
-        vm_end(v->vm, END_UNSUPPORTED, 0, "its page tables lie at gPA %#lx, outside its memory",
-               paging->cr3);
-        return;
-    }
-    s->root = (u16)shadow_number(s, p);
-    s->narrowed = false; /* who changes the root has flushed everything */
-    run_on(v, shadow_table(p));
-    trace_root(v, paging, shadow_table(p), p->count != 0);
+    v->vm->shadow.mode = paging_mode(paging);
+    v->vm->shadow.role = role_of(paging);
+    shadow_switch(v, paging->cr3);
 }
 
 void shadow_reload(struct vcpu *v)
@@ -129,7 +136,7 @@ void shadow_reload(struct vcpu *v)
     if (!v->vm->shadow.on)
         return;
     if (paging_mode(&paging) == PAGING_OFF)
-        stop(v, &paging);
+        stop(v);
     else
         start(v, &paging);
 }

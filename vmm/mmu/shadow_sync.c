@@ -33,6 +33,7 @@ void shadow_unsync(struct shadow *s, u32 frame)
     f->unsynced = true;
     f->upper = !shadow_may_unsync(s, frame);
     s->uppers += f->upper;
+    s->strict |= f->upper;
     f->next_unsynced = s->unsynced;
     s->unsynced = frame;
     TRACE(shadow_unsync, s->vm, 0, .table = first_page(s, frame)->table.v);
@@ -44,15 +45,18 @@ void shadow_unsync(struct shadow *s, u32 frame)
 /* Is entry i what the guest's entry asks for? If not, it is made so, or dropped. */
 static bool sync_entry(struct shadow *s, struct shadow_page *p, u32 i)
 {
-    u32 frame = 0;
-    u64 old = p->entry[i], entry = shadow_leaf(s, p, i, shadow_guest_entry(p, i), 0, &frame);
+    u64 gpte = shadow_guest_entry(p, i);
+    hpa_t host;
 
-    if (!((old ^ entry) & COMPARED))
+    if ((gpte & (PTE_P | PTE_A | p->malformed)) != (PTE_P | PTE_A))
+        return shadow_clear(s, p, i);
+    u32 frame = shadow_frame_at(s, gpa(gpte & PTE_ADDR), &host);
+    if (!frame)
+        return shadow_clear(s, p, i);
+    u64 entry = shadow_leaf(s, p, gpte, 0, frame, host);
+    if (!((p->entry[i] ^ entry) & COMPARED))
         return false;
-    if (entry)
-        shadow_map(s, p, i, entry, frame);
-    else
-        shadow_clear(s, p, i);
+    shadow_map(s, p, i, entry, frame);
     return true;
 }
 
@@ -74,6 +78,7 @@ void shadow_forget_unsynced(struct shadow *s, u32 frame)
         at = &s->frame[*at].next_unsynced;
     *at = s->frame[frame].next_unsynced;
     s->uppers -= s->frame[frame].upper;
+    s->strict = s->uppers || s->role & (ROLE_SMEP | ROLE_SMAP);
     s->frame[frame].unsynced = false;
 }
 
