@@ -149,7 +149,7 @@ VMM_SRC := \
     vmm/vmm.c
 
 # --- Guests -------------------------------------------------------------------
-GUESTS64   := pager hello ticker greedy probe walker crash canary hostile bench yielder keeper stepper asker stray lines counter masker keeps behind watched regions churn
+GUESTS64   := pager hello ticker greedy probe walker crash canary hostile bench yielder keeper stepper asker stray lines counter masker keeps behind watched regions churn spaces
 GUESTS32   := pager32 pager-pae hello32 hello-pae walker-pae watched-pae
 GUESTS16   := real
 
@@ -397,6 +397,7 @@ GUEST_OBJ_behind     := behind
 GUEST_OBJ_watched    := watched
 GUEST_OBJ_regions    := regions regions_use
 GUEST_OBJ_churn      := churn
+GUEST_OBJ_spaces     := spaces
 GUEST_OBJ_watched-pae := watched
 GUEST_OBJ_hello32    := hello hello_flat
 GUEST_OBJ_hello-pae  := hello hello_pae
