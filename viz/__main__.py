@@ -59,6 +59,8 @@ lives, the tables themselves are read out of memory.bin. Pages in a row are one 
   viz timeline trace.bin -o timeline.html   a page to zoom, select and measure in
   viz timeline trace.bin --from 20ms --to 45ms --vm 1 --vm 3 -o part.png
                                             a part of the time, and of the VMs
+  viz timeline bvt.bin credit.bin -o both.html
+                                            two or three traces on one time axis
 
 Run, ready (pale) and blocked (low, grey) alternate in a VM's lane; below them exits and
 timer ticks. Above the pCPU's lane stands why the scheduler chose. Zoom in until single
