@@ -480,15 +480,16 @@ $(B)/sim/tlbsim: $(patsubst %,$(B)/sim/obj/vmm/mmu/%.o,tlb sim/tlbsim)
 -include $(wildcard $(foreach d,sim sim-rebase,$(addprefix $(B)/$(d)/obj/,*/*.d */*/*.d */*/*/*.d)))
 
 # --- Nested tables on a developer's machine ------------------------------------------
-# The code that makes and walks them, in either format, answering calls (lab 5).
+# The code that makes and walks them, in either format, answering calls (lab 5). Of another
+# lab it may come as an object of the kernel: at a fixed place, its stack aligned to 8.
 NEST_SRC := $(addprefix vmm/mmu/,descend.c ept.c nested.c npt.c pt_format.c walk.c walk2d.c \
     sim/arena.c sim/faults.c sim/nestsim.c sim/tell.c) vmm/exit_nested.c vmm/guestmem.c vmm/sched/sim/host.c \
     kernel/trace.c kernel/trace_schema.c kernel/format.c kernel/args.c
 $(B)/nest/obj/%.o: %.c Makefile
 	@mkdir -p $(@D)
-	@echo "  CC $<"; $(HOSTCC) $(SIM_CFLAGS) -c -o $@ $<
+	@echo "  CC $<"; $(HOSTCC) $(SIM_CFLAGS) -fno-pie -mstackrealign -c -o $@ $<
 $(B)/nest/nestsim: $(patsubst %.c,$(B)/nest/obj/%.o,$(NEST_SRC))
-	@echo "  LD $@"; $(HOSTCC) -o $@ $^
+	@echo "  LD $@"; $(HOSTCC) -no-pie -z noexecstack -o $@ $^
 -include $(wildcard $(addprefix $(B)/nest/obj/,*/*.d */*/*.d */*/*/*.d))
 
 # --- The walk of a guest's own tables on a developer's machine --------------------------
