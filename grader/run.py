@@ -25,6 +25,7 @@ from grader.progress import Progress, Tail
 
 if TYPE_CHECKING:
     from grader import collect
+    from viz.trace import Trace
 
 TRACE = "trace.bin"
 RUN_JSON = "run.json"
@@ -44,6 +45,7 @@ class Result:
     sentence: str
     warnings: List[str]
     hang: str = ""  # why it hangs, if its trace tells
+    loaded: Optional["Trace"] = None  # the trace as it was read, None if it could not be
 
     @property
     def ok(self) -> bool:
@@ -165,7 +167,8 @@ def _collect(plan: Plan, machine: Machine, ending: Ending) -> Result:
     if exit_reason == "panic":
         findings.panic = _panic(plan, findings)
     sentence = _sentence(machine, ending, exit_reason, (status, reason), findings)
-    return Result(machine.dir, contents, sentence, findings.warnings, findings.hang)
+    return Result(machine.dir, contents, sentence, findings.warnings, findings.hang,
+                  findings.loaded)
 
 
 def _keep_files_only(folder: Path) -> None:

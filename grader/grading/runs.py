@@ -198,7 +198,10 @@ class Runs:
         self.after()
         if result.json["exit_reason"] == "timeout" and not result.hang:
             self.budget.hung()  # what its trace tells took no such time
-        return Run(out, guests, result.json, result.sentence, self.build, planned.options.text)
+        made = Run(out, guests, result.json, result.sentence, self.build, planned.options.text)
+        if result.loaded is not None:
+            made.trace = result.loaded      # so that it need not be read again
+        return made
 
     def program(self, name: str, *words: str) -> Program:
         """A program for the host (lab.toml, [host]), started; Failed if too many hung before."""
