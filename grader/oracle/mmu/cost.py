@@ -59,7 +59,7 @@ def unproven(exits: Exits, least: int, always: bool = True) -> List[str]:
         return [f"on a shadow at least {least} page faults exit here; by the emulator's log "
                 f"{len(faults)} did: what did the guest run on?"]
     nested = np.flatnonzero(exits.code == NPF)
-    if always and len(nested) and nested[-1] > faults[0]:
+    if always and len(faults) and len(nested) and nested[-1] > faults[0]:
         return [f"by the emulator's log a nested fault exited (exit {nested[-1]}) after the first "
                 f"page fault had (exit {faults[0]}): on a shadow no table is nested"]
     return []
