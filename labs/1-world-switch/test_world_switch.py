@@ -81,7 +81,7 @@ def test_a_guest_boots(lab):
 @points(3, hint="1.1", needs="test_a_guest_boots")
 def test_every_mode_starts(lab):
     """Kernels in real mode, in 32-bit mode and with PAE start in the state they are promised."""
-    run = lab.run("hello32", "hello-pae", "real boot=raw", time="50ms")
+    run = lab.run("hello32", "hello-pae", "real boot=raw mem=1M", time="50ms")
     for vm in (1, 2, 3):
         booted(run, vm)
 
