@@ -6,6 +6,7 @@
  *
  * Source: AMD64 Manual vol. 2, 8.4.2 (error code), 5.4.2 (A and D).
  */
+#include "kernel/todo.h"
 #include "vmm/cpubits.h"
 #include "vmm/exit.h"
 #include "vmm/fetch.h"
@@ -39,7 +40,7 @@ static void flush(struct vcpu *v)
     hv->flush(v, HV_FLUSH_ALL, 0);
 }
 
-/* --- What cannot be filled ------------------------------------------------------------------------ */
+/* --- What cannot be filled -------------------------------------------------------------------- */
 
 /* No memory: a device, or nothing. */
 static void outside(struct vcpu *v, const struct exit *x, u8 access, gpa_t at)
@@ -67,12 +68,13 @@ static bool write_table(struct vcpu *v, const struct exit *x)
     return !x->pending.valid && fetch_insn(v, &insn) == 0 && fetch_execute(v, &insn) != -ENOTSUP;
 }
 
-/* --- What can ---------------------------------------------------------------------------------- */
+/* --- What can --------------------------------------------------------------------------------- */
 
 /* The guest allows it, and p is the page of level 1 for it. */
-static void resolve(struct vcpu *v, const struct exit *x, struct shadow_page *p, u64 gpte,
-                    gpa_t at, u8 access)
+static void resolve(struct vcpu *v, const struct exit *x, struct shadow_page *p, u64 gpte, gpa_t at,
+                    u8 access)
 {
+    /* LAB 4 BEGIN: A hidden fault: no memory, a table, or an entry to be filled. */
     struct shadow *s = &v->vm->shadow;
     hpa_t host;
     u32 frame = shadow_frame_at(s, at, &host);
@@ -88,15 +90,16 @@ static void resolve(struct vcpu *v, const struct exit *x, struct shadow_page *p,
         shadow_unsync(s, frame);
     }
     shadow_fill(s, p, x->exc.addr, gpte, access);
+    /* LAB 4 END: todo(4, "4.4", v, x, p, gpte, at, access, trace_fault, outside, write_table); */
 }
 
 /* The whole way: walk the guest's tables, as its processor would. */
 static void walk_and_resolve(struct vcpu *v, const struct exit *x, u8 access)
 {
+    /* LAB 4 BEGIN: Ask the guest's tables first; what they allow is ours to mend. */
     struct guest_paging paging = vcpu_paging(v);
     struct walk w;
-    enum walk_fault f =
-        shadow_walk_guest(v, &paging, gva(x->exc.addr), access, true, &w);
+    enum walk_fault f = shadow_walk_guest(v, &paging, gva(x->exc.addr), access, true, &w);
 
     if (f == FAULT_NO_MEMORY) {
         vm_end(v->vm, END_UNSUPPORTED, 0, "a page table for gVA %#lx lies outside its memory",
@@ -107,6 +110,7 @@ static void walk_and_resolve(struct vcpu *v, const struct exit *x, u8 access)
         struct shadow_page *p = shadow_reach(&v->vm->shadow, &w);
         resolve(v, x, p, p->guest ? w.ref[w.refs - 1].after : 0, w.gpa, access);
     }
+    /* LAB 4 END: todo(4, "4.4", v, x, access, reflect, resolve); */
 }
 
 void shadow_fault(struct vcpu *v, const struct exit *x)
@@ -115,7 +119,7 @@ void shadow_fault(struct vcpu *v, const struct exit *x)
     flush(v);
 }
 
-/* --- Writes that the VMM makes ------------------------------------------------------------------- */
+/* --- Writes that the VMM makes ---------------------------------------------------------------- */
 
 void shadow_wrote(struct vcpu *v, gpa_t at, u64 value, u32 n)
 {
