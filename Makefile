@@ -311,7 +311,8 @@ bench: all ## measure against the budgets; build/bench.json
 	$(PYTHON) -m grader bench
 
 grade: ## grade SUBMISSION (folder, zip, tar) of LAB into OUT
-	@$(PYTHON) -m grader grade --lab $(LAB) --submission "$(or $(SUBMISSION),.)" \
+	@$(PYTHON) -m grader grade --lab $(LAB) --platform $(PLATFORM) \
+	    --submission "$(or $(SUBMISSION),.)" \
 	    --out "$(or $(OUT),$(B)/grade)" \
 	    $(if $(filter command environment,$(word 1,$(origin SEED))),--seed $(SEED)) \
 	    $(if $(TESTS),--tests $(TESTS)) $(if $(ONLY),--only "$(ONLY)") \

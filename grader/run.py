@@ -34,6 +34,7 @@ LEFT_BEHIND = (TRACE, CONSOLE, RUN_JSON, MEMORY, BUNDLE, EMULATOR_LOG, EXIT_LOG,
                "bochs.log")
 STATUS_ENDED, STATUS_FAILED, STATUS_TIME, STATUS_REFUSED, STATUS_PANIC, STATUS_TODO = range(6)
 LEAST_TIMEOUT_S = 60.0
+HOST_S_PER_VIRTUAL_S = 60.0  # about ten times what a busy machine needs
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,8 @@ def host_limit(plan: Plan) -> float:
     """Seconds of host time after which a run is taken for hung."""
     if plan.request.timeout is not None:
         return plan.request.timeout
-    return max(LEAST_TIMEOUT_S, plan.platform.patience * plan.until_ns / 1e9)
+    virtual_s = plan.until_ns / 1e9
+    return max(LEAST_TIMEOUT_S, HOST_S_PER_VIRTUAL_S * plan.platform.slowness * virtual_s)
 
 
 def _collect(plan: Plan, machine: Machine, ending: Ending) -> Result:

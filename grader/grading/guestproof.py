@@ -4,7 +4,8 @@ The emulator's log names the control block of every entry; in RAM it holds the n
 root, through which the guest's memory is found without a word of the VMM, or the root of a
 shadow: our guests map themselves to themselves, so that a gVA of theirs is its gPA.  There
 its code must be the pristine image's, what it exited on must be such an instruction, and
-the self-checks that it kept must be those that the trace tells of.
+the self-checks that it kept must be those that the trace tells of.  What lies where in a
+VMCS is known to its processor alone: on bochs-vmx the trace is believed about the root.
 Judged only where the memory cannot have been used again, and never hostile guests,
 which change themselves.  AMD64 manual, volume 2, appendix B (control block).
 """
@@ -18,7 +19,7 @@ import numpy as np
 from grader.oracle import exitlog, guestimage
 from grader.oracle.guestimage import Image
 from grader.oracle.memory import OutsideMemory
-from grader.oracle.paging import LONG4, PAE, PS, Mode, P, frame
+from grader.oracle.paging import LONG4, PAE, Mode, frame
 from grader.oracle.seal import check_name, seal
 
 if TYPE_CHECKING:
@@ -30,12 +31,13 @@ PAGE, PREFIXES = 4096, bytes((0x66, 0x67, 0xF2, 0xF3, 0x2E, 0x36, 0x3E, 0x26, 0x
 CHANGES_ITSELF = ("hostile",)
 KEPT, KEPT_COUNT = "testport_kept", 64
 IO_OPCODES = (*range(0x6C, 0x70), *range(0xE4, 0xE8), *range(0xEC, 0xF0))
-INSTRUCTIONS: Dict[int, Tuple[str, Callable[[bytes], bool]]] = {
-    0x72: ("CPUID", lambda code: code[:2] == b"\x0f\xa2"),
-    0x78: ("HLT", lambda code: code[:1] == b"\xf4"),
-    0x7B: ("port I/O", lambda code: code[:1] != b"" and code[0] in IO_OPCODES
+INSTRUCTIONS: Dict[str, Tuple[str, Callable[[bytes], bool]]] = {
+    "CPUID": ("CPUID", lambda code: code[:2] == b"\x0f\xa2"),
+    "HLT": ("HLT", lambda code: code[:1] == b"\xf4"),
+    "IO": ("port I/O", lambda code: code[:1] != b"" and code[0] in IO_OPCODES
            or code[:1] != b"" and 0x40 <= code[0] < 0x50 and code[1] in IO_OPCODES),
-    0x81: ("VMMCALL", lambda code: code[:3] == b"\x0f\x01\xd9")}
+    "HYPERCALL": ("VMMCALL or VMCALL",
+                  lambda code: code[:3] in (b"\x0f\x01\xd9", b"\x0f\x01\xc1"))}
 LONGEST = 8  # bytes of an instruction that are looked at
 
 
@@ -73,6 +75,8 @@ def _by_roots(run: "Run") -> Dict[int, int]:
     that the control blocks hold which the emulator saw entered.  0: none was."""
     if any(run.restarts(vm) for vm in range(1, len(run.guests) + 1)):
         return {}
+    if run.extension == "vmx":
+        return {}
     created = run.trace.select("vm_create")
     roots: Dict[int, int] = {}
     for block in np.unique(run.exits.vmcb).tolist():
@@ -84,13 +88,21 @@ def _by_roots(run: "Run") -> Dict[int, int]:
 def instructions(run: "Run", vm: int, block: int, image: Image) -> List[str]:
     """What the processor left the guest on is such an instruction in the image."""
     mine = run.exits.vmcb == np.uint64(block)
-    for code, (name, fits) in INSTRUCTIONS.items():
-        for rip in np.unique(run.exits.rip[mine & (run.exits.code == code)]).tolist():
+    for word, (name, fits) in INSTRUCTIONS.items():
+        for rip in np.unique(run.exits.rip[mine & run.left(word)]).tolist():
             there = image.at(rip, LONGEST)
             if there and not fits(there.lstrip(PREFIXES)):
                 return [f"VM {vm} was left on {name} at rip {rip:#x}, where its image has "
                         f"{there[:4].hex(' ')}"]
     return []
+
+
+def _traced_root(run: "Run", block: int) -> int:
+    """The root of the VM whose exits this control block made; 0 if it is not one VM's."""
+    from grader.grading.evidence import blocks
+    vms, created = blocks(run).get(block, set()), run.trace.select("vm_create")
+    roots = [root for vm, root in zip(created.vm.tolist(), created["root"].tolist()) if {vm} == vms]
+    return roots[-1] if roots else 0
 
 
 class GuestMemory:
@@ -102,7 +114,10 @@ class GuestMemory:
         self.root = 0           # no guest memory: block 0 is none
         self.table, self.form, self.is_shadow = 0, LONG4, False
         try:
-            if block:
+            if run.extension == "vmx":
+                self.root = self.table = _traced_root(run, block)
+                self.form = run.nested
+            elif block:
                 self._look_at(block)
         except OutsideMemory:
             pass
@@ -127,9 +142,9 @@ class GuestMemory:
         table = root & form.root_mask
         for level in form.levels:
             entry = self.memory.read_u64(table + 8 * level.index(gpa))
-            if not entry & P:
+            if not entry & form.present:
                 return None
-            last = level.level == 1 or bool(level.maps and entry & PS)
+            last = form.maps_page(level, entry)
             table = frame(form, level, entry, last)
             if last:
                 return table + gpa % level.page
