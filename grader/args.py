@@ -14,6 +14,7 @@ from typing import Callable, Dict, List, Tuple
 PAGE = 4096
 MAX_GPA = 1 << 48
 MAX_SLOTS = 8
+DEFAULT_MEMORY = "16M"
 MAX_CHECK = 15
 MAX_CHANGES = 4
 SIZE_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
@@ -60,17 +61,17 @@ def parse_time(text: str) -> int:
     return int(match[1]) * TIME_UNITS[match[2]]
 
 
-def parse_slots(text: str, free: bool = True) -> Tuple[Slot, ...]:
+def parse_slots(text: str, free: bool = True, taken: Tuple[Slot, ...] = ()) -> Tuple[Slot, ...]:
     """Memory slots `SIZE[@GPA][,SIZE@GPA]...`, in the order given; free: the first may do
-    without @GPA."""
-    slots: List[Slot] = []
+    without @GPA; taken: slots that there are already."""
+    slots: List[Slot] = list(taken)
     for part in text.split(","):
         size_text, at, gpa_text = part.partition("@")
-        if not at and (slots or not free):
+        if not at and not free:
             raise ArgError(f"'{part}' needs an @GPA: only the first slot starts at 0 by itself")
         if len(slots) == MAX_SLOTS:
             raise ArgError(f"more than {MAX_SLOTS} slots")
-        size, gpa = parse_size(size_text), parse_size(gpa_text) if at else 0
+        size, gpa, free = parse_size(size_text), parse_size(gpa_text) if at else 0, False
         if size == 0 or size % PAGE or gpa % PAGE:
             raise ArgError(f"'{part}' is not a multiple of 4K, or is empty")
         if gpa + size > MAX_GPA:
@@ -78,12 +79,12 @@ def parse_slots(text: str, free: bool = True) -> Tuple[Slot, ...]:
         if any(gpa < start + length and start < gpa + size for start, length in slots):
             raise ArgError(f"'{part}' overlaps a slot before it")
         slots.append((gpa, size))
-    return tuple(slots)
+    return tuple(slots[len(taken):])
 
 
-def parse_regions(text: str) -> Tuple[Slot, ...]:
+def parse_regions(text: str, taken: Tuple[Slot, ...] = ()) -> Tuple[Slot, ...]:
     """Slots that are not for everything: each with its place, or none at all."""
-    return parse_slots(text, free=False) if text else ()
+    return parse_slots(text, False, taken) if text else ()
 
 
 def parse_groups(text: str) -> Tuple[str, ...]:
@@ -157,7 +158,7 @@ SCHED_ARGUMENTS: Tuple[Argument, ...] = (
 )
 
 VM_ARGUMENTS: Tuple[Argument, ...] = (
-    Argument("mem", "`SIZE[@GPA][,SIZE@GPA]...`", "16M", parse_slots),
+    Argument("mem", "`SIZE[@GPA][,SIZE@GPA]...`", DEFAULT_MEMORY, parse_slots),
     Argument("rom", "`SIZE@GPA[,SIZE@GPA]...`, or empty", "", parse_regions),
     Argument("noexec", "`SIZE@GPA[,SIZE@GPA]...`, or empty", "", parse_regions),
     _words("mmu", "nested", "nested", "shadow", "vtlb"),
@@ -219,8 +220,9 @@ def parse_guest(text: str) -> Guest:
         raise ArgError(f"'{text}' does not begin with the name of a guest")
     vm_words = words[1:words.index("--")] if "--" in words else words[1:]
     values = _parse_words(vm_words, VM_ARGUMENTS, "VM argument", hint=(
-        "what is for the guest itself stands after --"))
-    _check_slots(values)
+        "what is for the guest itself stands after --"), together=_slots)
+    if not any(word.startswith("mem=") for word in vm_words):
+        parse_slots(DEFAULT_MEMORY, True, _slots(vm_words))
     _check_slice(values)
     _check_changes(values)
     parts = list(vm_words)
@@ -229,15 +231,15 @@ def parse_guest(text: str) -> Guest:
     return Guest(words[0], values, " ".join(parts))
 
 
-def _check_slots(values: Dict[str, Value]) -> None:
-    """The slots of mem, rom and noexec together."""
-    slots: List[Slot] = [slot for key in ("mem", "rom", "noexec") for slot in values[key]]
-    if len(slots) > MAX_SLOTS:
-        raise ArgError(f"mem, rom and noexec make more than {MAX_SLOTS} slots")
-    slots.sort()
-    for (low, size), (high, _) in zip(slots, slots[1:]):
-        if low + size > high:
-            raise ArgError(f"the slots of mem, rom and noexec overlap at {high:#x}")
+def _slots(words: List[str]) -> Tuple[Slot, ...]:
+    """The slots of mem, rom and noexec, each among those given before it."""
+    slots: Tuple[Slot, ...] = ()
+    for key, _, value in (word.partition("=") for word in words):
+        if key == "mem":
+            slots += parse_slots(value, True, slots)
+        elif key in ("rom", "noexec"):
+            slots += parse_regions(value, slots)
+    return slots
 
 
 def _check_slice(values: Dict[str, Value]) -> None:
@@ -283,11 +285,13 @@ def _split(text: str, what: str) -> List[str]:
 
 
 def _parse_words(words: List[str], table: Tuple[Argument, ...], kind: str,
-                 hint: str = "") -> Dict[str, Value]:
+                 hint: str = "", together: Callable[[List[str]], object] = len
+                 ) -> Dict[str, Value]:
+    """together: refuses words that do not go together, those read so far."""
     known = {argument.name: argument for argument in table}
     values = {argument.name: argument.parse(argument.default) for argument in table}
     seen = set()
-    for word in words:
+    for number, word in enumerate(words, 1):
         key, equals, value = word.partition("=")
         if not equals or key not in known:
             raise ArgError(f"'{word}' is no {kind}; there are: {', '.join(known)}"
@@ -297,6 +301,7 @@ def _parse_words(words: List[str], table: Tuple[Argument, ...], kind: str,
         seen.add(key)
         try:
             values[key] = known[key].parse(value)
+            together(words[:number])
         except ArgError as error:
             raise ArgError(f"'{word}': {error}") from None
     return values

@@ -37,7 +37,7 @@ class Bochs(Platform):
 
     emulator = "bochs"
     clock_hz = files.TICKS_PER_S
-    patience = 600.0    # it interprets; and what hangs is stopped by its instructions already
+    slowness = 10.0     # it interprets; and what hangs is stopped by its instructions already
     kernel = raw_kernel = "nestling.img"
 
     def __init__(self, name: str, model: str, extension: str) -> None:

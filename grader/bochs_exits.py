@@ -25,6 +25,7 @@ def kept(pipe: Path, log: Path) -> Iterator[None]:
     """
     pipe.unlink(missing_ok=True)
     os.mkfifo(pipe)
+    os.chmod(pipe, 0o666)       # in a sandbox Bochs is another user, in a folder of its own
     reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
     writer = os.open(pipe, os.O_WRONLY)
     os.set_blocking(reader, True)

@@ -41,6 +41,7 @@ class Findings:
     hang: str = ""  # why the run hangs (grader/hang.py)
     lately: str = ""  # what came again and again at the end
     warnings: List[str] = field(default_factory=list)
+    loaded: Optional[Trace] = None  # the trace itself
 
 
 def extract_trace(memory: Path, offset: int, out: Path) -> int:
@@ -92,6 +93,7 @@ def describe(path: Path, guests: List[Tuple[str, str]], until_ns: Optional[int] 
     except viz_trace.TraceError as error:
         findings.warnings.append(str(error))
         return findings
+    findings.loaded = trace
     for vm in findings.vms:
         _fill_vm(vm, trace)
     findings.virtual_ns = trace.t1

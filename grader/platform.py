@@ -74,7 +74,8 @@ class Platform(ABC):
     clock_hz: int  # TSC ticks a second of virtual time
     kernel: str  # the image it boots, in build/
     raw_kernel: str  # the same as a disk
-    patience: float = 60.0  # s of host time for one of virtual time: ten times what a busy one needs
+    slowness: float = 1.0  # how much more host time a run may take than on qemu-svm
+    ram_file: int = 0  # bytes of memory.bin, if that file is the machine's RAM
     takes_gdb: bool = False  # GDB can be attached
     live_offset: Optional[int] = None  # of the trace in memory.bin while the machine runs
 

@@ -18,6 +18,8 @@ TTY_EVERY_S = 0.5
 LINE_EVERY_S = 5.0
 CHUNK = 4 << 20
 CROSSINGS = (20, 21)  # entry, exit: kernel/trace_events.def
+HEAD = struct.Struct("<QHH2xB")     # of a record: time, event, VM, number of words
+PAYLOAD = [struct.Struct(f"<{words}Q") for words in range(256)]
 See = Callable[[int, int, Tuple[int, ...]], None]  # event, VM, the words after the header
 
 
@@ -62,14 +64,14 @@ class Tail:
             return
         file.seek(self.offset + start + done)
         data = file.read(min(todo, CHUNK))
-        place, tsc = 0, None
-        while place + 16 <= len(data):
-            when, event, vm, words = struct.unpack_from("<QHH2xB", data, place)
+        place, tsc, length, see = 0, None, len(data), self.see
+        while place + 16 <= length:
+            when, event, vm, words = HEAD.unpack_from(data, place)
             end = place + 16 + 8 * words
-            if event == 0 or end > len(data):
+            if event == 0 or end > length:
                 break
-            if self.see and event in CROSSINGS:
-                self.see(event, vm, struct.unpack_from(f"<{words}Q", data, place + 16))
+            if see and event in CROSSINGS:
+                see(event, vm, PAYLOAD[words].unpack_from(data, place + 16))
             place, tsc = end, when
             self.records += 1
         self._done[cpu] += place

@@ -18,7 +18,7 @@ from typing import List, Optional, Tuple
 from grader.platform import (BUNDLE, CONSOLE, EMULATOR_LOG, EXIT_LOG, MEMORY, Finding, Machine,
                              Platform)
 
-RAM = "512M"
+RAM = 512 << 20
 TRACE_ADDRESS = 0x10000000
 BUNDLE_ADDRESS = 0x08000000
 CPU = "qemu64,+svm,+npt,+pdpe1gb,+rdtscp"
@@ -38,6 +38,7 @@ class QemuSvm(Platform):
     raw_kernel = "nestling.img"
     takes_gdb = True
     live_offset = TRACE_ADDRESS
+    ram_file = RAM
 
     def version(self, emulator: str = "") -> str:
         command = shutil.which(emulator or self.emulator)
@@ -70,8 +71,8 @@ class QemuSvm(Platform):
     def command(self, machine: Machine) -> List[str]:
         line = [machine.emulator or self.emulator,
                 "-accel", "tcg", "-machine", "pc,memory-backend=ram",
-                "-object", f"memory-backend-file,id=ram,size={RAM},share=on,mem-path={MEMORY}",
-                "-m", RAM, "-cpu", CPU, "-smp", "1",
+                "-object", f"memory-backend-file,id=ram,size={RAM >> 20}M,share=on,mem-path={MEMORY}",
+                "-m", f"{RAM >> 20}M", "-cpu", CPU, "-smp", "1",
                 "-icount", "shift=0,sleep=off", "-seed", "1",
                 "-rtc", "base=2020-01-01,clock=vm",
                 "-nodefaults", "-display", "none", "-monitor", "none",

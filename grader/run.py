@@ -25,6 +25,7 @@ from grader.progress import Progress, Tail
 
 if TYPE_CHECKING:
     from grader import collect
+    from viz.trace import Trace
 
 TRACE = "trace.bin"
 RUN_JSON = "run.json"
@@ -33,6 +34,7 @@ LEFT_BEHIND = (TRACE, CONSOLE, RUN_JSON, MEMORY, BUNDLE, EMULATOR_LOG, EXIT_LOG,
                "bochs.log")
 STATUS_ENDED, STATUS_FAILED, STATUS_TIME, STATUS_REFUSED, STATUS_PANIC, STATUS_TODO = range(6)
 LEAST_TIMEOUT_S = 60.0
+HOST_S_PER_VIRTUAL_S = 60.0  # about ten times what a busy machine needs
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,7 @@ class Result:
     sentence: str
     warnings: List[str]
     hang: str = ""  # why it hangs, if its trace tells
+    loaded: Optional["Trace"] = None  # the trace as it was read, None if it could not be
 
     @property
     def ok(self) -> bool:
@@ -129,7 +132,8 @@ def host_limit(plan: Plan) -> float:
     """Seconds of host time after which a run is taken for hung."""
     if plan.request.timeout is not None:
         return plan.request.timeout
-    return max(LEAST_TIMEOUT_S, plan.platform.patience * plan.until_ns / 1e9)
+    virtual_s = plan.until_ns / 1e9
+    return max(LEAST_TIMEOUT_S, HOST_S_PER_VIRTUAL_S * plan.platform.slowness * virtual_s)
 
 
 def _collect(plan: Plan, machine: Machine, ending: Ending) -> Result:
@@ -165,7 +169,8 @@ def _collect(plan: Plan, machine: Machine, ending: Ending) -> Result:
     if exit_reason == "panic":
         findings.panic = _panic(plan, findings)
     sentence = _sentence(machine, ending, exit_reason, (status, reason), findings)
-    return Result(machine.dir, contents, sentence, findings.warnings, findings.hang)
+    return Result(machine.dir, contents, sentence, findings.warnings, findings.hang,
+                  findings.loaded)
 
 
 def _keep_files_only(folder: Path) -> None:

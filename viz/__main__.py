@@ -45,11 +45,22 @@ walker and hello-pae do.
 Indexes, addresses, flags, page sizes, counts, permissions and faults are asked for; each answer
 is explained, with the manual's section. The same seed asks the same. Which walks there are:
 viz walk trace.bin --list."""),
+    "tables": Command("guest, shadow and host tables side by side, and what changed", """\
+  viz tables build/run/lab4-qemu-svm --list the stops: the guest's checkpoints, and the end
+  viz tables build/run/lab4-qemu-svm --stop end -o tables.svg
+                                            VM 1's tables there; what changed since the one before
+  viz tables trace.bin --vm 2 --rows 200 -o tables.html
+                                            another VM, as a page
+
+What is observed comes from the records (trace=memory); at the end of a run, of a VM that still
+lives, the tables themselves are read out of memory.bin. Pages in a row are one row."""),
     "timeline": Command("draw who ran when, and why", """\
   viz timeline trace.bin -o timeline.svg    a picture to print
   viz timeline trace.bin -o timeline.html   a page to zoom, select and measure in
   viz timeline trace.bin --from 20ms --to 45ms --vm 1 --vm 3 -o part.png
                                             a part of the time, and of the VMs
+  viz timeline bvt.bin credit.bin -o both.html
+                                            two or three traces on one time axis
 
 Run, ready (pale) and blocked (low, grey) alternate in a VM's lane; below them exits and
 timer ticks. Above the pCPU's lane stands why the scheduler chose. Zoom in until single

@@ -251,7 +251,7 @@ def _file(name: str) -> Path:
 
 def _names(traces: Sequence[Trace]) -> List[str]:
     """What tells the runs apart: how memory is virtualized, else the file's folder."""
-    modes = [_mode(trace) for trace in traces]
+    modes = [mode_of(trace) for trace in traces]
     if len(set(modes)) == len(modes):
         return modes
     folders = [os.path.basename(os.path.dirname(os.path.abspath(trace.path))) for trace in traces]
@@ -260,11 +260,12 @@ def _names(traces: Sequence[Trace]) -> List[str]:
     return [f"run {k} ({mode})" for k, mode in enumerate(modes, start=1)]
 
 
-def _mode(trace: Trace) -> str:
-    """mmu= of the run's VMs, or the machine's, or the default."""
+def mode_of(trace: Trace, vm: Optional[int] = None) -> str:
+    """mmu= of the run's VMs, or of one, or the machine's, or the default."""
     machine = next((word[4:] for word in trace.header.cmdline.split() if word.startswith("mmu=")),
                    "nested")
     created = trace.select("vm_create")
     given = [next((word[4:] for word in created.text(i).partition(" -- ")[0].split()
-                   if word.startswith("mmu=")), machine) for i in range(len(created))]
+                   if word.startswith("mmu=")), machine) for i in range(len(created))
+             if vm in (None, int(created.vm[i]))]
     return " and ".join(dict.fromkeys(given)) or machine

@@ -61,19 +61,23 @@ def _narrow(values: np.ndarray) -> np.ndarray:
 
 
 def save(line: Timeline, out_path: str, start: int, end: int, vms: Sequence[int]) -> None:
-    """Write the page; it opens at start..end with the lanes of `vms`, and holds the whole trace."""
+    """Write the page into a file."""
+    Path(out_path).write_text(page_of(line, start, end, vms), "utf-8")
+
+
+def page_of(line: Timeline, start: int, end: int, vms: Sequence[int]) -> str:
+    """The page; it opens at start..end with the lanes of `vms`, and holds the whole trace."""
     columns = Columns()
     strings = _add_records(columns, line.trace)
     _add_lanes(columns, line, vms)
     facts = _facts(line, start, end, vms)
     facts.update(strings=strings, columns=columns.index)
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True)
-    page = environment.get_template("timeline.html.j2").render(
-        title=facts["title"], records=f"{len(line.trace):,}", subtitle=facts["subtitle"], sources=words.SOURCES,
-        asked=words.asked_rule(line), caveats=facts["caveats"], style=_style(),
+    return environment.get_template("timeline.html.j2").render(
+        title=facts["title"], records=f"{len(line.trace):,}", subtitle=facts["subtitle"], sources=words.sources(line),
+        asked=words.asked_rule(line), caveats=facts["caveats"], style=style(),
         script="\n".join((TEMPLATES / name).read_text("utf-8") for name in SCRIPTS),
         facts=_script_json(facts), data=columns.base64())
-    Path(out_path).write_text(page, "utf-8")
 
 
 def _script_json(value: Any) -> str:
@@ -82,7 +86,8 @@ def _script_json(value: Any) -> str:
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
-def _style() -> str:
+def style() -> str:
+    """The style sheet of timelines' pages."""
     fonts = f":root {{ --font: {FONT_CSS}; --mono: {MONO_CSS}; }}\n"
     return css() + fonts + (TEMPLATES / "timeline.css").read_text("utf-8")
 

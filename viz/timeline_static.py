@@ -32,6 +32,7 @@ from viz.timeline_data import (BLOCKED, HOST, LOST, READY, RUN, TICKS, UNKNOWN, 
 
 WIDTH, LEFT, RIGHT = 12.0, 1.45, 2.75  # inches
 TOP, BELOW, VM_H, CPU_H = 0.85, 0.35, 1.12, 0.74
+LOW_VM_H = 0.56  # of a VM in a run without exits and ticks: a simulation
 STATE_Y, STATE_H = 0.10, 0.32  # inside a VM lane
 EXIT_Y, EXIT_H = 0.46, 0.24
 TICK_Y, TICK_H, TICK_STEP = 0.74, 0.085, 0.105
@@ -60,29 +61,54 @@ class Page:
 
 def save(line: Timeline, out_path: str, start: int, end: int, vms: Sequence[int]) -> None:
     """Draw start..end of the VMs `vms` and all pCPUs into a file; its ending says how."""
-    rows = {row.vm: row for row in sums.totals(line, start, end)}
-    strips = known.extract(line)
-    vm_height = VM_H + (STRIP_ROOM if strips else 0)
-    height = len(vms) * vm_height + len(line.pcpus) * CPU_H
-    with plt.rc_context({**matplotlib_settings(T), "text.parse_math": False}):
-        ax, figure = _canvas(height, start, end)
-        page = Page(line, ax, start, end, list(vms), rows, sums.edges(start, end, BUCKETS),
-                    strips)
-        y = 0.0
-        for vm in vms:
-            _vm_lane(page, vm, y)
-            y += vm_height
-        for cpu, lane in line.pcpus.items():
-            _pcpu_lane(page, cpu, lane, y)
-            y += CPU_H
-        _last_moments(page)
+    with plt.rc_context(settings()):
+        height = height_of(line, vms)
+        ax, figure = canvas(height, start, end)
+        page = page_of(line, ax, start, end, vms)
+        lanes(page, 0.0)
         _title(page)
-        _footer(page, height)
-        _write(figure, out_path)
-        plt.close(figure)
+        footer(page, height + 0.42, f"Facts: {words.sources(line)}; {words.asked_rule(line)}")
+        write(figure, out_path)
 
 
-def _canvas(height: float, start: int, end: int) -> Tuple[plt.Axes, plt.Figure]:
+def settings() -> Dict[str, Any]:
+    """matplotlib's, for these pictures."""
+    return {**matplotlib_settings(T), "text.parse_math": False}
+
+
+def height_of(line: Timeline, vms: Sequence[int]) -> float:
+    """Of all lanes of a trace, in inches."""
+    strip = STRIP_ROOM if known.extract(line) else 0
+    return len(vms) * (_vm_height(line) + strip) + len(line.pcpus) * CPU_H
+
+
+def _vm_height(line: Timeline) -> float:
+    """Of a VM's lane without its strip."""
+    quiet = not len(line.exits.ns) and not len(line.ticks.ns) and known.extract(line)
+    return LOW_VM_H if quiet and not line.left_out else VM_H
+
+
+def page_of(line: Timeline, ax: plt.Axes, start: int, end: int, vms: Sequence[int]) -> Page:
+    """What is to be drawn of a trace."""
+    rows = {row.vm: row for row in sums.totals(line, start, end)}
+    return Page(line, ax, start, end, list(vms), rows, sums.edges(start, end, BUCKETS),
+                known.extract(line))
+
+
+def lanes(page: Page, top: float) -> float:
+    """All lanes of a trace from `top` on; where they end."""
+    y = top
+    for vm in page.vms:
+        _vm_lane(page, vm, y)
+        y += _vm_height(page.line) + (STRIP_ROOM if page.strips else 0)
+    for cpu, lane in page.line.pcpus.items():
+        _pcpu_lane(page, cpu, lane, y)
+        y += CPU_H
+    _last_moments(page, top, y)
+    return y
+
+
+def canvas(height: float, start: int, end: int) -> Tuple[plt.Axes, plt.Figure]:
     """A figure whose axes are `height` inches high; text may grow past its edges."""
     total = TOP + height + BELOW
     figure = plt.figure(figsize=(WIDTH, total))
@@ -101,13 +127,15 @@ def _canvas(height: float, start: int, end: int) -> Tuple[plt.Axes, plt.Figure]:
     return ax, figure
 
 
-def _write(figure: plt.Figure, out_path: str) -> None:
+def write(figure: plt.Figure, out_path: str) -> None:
+    """Into a file, in the format that its name says."""
     kind = out_path.rsplit(".", 1)[-1].lower()
     metadata = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind)
     figure.savefig(out_path, dpi=150, bbox_inches="tight", pad_inches=0.15, metadata=metadata)
+    plt.close(figure)
 
 
-def _text(page: Page, x: float, y: float, text: str, **options) -> None:
+def put(page: Page, x: float, y: float, text: str, **options) -> None:
     """Text at `x` inches from the plot's left edge."""
     part = x / (WIDTH - LEFT - RIGHT)
     options = {"fontsize": 7.5, "va": "top", **options}
@@ -120,21 +148,26 @@ def _separator(page: Page, y: float) -> None:
 
 
 def _vm_lane(page: Page, vm: int, y: float) -> None:
+    height = _vm_height(page.line)
     _separator(page, y)
-    _text(page, -LEFT, y + 0.08, f"VM {vm}", fontsize=9.5, fontweight="bold", color=T.vm(vm))
-    _text(page, -LEFT, y + 0.26, "\n".join(textwrap.wrap(page.line.names[vm], 17)[:2]))
-    _text(page, -0.08, y + EXIT_Y + EXIT_H / 2, "exits", ha="right", va="center",
-          color=T.muted, fontsize=6.5)
+    put(page, -LEFT, y + 0.08, f"VM {vm}", fontsize=9.5, fontweight="bold", color=T.vm(vm))
+    put(page, -LEFT, y + 0.26, "\n".join(textwrap.wrap(page.line.names[vm], 17)[:2]))
     _states(page, vm, y + STATE_Y)
-    _exits(page, vm, y + EXIT_Y)
-    _ticks(page, vm, y + TICK_Y)
+    if height == VM_H:
+        _label(page, y + EXIT_Y + EXIT_H / 2, "exits")
+        _exits(page, vm, y + EXIT_Y)
+        _ticks(page, vm, y + TICK_Y)
     if page.strips:
-        _text(page, -0.08, y + VM_H + known.H / 2, known.LABELS[page.strips.scheduler], ha="right",
-              va="center", color=T.muted, fontsize=6.5)
-        if not known.draw(page.ax, page.line, page.strips, vm, y + VM_H):
+        _label(page, y + height + known.H / 2, known.LABELS[page.strips.scheduler])
+        if not known.draw(page.ax, page.line, page.strips, vm, y + height):
             page.aggregated.append(f"{known.LABELS[page.strips.scheduler]} of VM {vm}")
     ends = _lifetime(page, vm, y)
     _vm_margin(page, vm, y, ends)
+
+
+def _label(page: Page, y: float, name: str) -> None:
+    """What a row shows, left of it."""
+    put(page, -0.08, y, name, ha="right", va="center", color=T.muted, fontsize=6.5)
 
 
 def _states(page: Page, vm: int, y: float) -> None:
@@ -194,7 +227,7 @@ def _unknown(page: Page, lane: Lane, code: int, y: float, h: float) -> None:
 
 def _exits(page: Page, vm: int, y: float) -> None:
     if "exits" in page.line.left_out:
-        _text(page, 0.06, y + EXIT_H / 2, "not recorded", va="center", color=T.muted, fontsize=6.5)
+        put(page, 0.06, y + EXIT_H / 2, "not recorded", va="center", color=T.muted, fontsize=6.5)
         return
     points = page.line.exits.within(page.start, page.end, page.line.end)
     mine = points.vm == vm
@@ -210,7 +243,7 @@ def _exits(page: Page, vm: int, y: float) -> None:
     total = shown.sum(axis=0)
     scale = np.log1p(total) / np.log1p(total.max()) / np.maximum(total, 1)
     _stack(page, shown * scale, [dict(color=c) for c in colors], y, EXIT_H)
-    _text(page, WIDTH - LEFT - RIGHT, y, f"{int(total.max()):,}", fontsize=5, color=T.muted)
+    put(page, WIDTH - LEFT - RIGHT, y, f"{int(total.max()):,}", fontsize=5, color=T.muted)
 
 
 def _ticks(page: Page, vm: int, y: float) -> None:
@@ -225,7 +258,7 @@ def _ticks(page: Page, vm: int, y: float) -> None:
         counted = sums.counts(points, vm, len(TICKS), page.edges)
     for kind, color in enumerate((T.ink, T.good, T.bad)):
         row = y + kind * TICK_STEP
-        _text(page, -0.08, row + TICK_H / 2, ("ticks due", "delivered", "dropped")[kind],
+        put(page, -0.08, row + TICK_H / 2, ("ticks due", "delivered", "dropped")[kind],
               ha="right", va="center", color=color, fontsize=5.5)
         if counted is not None:
             _stack(page, sums.heights(counted[kind:kind + 1], int(counted.max())),
@@ -241,7 +274,7 @@ def _lifetime(page: Page, vm: int, y: float) -> List[Mark]:
     marks = [m for m in page.line.marks
              if m.vm == vm and page.start <= m.ns <= page.end and m.kind in ("create", "end")]
     ends = [m for m in marks if m.kind == "end"]
-    low = VM_H - 0.06 if len(ends) <= MOST_LIVES else STATE_Y - 0.01
+    low = _vm_height(page.line) - 0.06 if len(ends) <= MOST_LIVES else STATE_Y - 0.01
     for kind, color in (("create", T.muted), ("end", T.bad)):
         at = np.array([m.ns for m in marks if m.kind == kind])
         places = np.unique(((at - page.start) * BUCKETS // max(1, page.end - page.start)))
@@ -273,7 +306,7 @@ def _vm_margin(page: Page, vm: int, y: float, ends: List[Mark]) -> None:
     row = page.totals[vm]
     x = WIDTH - LEFT - RIGHT + 0.22
     share = "share unknown" if row.share is None else f"{words.show_percent(row.share)} of the CPU"
-    _text(page, x, y + 0.08, share, fontsize=9, fontweight="bold", color=T.vm(vm))
+    put(page, x, y + 0.08, share, fontsize=9, fontweight="bold", color=T.vm(vm))
     lines = [] if row.share is None else _time_words(page, row)
     exits = sum(row.exits.values())
     if "exits" not in page.line.left_out:
@@ -286,7 +319,7 @@ def _vm_margin(page: Page, vm: int, y: float, ends: List[Mark]) -> None:
     if len(ends) > 1:
         how = Counter(mark.how for mark in ends)
         lines.append(f"ended {len(ends):,} times: " + words.show_counts(how, 1))
-    _text(page, x, y + 0.26, "\n".join(lines), fontsize=6.5, linespacing=1.35)
+    put(page, x, y + 0.26, "\n".join(lines), fontsize=6.5, linespacing=1.35)
 
 
 def _time_words(page: Page, row: sums.Totals) -> List[str]:
@@ -301,8 +334,8 @@ def _time_words(page: Page, row: sums.Totals) -> List[str]:
 
 def _pcpu_lane(page: Page, cpu: int, lane: Lane, y: float) -> None:
     _separator(page, y)
-    _text(page, -LEFT, y + 0.20, f"pCPU {cpu}", fontsize=9.5, fontweight="bold")
-    _text(page, -LEFT, y + 0.38, "who runs; above: why", color=T.muted, fontsize=6.5)
+    put(page, -LEFT, y + 0.20, f"pCPU {cpu}", fontsize=9.5, fontweight="bold")
+    put(page, -LEFT, y + 0.38, "who runs; above: why", color=T.muted, fontsize=6.5)
     styles: Dict[int, Dict[str, Any]] = {
         vm: dict(color=T.vm(vm), hatch=vm_hatch(vm), ec=T.page if vm_hatch(vm) else T.vm(vm))
         for vm in page.line.names}
@@ -332,7 +365,7 @@ def _decisions(page: Page, cpu: int, y: float) -> None:
     if "sched" in page.line.left_out:
         lines = ["scheduling was not recorded"]
     lines += textwrap.wrap(words.show_counts(counted, 4), 50)[:3]
-    _text(page, WIDTH - LEFT - RIGHT + 0.22, y + 0.16, "\n".join(lines), fontsize=6.5,
+    put(page, WIDTH - LEFT - RIGHT + 0.22, y + 0.16, "\n".join(lines), fontsize=6.5,
           linespacing=1.35)
 
 
@@ -351,59 +384,81 @@ def _whys(page: Page, inside: np.ndarray, y: float) -> None:
                      color=T.muted)
 
 
-def _last_moments(page: Page) -> None:
+def _last_moments(page: Page, top: float, bottom: float) -> None:
     """Where the trace buffer was full, and panics; their words stand among the notes below."""
     moments = [(mark.ns, "panic") for mark in page.line.marks if mark.kind == "panic"]
     if page.line.trace.dropped:
         moments.append((known_end(page.line.trace), "buffer full"))
     for ns, what in moments:
         if page.start <= ns <= page.end:
-            page.ax.axvline(ns, color=T.bad, linewidth=1.4, clip_on=False,
-                            linestyle="-" if what == "panic" else (0, (2, 1)))
-            page.ax.annotate(what, (ns, 0), (-3, 3), textcoords="offset points", fontsize=6.5,
+            page.ax.vlines(ns, top, bottom, color=T.bad, linewidth=1.4, clip_on=False,
+                           linestyle="-" if what == "panic" else (0, (2, 1)))
+            page.ax.annotate(what, (ns, top), (-3, 3), textcoords="offset points", fontsize=6.5,
                              color=T.bad, ha="right", va="bottom")
 
 
 def _title(page: Page) -> None:
     line = page.line
     scheduler = f", scheduler {line.scheduler}" if line.scheduler else ""
-    _text(page, -LEFT, -0.78, f"Who ran when{scheduler}", fontsize=13, fontweight="bold")
-    _text(page, -LEFT, -0.52, words.subtitle(line), color=T.muted, fontsize=7)
+    put(page, -LEFT, -0.78, f"Who ran when{scheduler}", fontsize=13, fontweight="bold")
+    put(page, -LEFT, -0.52, words.subtitle(line), color=T.muted, fontsize=7)
     part = "a part of the trace"
     if page.start <= line.start and page.end >= line.end:
         part = "as far as the records go" if line.trace.dropped else "the whole trace"
-    _text(page, -LEFT, -0.36, f"{words.show_time(page.start, 6)} to {words.show_time(page.end, 6)}"
-          f" of virtual time ({part})", fontsize=7.5)
-    shown = page.line.reasons[:len(words.EXIT_LIGHT) - 1]
+    put(page, -LEFT, -0.36, f"{words.show_time(page.start, 6)} to {words.show_time(page.end, 6)}"
+        f" of virtual time ({part})", fontsize=7.5)
+    legend(page, 0.0, states_legend(page) + strips_legend(page) + exits_legend(line))
+
+
+def legend(page: Page, y: float, handles: Sequence[Any]) -> None:
+    """One row, above the height y of the plot."""
+    made = page.ax.legend(handles=handles, loc="lower left", bbox_to_anchor=(0, y), frameon=False,
+                          bbox_transform=page.ax.get_yaxis_transform(), ncol=len(handles),
+                          fontsize=6.5, borderpad=0, columnspacing=0.9, handlelength=1.0,
+                          handletextpad=0.4, borderaxespad=0.3)
+    page.ax.add_artist(made)
+
+
+def states_legend(page: Page) -> List[Any]:
+    """What lanes are made of."""
     handles = [Patch(color=T.ink, label="run"), Patch(color=T.ink, alpha=0.22, label="ready"),
                Patch(color=T.muted, alpha=0.5, label="blocked"),
                Line2D([], [], color=T.bad, label="VM ended")]
-    if sums.host_time(line, page.start, page.end):
+    if sums.host_time(page.line, page.start, page.end):
         handles.append(Patch(color=T.muted, label="host, after a VM's end"))
-    handles += [Patch(color=color, alpha=1 if name == "deadline" else 0.5, label=name)
-                for name, color in (known.legend(page.strips) if page.strips else [])]
-    handles += [Patch(color=words.exit_color(i, T), label=words.printable(f"exit {reason}"))
-                for i, reason in enumerate(shown)]
-    if len(page.line.reasons) > len(shown):
+    return handles
+
+
+def strips_legend(page: Page) -> List[Any]:
+    """What the scheduler knows."""
+    return [Patch(color=color, alpha=1 if name == "deadline" else 0.5, label=name)
+            for name, color in (known.legend(page.strips) if page.strips else [])]
+
+
+def exits_legend(line: Timeline) -> List[Any]:
+    """The frequent reasons, and the others."""
+    shown = line.reasons[:len(words.EXIT_LIGHT) - 1]
+    handles = [Patch(color=words.exit_color(i, T), label=words.printable(f"exit {reason}"))
+               for i, reason in enumerate(shown)]
+    if len(line.reasons) > len(shown):
         handles.append(Patch(color=words.exit_color(99, T), label="other exits"))
-    page.ax.legend(handles=handles, loc="lower left", bbox_to_anchor=(0, 1.0), frameon=False,
-                   ncol=len(handles), fontsize=6.5, borderpad=0, columnspacing=0.9,
-                   handlelength=1.0, handletextpad=0.4, borderaxespad=0.3)
+    return handles
 
 
-def _footer(page: Page, height: float) -> None:
+def footer(page: Page, y: float, facts: str) -> float:
+    """Notes below the plot, from y on; where they end."""
     bucket = words.show_time((page.end - page.start) / BUCKETS, 3)
-    notes = [f"Facts: {words.SOURCES}; {words.asked_rule(page.line)}."]
+    notes = [f"{facts}."]
     if page.aggregated:
         notes.append(f"Aggregated into {BUCKETS} buckets of {bucket}, nothing left out "
                      "(height: occupancy; exits and ticks: logarithm of their number, the peak of "
                      f"exits is at the right): {_grouped(page.aggregated)}.")
-    y = height + 0.42
     for color, lines in ((T.muted, notes), (T.bad, ["! " + c for c in _short(page.line)])):
         for note in lines:
             wrapped = textwrap.wrap(note, 190)
-            _text(page, -LEFT, y, "\n".join(wrapped), color=color, fontsize=6.8)
+            put(page, -LEFT, y, "\n".join(wrapped), color=color, fontsize=6.8)
             y += 0.13 * len(wrapped) + 0.04
+    return y
 
 
 def _grouped(items: List[str]) -> str:

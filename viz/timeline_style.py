@@ -18,8 +18,8 @@ EXIT_LIGHT = ("#4c6fff", "#e0457b", "#12a594", "#f5a524", "#7c3aed", "#84a60b", 
 EXIT_DARK = ("#8fa8ff", "#ff7aa8", "#3fd6c4", "#ffc35c", "#b794ff", "#b6d94c", "#53c3de",
              "#77818c")
 UNITS = ((10**9, "s"), (10**6, "ms"), (10**3, "us"), (1, "ns"))
-SOURCES = (f"observed ({PROVENANCE['observed']}): states, decisions, exits, ticks; "
-           "computed (from these records, nothing estimated): shares, errors, totals")
+COMPUTED = "computed (from these records, nothing estimated): shares, errors, totals"
+SIMULATOR = "simulator"  # the platform of traces without a machine (handouts/formats.md, 10)
 
 
 def exit_colors(theme: Theme) -> Tuple[str, ...]:
@@ -97,6 +97,14 @@ def asked_rule(line: Timeline) -> str:
     return (f"asked: {part} for each VM that exists, blocked or not; shares: of the time from "
             "the scheduler's first decision on; beside a lane, asked and error stand only "
             "where no VM blocked or ended early")
+
+
+def sources(line: Timeline) -> str:
+    """Where the facts come from."""
+    if line.trace.header.platform == SIMULATOR:
+        return (f"modelled ({PROVENANCE['modelled']}; it is the scheduler's own code that decides): "
+                f"states, decisions; {COMPUTED}")
+    return f"observed ({PROVENANCE['observed']}): states, decisions, exits, ticks; {COMPUTED}"
 
 
 def subtitle(line: Timeline) -> str:

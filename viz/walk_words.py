@@ -63,7 +63,9 @@ def kind_words(walk: Walk) -> str:
 
 
 def root_words(walk: Walk) -> str:
-    """The root of the nested tables, by the name that its manual has for it."""
+    """The root of the nested tables, by the name that its manual has for it; or the shadow's."""
+    if walk.kind == "SHADOW":
+        return f"shadow root {walk.nroot:#x}"
     return f"{'EPT root' if walk.format == 'EPT' else 'nCR3'} {walk.nroot:#x}"
 
 

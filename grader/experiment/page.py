@@ -9,7 +9,7 @@ from typing import Dict, List, Mapping, Sequence, Tuple
 
 import jinja2
 
-from grader.experiment import studies
+from grader.experiment import side_by_side, studies
 from grader.experiment.studies import Row
 from viz.style import FONT_CSS, LIGHT, MONO_CSS, css_variables
 
@@ -23,7 +23,7 @@ def save(out: Path, tables: Mapping[str, Sequence[Row]], figures: Sequence[str])
                                      trim_blocks=True, lstrip_blocks=True)
     page = environment.get_template("page.html.j2").render(
         colors=css_variables(LIGHT), font=FONT_CSS, mono=MONO_CSS, figures=figures,
-        size=studies.SIZE, live="cost" in tables, growth=growth(tables.get("cost", ())),
+        size=studies.SIZE, side=side_by_side, live="cost" in tables, growth=growth(tables.get("cost", ())),
         errors=[row for row in tables["error"] if row["window_ms"] in (100, 1000)],
         attack=[row for row in tables["attack"] if row["stops_before_us"] == 500],
         latency=_medians(tables["latency"]), tables=sorted(tables))

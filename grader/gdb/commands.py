@@ -26,7 +26,8 @@ vms                      every VM: state, generation, rip, exits, ticks, memory
 vmcb [VM]                the control block, in the manual's words
 exits [VM|all] [N]       the last N exits in the trace, and how many for each reason
 walk VM gVA [r|w|x][u] [FILE.svg]
-                         both dimensions of a page walk, read from memory; drawn into FILE
+                         both dimensions of a page walk, or the guest's tables and their
+                         shadow, read from memory; drawn into FILE
 trace [VM|all] [N] [-f TEXT]
                          the last N records of the trace that contain TEXT
 guest-symbols VM         show the names of that VM's guest instead of the host's
@@ -123,7 +124,8 @@ def vms(debugger: Debugger, words: List[str]) -> None:
         print(f"VM {vm.number} {vm.name}: {vm.state}, generation {int(vm.value['generation'])}, "
               f"rip {rip}, {int(vm.vcpu['exits'])} exits")
         print(f"    ticks due/delivered/backlog/discarded: {vm.ticks}")
-        for slot in vm.slots or ["given back"]:
+        slots = [f"{size >> 10}K at gPA {gpa:#x} = hPA {hpa:#x}" for gpa, size, hpa in vm.slots]
+        for slot in slots or ["given back"]:
             print(f"    memory: {slot}")
 
 
@@ -207,8 +209,11 @@ def paging(vm: Vm, now: State) -> walks.Guest:
     if now.where == state.GUEST and now.vm is not None and now.vm.number == vm.number:
         value.update({name.upper(): state.live(name) for name in ("cr0", "cr3", "cr4", "efer")})
         value["RFLAGS"] = state.live("eflags")
+    if vm.shadow_root:
+        value.update(walks.own_registers(value["CR0"], value["CR4"], vm.own_registers()))
     return walks.Guest(vm.number, vm.name, value["CR0"], value["CR3"], value["CR4"],
-                       value["EFER"], value["RFLAGS"], control_block.u(block, 0x0b0))
+                       value["EFER"], value["RFLAGS"], control_block.u(block, 0x0b0),
+                       vm.shadow_root, tuple(vm.slots))
 
 
 def guest_symbols(debugger: Debugger, words: List[str]) -> None:
@@ -253,7 +258,8 @@ Without a number that of the VM whose registers the processor holds."""),
     "exits": (exits, """exits [VM|all] [N]: the last N exits in the trace (10), in words,
 then how many exits there were for each reason.  Needs a run that records exits."""),
     "walk": (walk, """walk VM gVA [r|w|x][u] [FILE.svg]: how the processor would translate gVA.
-Both dimensions, read from the machine's memory (GDB's own reads ignore nested tables).
+Both dimensions, or (mmu=shadow) the guest's tables and the shadow that stands for them, read
+from the machine's memory (GDB's own reads ignore nested tables).
 The access is a supervisor's read unless given, as in wu: a user's write.  gVA may be an
 expression such as $rip or, after guest-symbols, &ticks.  Sets no A or D bit."""),
     "trace": (trace, """trace [VM|all] [N] [-f TEXT]: the last N records of the trace (20).

@@ -8,7 +8,7 @@ GDB may be shown a guest's symbols later.  Imported inside GDB only.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Tuple
 
 import gdb  # type: ignore[import-not-found]
 
@@ -117,12 +117,22 @@ class Vm:
         return _word(self.vcpu["state"])
 
     @property
-    def slots(self) -> List[str]:
-        """Its memory: size, gPA and hPA of each slot."""
+    def slots(self) -> List[Tuple[int, int, int]]:
+        """Its memory: gPA, size and hPA of each slot."""
         memory = self.value["mem"]
         slots = [memory["slot"][i] for i in range(int(memory["slots"]))]
-        return [f"{int(slot['size']) >> 10}K at gPA {int(slot['gpa']['v']):#x} = hPA "
-                f"{int(slot['hpa']['v']):#x}" for slot in slots]
+        return [(int(slot["gpa"]["v"]), int(slot["size"]), int(slot["hpa"]["v"]))
+                for slot in slots]
+
+    @property
+    def shadow_root(self) -> int:
+        """The shadow table that it runs on; 0: it runs on its nested table."""
+        return int(self.vcpu["ctl"]["shadow_root"]["v"])
+
+    def own_registers(self) -> Dict[str, int]:
+        """On a shadow CR3 and some bits of CR0 and CR4 are the host's: here are the guest's."""
+        state = self.kernel.read(self.backend, self.kernel.type["svm_vcpu"])
+        return {name: int(state[name]) for name in ("cr0", "cr3", "cr4")}
 
     @property
     def ticks(self) -> str:

@@ -1,4 +1,5 @@
-"""A walk that the debugger makes: both dimensions, by physical reads of the RAM file.
+"""A walk that the debugger makes: both dimensions, or the guest's tables and their shadow, by
+physical reads of the RAM file.
 
 GDB's own reads of memory ignore nested tables.  The walk itself is the oracle's
 (grader/oracle/walk.py); here it becomes a walk of viz, so that it is numbered, worded and
@@ -6,18 +7,18 @@ drawn as one from a trace.  What it does not do: set A and D, know GDB or choose
 """
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import List, Optional
+from dataclasses import dataclass, replace
+from typing import Dict, List, Mapping, Optional, Tuple
 
 from grader.oracle import compare
 from grader.oracle import walk as oracle
-from grader.oracle.memory import Memory
+from grader.oracle.memory import Memory, OutsideMemory
 from viz import walk as drawing
 from viz import walk_steps, walk_words
 from viz.style import PROVENANCE
 from viz.walk_data import Walk, WalkRef
 
-CR0_PG, CR4_PAE, CR4_LA57, EFER_LMA = 1 << 31, 1 << 5, 1 << 12, 1 << 10
+CR0_WP, CR0_PG, CR4_PAE, CR4_LA57, EFER_LMA = 1 << 16, 1 << 31, 1 << 5, 1 << 12, 1 << 10
 ACCESS = {"r": 0, "w": oracle.WRITE, "x": oracle.EXECUTE, "u": oracle.USER}
 
 
@@ -27,7 +28,8 @@ class WalkRefused(Exception):
 
 @dataclass(frozen=True)
 class Guest:
-    """What a walk needs of a guest: its registers and the root of its nested table."""
+    """What a walk needs of a guest: its registers, its memory, and the root of the table on which
+    it runs."""
 
     vm: int
     name: str
@@ -37,6 +39,8 @@ class Guest:
     efer: int
     rflags: int
     nroot: int
+    shadow_root: int = 0                                # 0: it runs on its nested table
+    slots: Tuple[Tuple[int, int, int], ...] = ()        # gPA, size, hPA
 
     @property
     def mode(self) -> str:
@@ -60,16 +64,63 @@ def make(memory: Memory, guest: Guest, gva: int, access: int = 0, ns: int = 0) -
     if guest.mode == "LONG5":
         raise WalkRefused("the guest has five levels of tables, which this walker does not know")
     walk = Walk(number=1, record=0, ns=ns, vm=guest.vm, gva=gva, access=access, groot=guest.cr3,
-                nroot=guest.nroot, mode=guest.mode, kind="NESTED", cause="DEBUGGER",
+                nroot=guest.shadow_root or guest.nroot, mode=guest.mode,
+                kind="SHADOW" if guest.shadow_root else "NESTED", cause="DEBUGGER",
                 cr0=guest.cr0, cr4=guest.cr4, efer=guest.efer, rflags=guest.rflags)
-    found = compare.expected(walk, memory)
-    walk.refs = [WalkRef(ref.n, ref.dim, ref.level, ref.table, ref.index, ref.entry, ref.entry,
-                         ref.size, ref.serves, ref.addr) for ref in found.refs]
+    found = _beside(memory, guest, walk) if guest.shadow_root else compare.expected(walk, memory)
+    walk.refs = [WalkRef(n, ref.dim, ref.level, ref.table, ref.index, ref.entry, ref.entry,
+                         ref.size, ref.serves, ref.addr)
+                 for n, ref in enumerate(found.refs, start=1)]
     walk.complete, walk.total = True, len(found.refs)
     walk.gpa, walk.hpa, walk.gpa_refs = found.gpa or 0, found.hpa or 0, found.gpa_refs
     walk.fault, walk.fault_dim = found.fault, found.dim
     walk.fault_level, walk.error = found.level, found.error
     return walk
+
+
+class _Slots:
+    """The guest's memory as the VMM reads it: by gPA, wherever a slot has it."""
+
+    def __init__(self, memory: Memory, guest: Guest) -> None:
+        self.memory, self.slots = memory, guest.slots
+
+    def host(self, gpa: int) -> int:
+        for start, size, hpa in self.slots:
+            if start <= gpa < start + size:
+                return hpa + gpa - start
+        raise OutsideMemory(gpa, 8, 0)
+
+    def read_u32(self, gpa: int) -> int:
+        return self.memory.read_u32(self.host(gpa))
+
+    def read_u64(self, gpa: int) -> int:
+        return self.memory.read_u64(self.host(gpa))
+
+
+def _beside(memory: Memory, guest: Guest, walk: Walk) -> oracle.Result:
+    """The guest's own walk, as the VMM makes it, then the processor's through the shadow, which
+    is in long mode's or in PAE's format and obeys all of its bits."""
+    slots = _Slots(memory, guest)
+    found = oracle.walk(slots, walk.gva, walk.access, walk.mode, walk.groot, None,  # type: ignore
+                        compare.settings_of(walk))
+    found.refs = [replace(ref, table=slots.host(ref.table)) for ref in found.refs
+                  if not (walk.mode == "PAE" and ref.level == 3)]   # the VMM holds its pointers
+    found.gpa_refs = len(found.refs)
+    if found.fault != "NONE":
+        return found
+    shadow = oracle.walk(memory, walk.gva, walk.access, "LONG4" if walk.mode == "LONG4" else "PAE",
+                         guest.shadow_root, None, oracle.Settings())
+    shadow.refs = found.refs + [replace(ref, dim="SHADOW") for ref in shadow.refs]
+    shadow.gpa, shadow.gpa_refs = found.gpa, found.gpa_refs
+    shadow.dim = "SHADOW" if shadow.fault != "NONE" else "GUEST"
+    return shadow
+
+
+def own_registers(cr0: int, cr4: int, kept: Mapping[str, int]) -> Dict[str, int]:
+    """On a shadow the processor's CR3 is the host's, and so are CR0.PG, CR0.WP and CR4.PAE; the
+    guest's are `kept` by the backend (vmm/svm/svm_paging.c)."""
+    return {"CR0": cr0 & ~(CR0_PG | CR0_WP) | kept["cr0"], "CR3": kept["cr3"],
+            "CR4": cr4 & ~CR4_PAE | kept["cr4"]}
 
 
 def lines(walk: Walk, data: Optional[int] = None) -> List[str]:
@@ -84,8 +135,11 @@ def lines(walk: Walk, data: Optional[int] = None) -> List[str]:
                     f"{sentence.partition(' Where that lies')[0]}")
     if walk.faulted:
         return said + walk_words.fault_story(walk)
+    after = f"{walk.total}"
+    if walk.kind == "SHADOW":
+        after = f"{walk.total - walk.gpa_refs} of the processor's own"
     said.append(f"gPA {walk.gpa:#x} known after {walk.gpa_refs}, hPA {walk.hpa:#x} known after "
-                f"{walk.total}")
+                f"{after}")
     return said + ([f"there: {data:#018x} (u64)"] if data is not None else [])
 
 

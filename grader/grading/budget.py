@@ -26,13 +26,15 @@ class Budget:
     """Counts the hangs of one grading."""
 
     hangs: int = 0
+    slowness: float = 1.0        # of the emulator: grader/platform.py
     cpu_s: Optional[int] = None  # of a run before any hang; None: by its virtual time
 
     def limits(self, virtual_s: float) -> Limits:
         """The limits of the next run, which lasts at most so much virtual time."""
         if self.hangs >= len(AFTER_HANGS):
             raise Exhausted(f"not run: {self.hangs} runs of this submission hung before")
-        whole = self.cpu_s or max(limits.MACHINE.cpu_s, CPU_S_PER_VIRTUAL_S * virtual_s)
+        whole = self.cpu_s or self.slowness * max(limits.MACHINE.cpu_s,
+                                                  CPU_S_PER_VIRTUAL_S * virtual_s)
         cpu = max(min(whole, LEAST_CPU_S), whole * AFTER_HANGS[self.hangs])
         return replace(limits.MACHINE, cpu_s=int(cpu))
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Dict, List
 
 from grader import args as arguments
-from grader.grading.job import ALL, PUBLIC
+from grader.grading.job import ALL, PUBLIC, Job
 
 EPILOG = """\
 examples:
@@ -33,6 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--only", default="", metavar="TEST,...", help="these tests, and those they need")
     add("--record", type=Path, metavar="FILE",
         help="record.json of an earlier grading: grade again with its seeds and nonces")
+    add("--platform", default=Job.platform, metavar="P",
+        help="where the runs are made; default: %(default)s")
     add("--keep", action="store_true", help="keep the memory of each run (512 MiB, sparse)")
     add("--quiet", action="store_true", help="no progress and no summary")
     add("--sandbox", help=argparse.SUPPRESS)
@@ -57,7 +59,7 @@ def work(options: argparse.Namespace) -> int:
     only = tuple(name for name in options.only.replace(",", " ").split() if name)
     job = grade.Job(options.lab, options.submission, options.out, options.seed, options.tests,
                     only, options.disposable, options.record, options.quiet, options.sandbox,
-                    keep=options.keep)
+                    keep=options.keep, platform=options.platform)
     contents = grade.grade(job)
     if not options.quiet:
         print("\n".join(summary(contents, options.out)))

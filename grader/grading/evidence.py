@@ -97,7 +97,7 @@ def _least(run: "Run", written: int) -> List[str]:
 
 def _speakers(run: "Run", told: Records, written: np.ndarray) -> List[str]:
     """Each command is of the VM whose exit it was."""
-    traced = run.trace.select("exit").vm
+    traced = exitlog.traced_exits(run.trace).vm
     if len(traced) != len(written) or np.array_equal(traced[written], told.vm):
         return []
     at = int(np.flatnonzero(traced[written] != told.vm)[0])
@@ -164,7 +164,7 @@ def _entered(run: "Run") -> List[str]:
 
 def blocks(run: "Run") -> Dict[int, Set[int]]:
     """Control block (host-physical, from the emulator) -> the VMs whose exits it made."""
-    traced = run.trace.select("exit")
+    traced = exitlog.traced_exits(run.trace)
     n = min(len(traced), len(run.exits))
     pairs = np.unique(np.stack([run.exits.vmcb[:n], traced.vm[:n].astype(np.uint64)]), axis=1)
     found: Dict[int, Set[int]] = {}

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import subprocess
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Dict, Set
 
@@ -30,9 +31,14 @@ def grade(job: Job) -> Dict[str, Any]:
     start = time.monotonic()
     lab = labtoml.find(job.root, job.lab)
     recorded = record.read(job.record) if job.record else {}
+    job = replace(job, platform=recorded.get("platform", job.platform))
     seeds = Seeds.of(job.seed, recorded.get("seeds", {}))
     box = sandbox.find(job.disposable, job.sandbox)
-    if not platforms.find(record.PLATFORM).version():
+    try:
+        answers = platforms.find(job.platform).version()
+    except KeyError as error:
+        raise RunError(str(error.args[0])) from None
+    if not answers:
         raise RunError("the emulator does not answer: make doctor says what is missing")
     steps = Steps(job.quiet)
     with Folders(job.out) as folders:

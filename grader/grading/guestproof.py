@@ -1,9 +1,11 @@
 """What guests really were and said: their memory at the end, read from outside.
 
 The emulator's log names the control block of every entry; in RAM it holds the nested
-root, through which the guest's memory is found without a word of the VMM.  There its
-code must be the pristine image's, what it exited on must be such an instruction, and
-the self-checks that it kept must be those that the trace tells of.
+root, through which the guest's memory is found without a word of the VMM, or the root of a
+shadow: our guests map themselves to themselves, so that a gVA of theirs is its gPA.  There
+its code must be the pristine image's, what it exited on must be such an instruction, and
+the self-checks that it kept must be those that the trace tells of.  What lies where in a
+VMCS is known to its processor alone: on bochs-vmx the trace is believed about the root.
 Judged only where the memory cannot have been used again, and never hostile guests,
 which change themselves.  AMD64 manual, volume 2, appendix B (control block).
 """
@@ -17,23 +19,25 @@ import numpy as np
 from grader.oracle import exitlog, guestimage
 from grader.oracle.guestimage import Image
 from grader.oracle.memory import OutsideMemory
-from grader.oracle.paging import LONG4, PS, P, frame
+from grader.oracle.paging import LONG4, PAE, Mode, frame
 from grader.oracle.seal import check_name, seal
 
 if TYPE_CHECKING:
     from grader.grading.runs import Run
 
-NESTED_CONTROL, NESTED_ROOT = 0x90, 0xB0
+NESTED_CONTROL, NESTED_ROOT, EFER, CR3 = 0x90, 0xB0, 0x4D0, 0x550
+EFER_LMA = 1 << 10
 PAGE, PREFIXES = 4096, bytes((0x66, 0x67, 0xF2, 0xF3, 0x2E, 0x36, 0x3E, 0x26, 0x64, 0x65))
 CHANGES_ITSELF = ("hostile",)
 KEPT, KEPT_COUNT = "testport_kept", 64
 IO_OPCODES = (*range(0x6C, 0x70), *range(0xE4, 0xE8), *range(0xEC, 0xF0))
-INSTRUCTIONS: Dict[int, Tuple[str, Callable[[bytes], bool]]] = {
-    0x72: ("CPUID", lambda code: code[:2] == b"\x0f\xa2"),
-    0x78: ("HLT", lambda code: code[:1] == b"\xf4"),
-    0x7B: ("port I/O", lambda code: code[:1] != b"" and code[0] in IO_OPCODES
+INSTRUCTIONS: Dict[str, Tuple[str, Callable[[bytes], bool]]] = {
+    "CPUID": ("CPUID", lambda code: code[:2] == b"\x0f\xa2"),
+    "HLT": ("HLT", lambda code: code[:1] == b"\xf4"),
+    "IO": ("port I/O", lambda code: code[:1] != b"" and code[0] in IO_OPCODES
            or code[:1] != b"" and 0x40 <= code[0] < 0x50 and code[1] in IO_OPCODES),
-    0x81: ("VMMCALL", lambda code: code[:3] == b"\x0f\x01\xd9")}
+    "HYPERCALL": ("VMMCALL or VMCALL",
+                  lambda code: code[:3] in (b"\x0f\x01\xd9", b"\x0f\x01\xc1"))}
 LONGEST = 8  # bytes of an instruction that are looked at
 
 
@@ -47,7 +51,7 @@ def contradictions(run: "Run") -> List[str]:
             continue
         image = guestimage.read(path)
         found += instructions(run, vm, block, image)
-        memory = GuestMemory(run, block)
+        memory = GuestMemory(run, block, image)
         found += memory.code(vm, image)
         if run.is_ours(vm) and not run.trace.dropped:
             found += kept_checks(run, vm, memory, image)
@@ -71,6 +75,8 @@ def _by_roots(run: "Run") -> Dict[int, int]:
     that the control blocks hold which the emulator saw entered.  0: none was."""
     if any(run.restarts(vm) for vm in range(1, len(run.guests) + 1)):
         return {}
+    if run.extension == "vmx":
+        return {}
     created = run.trace.select("vm_create")
     roots: Dict[int, int] = {}
     for block in np.unique(run.exits.vmcb).tolist():
@@ -82,8 +88,8 @@ def _by_roots(run: "Run") -> Dict[int, int]:
 def instructions(run: "Run", vm: int, block: int, image: Image) -> List[str]:
     """What the processor left the guest on is such an instruction in the image."""
     mine = run.exits.vmcb == np.uint64(block)
-    for code, (name, fits) in INSTRUCTIONS.items():
-        for rip in np.unique(run.exits.rip[mine & (run.exits.code == code)]).tolist():
+    for word, (name, fits) in INSTRUCTIONS.items():
+        for rip in np.unique(run.exits.rip[mine & run.left(word)]).tolist():
             there = image.at(rip, LONGEST)
             if there and not fits(there.lstrip(PREFIXES)):
                 return [f"VM {vm} was left on {name} at rip {rip:#x}, where its image has "
@@ -91,31 +97,69 @@ def instructions(run: "Run", vm: int, block: int, image: Image) -> List[str]:
     return []
 
 
-class GuestMemory:
-    """Guest-physical memory behind the nested root of one control block."""
+def _traced_root(run: "Run", block: int) -> int:
+    """The root of the VM whose exits this control block made; 0 if it is not one VM's."""
+    from grader.grading.evidence import blocks
+    vms, created = blocks(run).get(block, set()), run.trace.select("vm_create")
+    roots = [root for vm, root in zip(created.vm.tolist(), created["root"].tolist()) if {vm} == vms]
+    return roots[-1] if roots else 0
 
-    def __init__(self, run: "Run", block: int) -> None:
-        self.memory = run.memory
+
+class GuestMemory:
+    """Guest-physical memory behind the root of one control block: the nested one, or, where
+    nested paging is off, that of a shadow."""
+
+    def __init__(self, run: "Run", block: int, image: Optional[Image] = None) -> None:
+        self.memory, self.image = run.memory, image
         self.root = 0           # no guest memory: block 0 is none
+        self.table, self.form, self.is_shadow = 0, LONG4, False
         try:
-            if block and self.memory.read_u64(block + NESTED_CONTROL) & 1:
-                self.root = self.memory.read_u64(block + NESTED_ROOT)
+            if run.extension == "vmx":
+                self.root = self.table = _traced_root(run, block)
+                self.form = run.nested
+            elif block:
+                self._look_at(block)
         except OutsideMemory:
             pass
 
+    def _look_at(self, block: int) -> None:
+        self.root = self.table = self.memory.read_u64(block + NESTED_ROOT)
+        self.is_shadow = not self.memory.read_u64(block + NESTED_CONTROL) & 1
+        if self.is_shadow:
+            self.table = self.memory.read_u64(block + CR3)
+            self.form = LONG4 if self.memory.read_u64(block + EFER) & EFER_LMA else PAE
+
     def page(self, gpa: int) -> Optional[int]:
         """The host-physical address of gPA; None if it is not mapped."""
-        if not self.root:
+        found = self._walk(self.form, self.table, gpa)
+        if found is not None or not self.is_shadow or self.image is None:
+            return found
+        return self._beside(gpa)
+
+    def _walk(self, form: Mode, root: int, gpa: int) -> Optional[int]:
+        if not root:
             return None
-        table = self.root & LONG4.root_mask
-        for level in LONG4.levels:
+        table = root & form.root_mask
+        for level in form.levels:
             entry = self.memory.read_u64(table + 8 * level.index(gpa))
-            if not entry & P:
+            if not entry & form.present:
                 return None
-            last = level.level == 1 or bool(level.maps and entry & PS)
-            table = frame(LONG4, level, entry, last)
+            last = form.maps_page(level, entry)
+            table = frame(form, level, entry, last)
             if last:
                 return table + gpa % level.page
+        return None
+
+    def _beside(self, gpa: int) -> Optional[int]:
+        """A shadow may have lost an entry, or be given up: the frame is as far from the code's
+        as the page, and the guest began on its nested table."""
+        pages = [page for start, data in (self.image.fixed if self.image else ())
+                 for page in range(start, start + len(data), PAGE)]
+        for form, root in ((self.form, self.table), (LONG4, self.root)):
+            for page in pages:
+                found = self._walk(form, root, page)
+                if found is not None:
+                    return found + gpa - page
         return None
 
     def read(self, gpa: int, length: int) -> Optional[bytes]:

@@ -52,6 +52,8 @@ class Program:
     def ask(self, line: str) -> str:
         """Its answer to a line; Failed, in words, if there is none."""
         self.tell(line)
+        if self._process is not None:
+            self._send()
         deadline = time.monotonic() + self.wall_s
         while self._told or b"\n" not in self._heard:
             self._step(deadline)
@@ -77,12 +79,16 @@ class Program:
                 self._fail(self._ended())
             self._heard += piece
         if free:
-            try:
-                del self._told[:os.write(ours, self._told[:1 << 16])]
-            except BlockingIOError:
-                pass
-            except BrokenPipeError:
-                self._fail(self._ended())
+            self._send()
+
+    def _send(self) -> None:
+        """Send what can be sent at once."""
+        try:
+            del self._told[:os.write(self._process.stdin.fileno(), self._told[:1 << 16])]
+        except BlockingIOError:
+            pass
+        except BrokenPipeError:
+            self._fail(self._ended())
 
     def _fail(self, sentence: str) -> None:
         self.close()

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, Optional, Tuple
 
-from grader.plan import ROOT, RunError
+from grader.plan import ROOT, Request, RunError
 
 PUBLIC, ALL = "public", "all"
 
@@ -35,6 +35,7 @@ class Job:
     keep: bool = False           # keep the memory of each run
     cpu_s: Optional[int] = None  # processor time of a run; None: by its virtual time
     pictures: bool = True        # draw them: what is graded to be counted only needs none
+    platform: str = Request.platform
 
 
 @dataclass(frozen=True)

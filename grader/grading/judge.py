@@ -28,7 +28,8 @@ def work(job: Dict[str, Any], tell: Callable[..., None]) -> int:
     if hard == resource.RLIM_INFINITY:
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, hard))
     runs = Runs(Path(job["build"]), Path(job["runs"]), Sandbox(**job["sandbox"]),
-                int(job["seeds"]["nonce"], 16), tell, processes.end_descendants)
+                int(job["seeds"]["nonce"], 16), tell, processes.end_descendants,
+                job["platform"])
     runs.resume(job["made"], job["hangs"])
     runs.budget.cpu_s = job["cpu_s"]
     plugin = Plugin(job, runs, tell)

@@ -46,6 +46,11 @@ class Lab:
     measured: Dict[str, float] = field(default_factory=dict)
     contradictions: List[str] = field(default_factory=list)
 
+    @property
+    def extension(self) -> str:
+        """Of the processor on which runs are made: svm or vmx."""
+        return self.runs.platform.name.rsplit("-", 1)[1]
+
     def random(self, name: str = "") -> random.Random:
         """Random numbers of this test and seed; another name gives others."""
         return random.Random(derive(self.seed, self.test, name))

@@ -20,8 +20,6 @@ from grader.plan import RunError
 if TYPE_CHECKING:
     from grader.grading.verdict import Grading
 
-PLATFORM = "qemu-svm"
-
 
 def contents(grading: "Grading", data: Dict[str, Any]) -> Dict[str, Any]:
     """What record.json holds."""
@@ -31,7 +29,8 @@ def contents(grading: "Grading", data: Dict[str, Any]) -> Dict[str, Any]:
                        "kind": grading.taken.kind, "commit": grading.taken.commit},
         "seeds": grading.seeds.record(),
         "tests": grading.job.tests, "only": list(grading.job.only),
-        "versions": versions(grading.job.root),
+        "platform": grading.job.platform,
+        "versions": versions(grading.job.root, grading.job.platform),
         "trusted": grading.box.trusted, "sandbox": grading.box.kind,
         "files": grading.taken.hashes, "problems": grading.taken.problems,
         "machine": grading.built["hashes"],
@@ -40,14 +39,14 @@ def contents(grading: "Grading", data: Dict[str, Any]) -> Dict[str, Any]:
         "results": [grading.results[case["name"]] for case in grading.cases]}
 
 
-def versions(root: Path) -> Dict[str, str]:
+def versions(root: Path, platform: str) -> Dict[str, str]:
     """The tools that a score depends on."""
     try:
         with folder.Folder(root) as tree:
             kit = tree.commit()
     except (OSError, Refused):
         kit = ""
-    return {"emulator": platforms.find(PLATFORM).version(), "compiler": _first_line("gcc"),
+    return {"emulator": platforms.find(platform).version(), "compiler": _first_line("gcc"),
             "linker": _first_line("ld"), "python": host.python_version(), "kit": kit}
 
 

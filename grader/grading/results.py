@@ -33,6 +33,7 @@ def contents(grading: "Grading", seconds: float) -> Dict[str, Any]:
             "lab": grading.lab.number, "max_score": sum(each["max_score"] for each in tests),
             "trusted": grading.box.trusted, "label": grading.box.label,
             "seed": hex(grading.seeds.public), "commit": grading.taken.commit,
+            "platform": grading.job.platform,
             "built": not grading.broken, "not_tried": told.not_tried(grading),
             "predictions": told.predictions(grading)}}
 

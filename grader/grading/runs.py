@@ -16,7 +16,7 @@ from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import numpy as np
 
-from grader import args, collect, plan, run as running
+from grader import args, collect, plan, platforms, run as running
 from grader.grading import budget as budgets
 from grader.grading.api import Failed
 from grader.grading.host import Program
@@ -24,7 +24,9 @@ from grader.grading.job import derive
 from grader.grading.processes import ASLEEP_S, AsleepWatch
 from grader.grading.sandbox import Sandbox
 from grader.oracle import exitlog
+from grader.oracle.exitlog_row import RIP, code_of
 from grader.oracle.memory import Memory
+from grader.oracle.paging import Mode, nested_of
 from grader.platform import CONSOLE, EXIT_LOG, MEMORY
 from viz import trace as viz_trace
 
@@ -78,12 +80,41 @@ class Run:
         path = self.dir / EXIT_LOG
         if not path.is_file():
             raise Failed("the emulator wrote no log of exits")
-        return exitlog.read(path)
+        exits = exitlog.read(path)
+        if exits.tells(RIP).any():
+            return exits
+        return exitlog.Exits(**{**exits._asdict(), "rip": self._traced_rips(len(exits))})
+
+    def _traced_rips(self, count: int) -> np.ndarray:
+        """Where a log does not tell where guests were left (Bochs's), the trace is believed."""
+        told = exitlog.traced_exits(self.trace)["rip"][:count]
+        return np.concatenate([told, np.zeros(count - len(told), np.uint64)])
+
+    def left(self, word: str) -> np.ndarray:
+        """Of each exit, whether the emulator made it for that reason: HLT, IO, SHUTDOWN ...
+        (exitlog_row.CODES), or REFUSED."""
+        return self.exits.left(word, self.json["platform"])
+
+    def code(self, word: str) -> int:
+        """The processor's own number for that reason."""
+        return code_of(word, self.json["platform"])
+
+    @property
+    def extension(self) -> str:
+        """The processor's: svm or vmx."""
+        return self.json["platform"].rsplit("-", 1)[1]
+
+    @property
+    def nested(self) -> Mode:
+        """The format of the nested tables."""
+        return nested_of(self.json["platform"])
 
     @property
     def again(self) -> str:
         """The command that makes this run again with what is built, on the student's machine."""
         words = ["python3", "-m", "grader", "run"]
+        if self.json["platform"] != plan.Request.platform:
+            words += ["--platform", self.json["platform"]]
         for guest in self.guests:
             words += ["--guest", guest]
         if self.options:
@@ -153,10 +184,12 @@ class Runs:
     """Makes runs and remembers them."""
 
     def __init__(self, build: Path, folder: Path, sandbox: Sandbox, nonce: int,
-                 told: Callable[..., None], after: Callable[[], None] = lambda: None) -> None:
+                 told: Callable[..., None], after: Callable[[], None] = lambda: None,
+                 platform: str = plan.Request.platform) -> None:
         self.build, self.folder, self.sandbox, self.nonce = build, folder, sandbox, nonce
+        self.platform = platforms.find(platform)
         self.told, self.after = told, after     # after: called when a run has ended
-        self.budget = budgets.Budget()
+        self.budget = budgets.Budget(slowness=self.platform.slowness)
         self.asleep_s = ASLEEP_S
         self._made: Dict[str, Run] = {}
         self._programs: List[Program] = []
@@ -180,7 +213,7 @@ class Runs:
     def _make(self, key: str, guests: Tuple[str, ...], option: str, time: Optional[str],
               seed: int) -> Run:
         out = self.folder / f"{self._number + 1:02}-{key}"
-        request = plan.Request(guests, out, option=option, time=time, seed=seed,
+        request = plan.Request(guests, out, self.platform.name, option, time, seed,
                                nonce=derive(self.nonce, "nonce", key), exit_log=True,
                                build=self.build)
         planned = plan.make(request)
@@ -198,7 +231,10 @@ class Runs:
         self.after()
         if result.json["exit_reason"] == "timeout" and not result.hang:
             self.budget.hung()  # what its trace tells took no such time
-        return Run(out, guests, result.json, result.sentence, self.build, planned.options.text)
+        made = Run(out, guests, result.json, result.sentence, self.build, planned.options.text)
+        if result.loaded is not None:
+            made.trace = result.loaded      # so that it need not be read again
+        return made
 
     def program(self, name: str, *words: str) -> Program:
         """A program for the host (lab.toml, [host]), started; Failed if too many hung before."""
@@ -222,10 +258,10 @@ class Runs:
         self._programs.clear()
 
     def _before(self, folder: Path) -> None:
-        """The machine's RAM is a file of ours, so that the limit of other files can be low."""
-        from grader.qemu_svm import RAM
-        with open(folder / MEMORY, "wb") as file:
-            file.truncate(int(RAM[:-1]) << 20)
+        """A machine's RAM that is a file is one of ours, so that the limit of others can be low."""
+        if self.platform.ram_file:
+            with open(folder / MEMORY, "wb") as file:
+                file.truncate(self.platform.ram_file)
         self.sandbox.hand_over(folder)
 
     def trim(self) -> None:

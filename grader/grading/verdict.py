@@ -100,7 +100,7 @@ class Grading:
                 "only": list(self.job.only), "broken": self.broken,
                 "predictions": self.told, "questions": self.lab.predict,
                 "done": list(self.results), "lost": lost, "made": made, "hangs": hangs,
-                "cpu_s": self.job.cpu_s}
+                "cpu_s": self.job.cpu_s, "platform": self.job.platform}
 
     def _test_files(self) -> List[str]:
         folder = self.lab.path.parent

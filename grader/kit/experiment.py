@@ -53,7 +53,7 @@ def _tell(out: Path, made: List[str]) -> None:
 
 
 def _schedulers(out: Path, options: argparse.Namespace) -> int:
-    from grader.experiment import page, plots, studies
+    from grader.experiment import page, plots, side_by_side, simulate, studies
     tables = simulated(studies.SIZE)
     if not options.no_live:
         tables.update(measured(out))
@@ -61,6 +61,7 @@ def _schedulers(out: Path, options: argparse.Namespace) -> int:
         write_csv(out / f"{name}.csv", rows)
     _say("drawing ...")
     made = plots.save_all(tables, out)
+    side_by_side.save(simulate.build(), out)
     page.save(out, tables, made)
     _tell(out, made)
     return 0

@@ -72,6 +72,7 @@ FILES: Dict[str, List[Check]] = {
     "vmm/sched/credit_account.c": _checks("credit"),
     "vmm/sched/credit.h": _checks("credit"),
     "vmm/sched/heap.c": [*_checks("bvt", "sedf"), Check(UNIT + "heap")],
+    "vmm/sched/heap.h": [*_checks("bvt", "sedf"), Check(UNIT + "heap")],
 }
 
 

@@ -22,6 +22,7 @@ SHOWN: Bits = {
     (1, "edx"): {0: "FPU", 3: "PSE", 4: "TSC", 5: "MSR", 6: "PAE", 8: "CMPXCHG8B", 15: "CMOV",
                  24: "FXSR", 25: "SSE", 26: "SSE2"},
     (0x80000001, "edx"): {11: "SYSCALL", 20: "NX", 29: "long mode"}}
+VENDORS = {"svm": b"AuthenticAMD", "vmx": b"GenuineIntel"}
 HYPERVISOR, NAME = 0x40000000, b"NestlingVMM."
 MOST_BASIC, MOST_HYPERVISOR, MOST_EXTENDED = 1, 0x40000000, 0x80000008
 EMPTY = (0x80000005, 0x80000006, 0x80000007)    # inside the range, but nothing is offered
@@ -50,11 +51,12 @@ def text(words: Tuple[int, ...]) -> bytes:
     return struct.pack(f"<{len(words)}I", *words)
 
 
-def wrong_names(seen: Dict[int, Answer]) -> str:
+def wrong_names(seen: Dict[int, Answer], extension: str = "svm") -> str:
     """'' if the vendor is the processor's and the hypervisor leaf says who we are."""
     vendor, us = seen[0], seen[HYPERVISOR]
-    if text((vendor.ebx, vendor.edx, vendor.ecx)) != b"AuthenticAMD":
-        return f"leaf 0 must name the processor's vendor, AuthenticAMD, in EBX, EDX, ECX; it " \
+    right = VENDORS[extension]
+    if text((vendor.ebx, vendor.edx, vendor.ecx)) != right:
+        return f"leaf 0 must name the processor's vendor, {right.decode()}, in EBX, EDX, ECX; it " \
             f"says {text((vendor.ebx, vendor.edx, vendor.ecx))!r}"
     if text((us.ebx, us.ecx, us.edx)) != NAME:
         return f"leaf 0x40000000 must say {NAME.decode()} in EBX, ECX, EDX; it says " \

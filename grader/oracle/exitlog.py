@@ -13,7 +13,7 @@ from typing import Dict, Iterator, List, NamedTuple, Optional
 import numpy as np
 
 from grader.oracle import exitlog_bochs, exitlog_qemu
-from grader.oracle.exitlog_row import INFO1, INFO2, NEVER, REFUSED, RIP, TICK
+from grader.oracle.exitlog_row import INFO1, INFO2, NEVER, REFUSED, RIP, TICK, code_of
 from viz.trace import Records, Trace
 
 PIECE = 1 << 22
@@ -40,6 +40,14 @@ class Exits(NamedTuple):
     def tells(self, what: int) -> np.ndarray:
         """Of each exit, whether the log tells this of it."""
         return self.told & np.uint64(what) != 0
+
+
+    def left(self, word: str, platform: str) -> np.ndarray:
+        """Of each exit, whether it was for that reason: a name in exitlog_row.CODES, or REFUSED
+        for an entry that was not made."""
+        if word == "REFUSED":
+            return self.tells(REFUSED)
+        return self.code == np.uint64(code_of(word, platform))
 
 
 def pieces(path: Path) -> Iterator[Exits]:
@@ -85,7 +93,7 @@ def disagreements(log: Exits, trace: Trace, tell: int = 5, most: Optional[int] =
                   ) -> List[str]:
     """Where the exits that a trace tells of are not those of the log, in words.  `most`: look
     at so many of the first ones only, as a trace that became full asks for."""
-    traced = _by_hardware(trace.select("exit"))
+    traced = traced_exits(trace)
     found = []
     if most is None and len(traced) != len(log):
         found.append(f"the trace tells of {len(traced)} exits, the emulator of {len(log)}")
@@ -102,8 +110,10 @@ def disagreements(log: Exits, trace: Trace, tell: int = 5, most: Optional[int] =
     return found + _refusals(refused, traced, tell) + _times(log, traced, n, tell)
 
 
-def _by_hardware(traced: Records) -> Records:
-    """Without those where the VMM took an interrupt before it entered: nothing was left."""
+def traced_exits(trace: Trace) -> Records:
+    """The exits of a trace as the log has them, one by one: without those where the VMM took an
+    interrupt before it entered, for nothing was left."""
+    traced = trace.select("exit")
     return traced.where(traced["code"] != np.uint64(NEVER))
 
 

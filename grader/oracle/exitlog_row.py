@@ -11,6 +11,21 @@ INFO1, INFO2, RIP, TICK = 1, 2, 4, 8    # bits of told: this number is known
 REFUSED = 16                            # bit of told: the guest was not entered at all
 NEVER = 0xFFFF                          # code in a trace: the VMM did not enter (vmm/vmx/vmx.c)
 
+# Reasons for an exit by their name in a trace: AMD's exit code (AMD64 Manual vol. 2, appendix
+# C), Intel's exit reason (SDM vol. 3D, appendix C). What SVM's #UD and #DE are, VMX tells by the
+# vector alone, which no log has.
+CODES = {"INTR": (0x60, 1), "INTR_WINDOW": (0x64, 7), "RDTSC": (0x6E, 16), "CPUID": (0x72, 10),
+         "HLT": (0x78, 12), "INVLPG": (0x79, 14), "IO": (0x7B, 30), "SHUTDOWN": (0x7F, 2),
+         "HYPERCALL": (0x81, 18), "DE": (0x40, 0), "UD": (0x46, 0)}
+DOUBLE_FAULT = 0x48                     # Bochs makes no SHUTDOWN exit of SVM's: vmm/doublefault.c
+
+
+def code_of(word: str, platform: str) -> int:
+    """The processor's number for that reason."""
+    if (word, platform) == ("SHUTDOWN", "bochs-svm"):
+        return DOUBLE_FAULT
+    return CODES[word][platform.endswith("-vmx")]
+
 
 class Row(NamedTuple):
     """One exit; 64-bit numbers."""

@@ -14,8 +14,10 @@ from typing import Any, List, NamedTuple, Tuple
 
 import numpy as np
 
-KINDS = ("CPUID", "VMMCALL", "HLT", "IN", "OUT")
-CODES = {"CPUID": 0x72, "VMMCALL": 0x81, "HLT": 0x78, "IN": 0x7B, "OUT": 0x7B}
+from grader.oracle import exitlog
+from grader.oracle.exitlog_row import code_of
+
+KINDS = {"CPUID": "CPUID", "VMMCALL": "HYPERCALL", "HLT": "HLT", "IN": "IO", "OUT": "IO"}
 STEP = struct.Struct("<IIBBH4x4Q4Q")    # struct step of guests/stepper.h
 
 
@@ -37,12 +39,12 @@ def table(run: Any, vm: int, steps: int) -> List[Step]:
     hpa = int(slots["hpa"][0]) - int(slots["gpa"][0]) + places[0]
     rows = [STEP.unpack(run.memory.read_bytes(hpa + i * STEP.size, STEP.size))
             for i in range(steps)]
-    return [Step(KINDS[row[0]], row[1], row[2]) for row in rows]
+    return [Step(list(KINDS)[row[0]], row[1], row[2]) for row in rows]
 
 
 def exits_of(run: Any, vm: int) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Number in the log, code and rip of each exit of a VM."""
-    whose = np.asarray(run.trace.select("exit").vm)
+    whose = np.asarray(exitlog.traced_exits(run.trace).vm)
     number = np.flatnonzero(whose[:len(run.exits)] == vm)
     return number, run.exits.code[number], run.exits.rip[number]
 
@@ -53,12 +55,13 @@ def first_wrong(run: Any, vm: int, steps: int) -> str:
     wanted = table(run, vm, steps)
     if not wanted:
         return "the guest stepper did not come as far as its code"
+    codes = {kind: code_of(word, run.json["platform"]) for kind, word in KINDS.items()}
     number, code, rip = exits_of(run, vm)
     inside = (rip >= wanted[0].at) & (rip <= wanted[-1].at + 15) & np.isin(
-        code, list(CODES.values()))
+        code, list(codes.values()))
     number, code, rip = number[inside], code[inside], rip[inside]
     for i, step in enumerate(wanted):
-        if i < len(rip) and int(rip[i]) == step.at and int(code[i]) == CODES[step.kind]:
+        if i < len(rip) and int(rip[i]) == step.at and int(code[i]) == codes[step.kind]:
             continue
         seen = (f"exit number {int(number[i])} has code {int(code[i]):#x} at rip {int(rip[i]):#x}"
                 if i < len(rip) else "it never got there")

@@ -12,11 +12,10 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 import numpy as np
 
+from grader.oracle.exitlog import traced_exits
 from grader.oracle.vmlife import Life, lives
 
-IOIO = 0x7B
-OUT_20 = 0x20 << 16 | 1 << 4        # EXITINFO1 of a byte written to port 0x20, less flags
-PORT_AND_SIZE = 0xFFFF0000 | 1 << 4 | 1
+OUT_20 = 1 << 16 | 0x20              # a byte written to port 0x20, as the log of exits has it
 INITIALISATIONS = 1                 # ICW1 goes to the same port, once in each guest of ours
 
 
@@ -133,10 +132,10 @@ def ends_of_interrupt(exits: Any, trace: Any, vm: int) -> int:
     The log of exits has no VM numbers: those are the trace's, whose exits are the
     same ones in the same order.
     """
-    count = min(len(exits.code), len(trace.select("exit")))
-    mine = trace.select("exit").vm[:count] == vm
-    ends = (exits.code[:count] == IOIO) & (exits.info1[:count] & np.uint64(PORT_AND_SIZE) == OUT_20)
-    return int((ends & mine).sum()) - INITIALISATIONS
+    whose = traced_exits(trace).vm
+    count = min(len(exits), len(whose))
+    ends = (exits.out[:count] == OUT_20) & (whose[:count] == vm)
+    return int(ends.sum()) - INITIALISATIONS
 
 
 def disagreement(run: Any, vm: int) -> str:

@@ -84,8 +84,8 @@ def _figure(where: str, name: str, table: Any, build: Path) -> Figure:
     runs = tuple(_request(where, each, build) for each in given)
     figure = Figure(name, runs, words, table["alt"], table.get("caption", ""),
                     table.get("landscape", False))
-    if figure.script is None and len(runs) != 1:
-        raise FigureError(f"{where}: viz draws one run, not {len(runs)}")
+    if figure.script is None and len(runs) not in ((1, 2, 3) if words[0] == "timeline" else (1,)):
+        raise FigureError(f"{where}: viz draws one run, timeline up to three, not {len(runs)}")
     if figure.script is not None and not figure.script.is_file():
         raise FigureError(f"{where}: there is no script {SCRIPTS}/{words[0]}")
     return figure
@@ -192,8 +192,8 @@ class Studio:
 def _command(figure: Figure, folders: List[Path], out: Path) -> List[str]:
     first, *rest = figure.draw
     if figure.script is None:
-        return [sys.executable, "-m", "viz", first, str(folders[0].resolve() / run.TRACE), *rest,
-                "-o", str(out.resolve())]
+        traces = [str(folder.resolve() / run.TRACE) for folder in folders]
+        return [sys.executable, "-m", "viz", first, *traces, *rest, "-o", str(out.resolve())]
     return [sys.executable, str(figure.script), *rest, "-o", str(out.resolve()),
             *(str(folder.resolve()) for folder in folders)]
 

@@ -34,7 +34,7 @@ def test_all_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
     out = tmp_path / "new" / "bench.json"
     assert run_bench(monkeypatch, out, COUNTS, HOST) == 0
     rows: List[Dict[str, Any]] = json.loads(out.read_text())
-    assert [list(row) for row in rows] == [["name", "value", "unit", "budget", "anchor"]] * 12
+    assert [list(row) for row in rows] == [["name", "value", "unit", "budget", "anchor"]] * 15
     first = rows[0]
     assert (first["value"], first["unit"], first["budget"]) == (200, "instructions", 200)
     assert first["anchor"]["floor"]["value"] == 86 and first["anchor"]["kvm"]["value"] == 2993
@@ -60,7 +60,7 @@ def test_each_row_can_break(source: str, monkeypatch: pytest.MonkeyPatch, tmp_pa
     assert shown.err.splitlines()[-1] == f"grader: over budget: {row.name}"
     broken = [line for line in shown.out.splitlines() if "OVER BUDGET" in line]
     assert len(broken) == 1 and broken[0].startswith(row.name)
-    assert len(json.loads(out.read_text())) == 12
+    assert len(json.loads(out.read_text())) == 15
 
 
 def test_vmx_is_held_to_what_svm_counts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
@@ -72,10 +72,22 @@ def test_vmx_is_held_to_what_svm_counts(monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert capsys.readouterr().err.splitlines()[-1] == f"grader: over budget: {bench.VMX_ROW.name}"
 
 
+def test_each_scheduler_has_its_row(monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
+                                    capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setitem(COUNTS, "yield", 1499.0)
+    budgets = {name: budget for name, _, budget in bench.SCHEDULERS}
+    for name, budget in budgets.items():
+        monkeypatch.setattr(bench, "SCHEDULERS", [
+            (each, words, budget if each != name else 1498) for each, words, budget in
+            bench.SCHEDULERS])
+        assert run_bench(monkeypatch, tmp_path / "bench.json", COUNTS, HOST) == 1
+        assert f"A to B to A through {name}" in capsys.readouterr().err.splitlines()[-1]
+
+
 def test_exact_leaves_out_the_host(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     out = tmp_path / "bench.json"
     assert run_bench(monkeypatch, out, COUNTS, {}, "--exact") == 0
-    assert [row["unit"] for row in json.loads(out.read_text())] == ["instructions"] * 6
+    assert [row["unit"] for row in json.loads(out.read_text())] == ["instructions"] * 9
 
 
 def test_runs_must_agree() -> None:

@@ -5,17 +5,24 @@ the guest did against its own report.
 """
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Dict, List, Tuple
 
 import pytest
 
+from grader import plan
 from grader.experiment import churn, churn_plot, simulate
 from grader.experiment.churn import SMALL, Size
 from grader.experiment.studies import Row
 from grader.tests.hostbuild import make
+from viz import tables, tables_rows
+from viz.tables_ram import Memory
+from viz.tables_replay import replay
 from viz.trace import load
 
+SMALL_LIVE = "churn mmu=shadow mem=24M -- changes=50 pages=64 accesses=1000000"
 GOLDEN = 0x9E3779B97F4A7C15     # what one number adds to splitmix64's state
 
 
@@ -99,3 +106,29 @@ def test_the_figure_and_the_page(made: Tuple[Path, List[Row]], tmp_path: Path) -
     page = (tmp_path / "index.html").read_text()
     assert page.count("<tr><td>128 pages</td>") == len(SMALL.prices) and "nothing to compare" not in page
     assert (tmp_path / "churn.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_records_tell_what_is_in_memory(tmp_path: Path) -> None:
+    """viz tables: a shadow replayed from its records is the one that lies in memory.bin, but for
+    what it says that it is not sure of."""
+    live = SMALL_LIVE
+    done = subprocess.run([sys.executable, "-m", "grader", "run", "--quiet", "--option", "trace=all",
+                           "--time", "14ms", "--out", str(tmp_path), "--guest", live],
+                          cwd=plan.ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    trace = load(str(tmp_path / "trace.bin"))
+    (state,) = replay(trace, 1, [trace.t1])
+    told = {row.gva: row for row in tables_rows.shadow_rows(state)}
+    found = {row.gva: row for row in
+             tables_rows.shadow_rows_of_memory(state, Memory(tmp_path / "memory.bin"))}
+    sure = {gva: row for gva, row in told.items() if "not recorded" not in row.note}
+    assert len(sure) > 60 and set(sure) <= set(found) <= set(told)
+    for gva, row in sure.items():
+        there = found[gva]
+        assert (row.shadow.to, row.guest.to) == (there.shadow.to, there.guest.to), hex(gva)
+        assert there.host.to == there.shadow.to
+        if not row.shadow.flags.startswith("W"):     # protecting is not recorded, allowing is
+            assert there.shadow.flags.startswith("w")
+    made = tables.picture(trace, tmp_path / "memory.bin", 1, None)
+    assert made.provenance.startswith("computed: ") and {"changed", ""} <= {
+        row.status for row in made.rows}

@@ -12,7 +12,7 @@ from typing import Any, Dict, List
 
 import pytest
 
-from grader.experiment import live, measure, page, plots, simulate, studies
+from grader.experiment import live, measure, page, plots, side_by_side, simulate, studies
 from grader.kit import experiment
 from grader.oracle.share import shares
 from grader.tests.hostbuild import make
@@ -119,13 +119,14 @@ def test_a_decision_costs_o_log_n(machine, name):
     assert all(bool(row["account"]) == (name == "credit") for row in rows)
 
 
-def test_the_page_shows_all_figures_and_leads_to_what_is_there(tables, tmp_path):
+def test_the_page_shows_all_figures_and_leads_to_what_is_there(tool, tables, tmp_path):
     cost = [{"scheduler": "bvt", "vms": vms, "decision": vms, "dearest decision": 2 * vms,
              "account": 0, "dearest account": 0} for vms in (100, 10000)]
     made = plots.save_all({**tables, "cost": cost}, tmp_path)
     assert made == list(plots.PLOTS)
     for name, rows in {**tables, "cost": cost}.items():
         experiment.write_csv(tmp_path / f"{name}.csv", rows)
+    side_by_side.save(tool, tmp_path, "90ms")
     page.save(tmp_path, {**tables, "cost": cost}, made)
     text = (tmp_path / "index.html").read_text()
     links = set(re.findall(r'(?:src|href)="([^":]+)"', text))
@@ -137,3 +138,5 @@ def test_the_page_shows_all_figures_and_leads_to_what_is_there(tables, tmp_path)
             [row["charging"] for row in tables["attack"]]
     svg = (tmp_path / "error.svg").read_text()
     assert all(f">{label}<" in svg for label, _, _ in studies.variants())
+    beside = (tmp_path / "side_by_side.svg").read_text()    # a turn of each VM under credit
+    assert "Who ran when: bvt, sedf, credit" in beside and beside.count(">33.3 % of the CPU<") == 3

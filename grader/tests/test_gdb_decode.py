@@ -10,7 +10,7 @@ import pytest
 
 from grader.gdb import control_block, exit_words, records, walks
 from grader.oracle.memory import Memory
-from grader.tests.tables import Machine
+from grader.tests.tables import Machine, Tables
 from viz import trace as viz_trace
 from viz.tests import synth
 
@@ -168,6 +168,38 @@ def test_a_walk_from_registers_and_memory(tmp_path):
     assert said[-2:] == [f"gPA 0x7123 known after 20, hPA {host:#x} known after 24",
                          "there: 0x0000000000000055 (u64)"]
     assert "Guest page fault" in "\n".join(walks.lines(missing))
+
+
+def test_a_guest_on_a_shadow(tmp_path):
+    """Its own tables, found by slots; then the shadow's, which knows one page of two."""
+    machine = Machine()
+    for gva, gpa in ((0x40000000, 0x7000), (0x40001000, 0x8000)):
+        machine.guest.map(gva, gpa)
+    shadow = Tables(machine.ram, machine.ram.frame)
+    shadow.map(0x40000000, machine.slot + 0x7000)
+    guest = walks.Guest(3, "mine", cr3=machine.guest.root, nroot=machine.nested.root,
+                        shadow_root=shadow.root, slots=((0, 64 * 4096, machine.slot),), **GUEST)
+    with Memory(machine.ram.save(tmp_path / "ram")) as memory:
+        there, hidden, own = (walks.make(memory, guest, gva, 0)
+                              for gva in (0x40000123, 0x40001000, 0x80000000))
+    assert [ref.dim for ref in there.refs] == ["GUEST"] * 4 + ["SHADOW"] * 4
+    assert [ref.n for ref in there.refs] == list(range(1, 9))
+    assert there.refs[0].table == machine.slot + machine.guest.root
+    assert there.refs[4].table == shadow.root == there.nroot
+    assert (there.gpa, there.hpa) == (0x7123, machine.slot + 0x7123)
+    said = walks.lines(there)
+    assert f"gCR3 {machine.guest.root:#x}, shadow root {shadow.root:#x}" in said[0]
+    assert said[-1].endswith("known after 4 of the processor's own")
+    assert (hidden.fault, hidden.fault_dim, hidden.gpa) == ("NOT_PRESENT", "SHADOW", 0x8000)
+    assert "Hidden page fault" in "\n".join(walks.lines(hidden))
+    assert (own.fault_dim, {ref.dim for ref in own.refs}) == ("GUEST", {"GUEST"})
+    assert "the VMM reflects the #PF" in "\n".join(walks.lines(own))
+
+
+def test_on_a_shadow_some_registers_are_the_hosts():
+    wp, pg, pae = 1 << 16, 1 << 31, 1 << 5
+    assert walks.own_registers(pg | wp | 1, pae | 16, {"cr0": pg, "cr3": 0x5000, "cr4": 0}) == {
+        "CR0": pg | 1, "CR3": 0x5000, "CR4": 16}
 
 
 @pytest.mark.parametrize("cr0,cr4,efer,mode", [

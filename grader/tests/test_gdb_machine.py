@@ -185,6 +185,23 @@ def test_walks_in_the_other_paging_modes(tmp_path, guest, mode, count):
     assert len(shown) == count
 
 
+def test_a_walk_of_a_guest_on_a_shadow(tmp_path):
+    """churn asked the VMM for a walk just before it stops: the debugger's is the same."""
+    call = "walk 1 0x1000000000"
+    session = debug(tmp_path, ["churn mmu=shadow -- pages=4 accesses=4"],
+                    [*STOP_AT_CHECKPOINT, call, "walk 1 0x2000000000"])
+    theirs = next(iter(Walks(session.trace)))
+    shown = references(session.of(call))
+    assert [ref.dim for ref in theirs.refs] == ["GUEST"] * 4 + ["SHADOW"] * 4
+    assert [(ref["at"], ref["entry"] | AD) for ref in shown] == \
+        [(ref.table + 8 * ref.index, ref.before | AD) for ref in theirs.refs]
+    said = session.of(call)
+    assert f"gCR3 {theirs.groot:#x}, shadow root {theirs.nroot:#x}" in said
+    assert f"gPA {theirs.gpa:#x} known after 4, hPA {theirs.hpa:#x} known after 4 of the " \
+        "processor's own" in said
+    assert "the VMM reflects the #PF" in session.of("walk 1 0x2000000000")
+
+
 # --- In a guest -------------------------------------------------------------------------
 
 def test_in_a_guest_the_processors_registers_count(tmp_path):

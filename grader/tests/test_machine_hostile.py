@@ -84,8 +84,8 @@ def attack(machine: Any, seed: int, time: str) -> Any:
 
 
 def peace(machine: Any, seed: int) -> Any:
-    """The same run with nobody hostile."""
-    return machine(("hello", *NEIGHBOURS), OPTION, time="1s", seed=seed, ok=False)
+    """The same run with nobody hostile, until those two have ended that end by themselves."""
+    return machine(("hello", *NEIGHBOURS), OPTION, time="500ms", seed=seed, ok=False)
 
 
 def judge(run: Any, undisturbed: Any) -> None:

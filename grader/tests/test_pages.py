@@ -240,7 +240,7 @@ def test_a_command_that_does_is_not(tmp_path, words):
 # --- Figures ---------------------------------------------------------------------------
 
 @pytest.mark.parametrize("table, said", [
-    ('draw = "walk"\nalt = "x"', "viz draws one run, not 0"),
+    ('draw = "walk"\nalt = "x"', "viz draws one run, timeline up to three, not 0"),
     (HELLO.replace("walk", "dance"), "draw must begin with"),
     (HELLO.replace('alt = "x"', ""), "alt is missing"),
     (HELLO + 'colour = "red"', "unknown key colour"),

@@ -10,7 +10,7 @@ from grader.oracle import timekeeping as time
 def tried(lab, timer, meanings, rounds=3):
     """Run lines; fail with the first promise that was not kept."""
     more = "" if timer else " timer=0"
-    run = lab.run(f"lines ticks=merge -- rounds={rounds}{more}", time="60ms")
+    run = lab.run(f"lines ticks=merge -- rounds={rounds}{more}", time="30ms")
     found = time.broken(run.trace, 1, meanings)
     if found:
         lab.picture(run, "timeline")

@@ -45,6 +45,8 @@ def test_npt_entries(lab):
         judge(LONG4, what, *asked)
         expect(not asked[-1] & span(8, 11) and not asked[-1] & span(3, 4),
                f"{what} is {asked[-1]:#x}: bits 3, 4 and 8 to 11 were not asked for")
+        expect(asked[0] > 1 or not asked[-1] & PS, f"{what} is {asked[-1]:#x}: at level 1 bit 7 does "
+               "not say that it is a page; there it selects a memory type")
 
 
 @points(5, hint="5.2")

@@ -66,7 +66,17 @@ class Page {
     state.end = state.start + length;
     if (length === whole) [state.start, state.end] = [model.start, model.start + whole];
     if (byId("filter-view").checked && !state.selection) this.filter();
+    if (!this.told) parent.postMessage({view: [state.start, state.end]}, "*");
     this.update();
+  }
+
+  // In a page with several timelines: one of the others moved.
+  follow(message) {
+    const view = message.source === parent && parent !== window && message.data?.view;
+    if (!Array.isArray(view) || !view.every(Number.isFinite)) return;
+    this.told = true;
+    this.view(...view);
+    this.told = false;
   }
 
   zoom(factor, at = (this.state.start + this.state.end) / 2, remember = false) {
@@ -238,6 +248,7 @@ class Page {
     bindPointer(this);
     document.addEventListener("keydown", event => this.key(event));
     this.dark.addEventListener("change", () => this.update());
+    addEventListener("message", message => this.follow(message));
     new ResizeObserver(() => this.update()).observe(byId("plot"));
     const print = printing => { this.printing = printing; this.render(); };
     addEventListener("beforeprint", () => print(true));

@@ -10,6 +10,7 @@
  * Sources: AMD64 Manual vol. 2, 5.4 to 5.6, 8.4.2 (error code), 15.25.6; Intel
  * SDM vol. 3C, 27.2.1 (exit qualification), 28.2.3.
  */
+#include "kernel/todo.h"
 #include "vmm/cpubits.h"
 #include "vmm/hv.h"
 #include "vmm/mmu/descend.h"
@@ -58,19 +59,27 @@ static u64 allowed(const struct rights *r)
            (r->no_exec ? 0 : EPTQ_MAY_X);
 }
 
-/* 8.4.2 and, for the nested dimension, 15.25.6. */
-static u64 error_code(const struct descent *d, enum walk_fault fault, bool present)
+/* The error code of a page fault: 8.4.2. present: an entry forbids it, or is malformed. */
+static u64 fault_code(const struct descent *d, enum walk_fault fault, bool present)
 {
+    /* LAB 4 BEGIN: The error code that the processor makes of a fault. */
     u64 error = present ? PF_P : 0;
 
+    error |= d->access & ACCESS_WRITE ? PF_W : 0;
+    error |= d->access & ACCESS_USER ? PF_U : 0;
+    error |= fault == FAULT_RESERVED ? PF_RSVD : 0;
+    return error | (d->access & ACCESS_EXEC && (d->nxe || d->smep) ? PF_I : 0);
+    /* LAB 4 END: todo(4, "4.1", d, fault, present); */
+}
+
+/* And, for the nested dimension, 15.25.6. */
+static u64 error_code(const struct descent *d, enum walk_fault fault, bool present)
+{
     if (d->format->ept)
         return qualification(d, fault);
     if (fault == FAULT_NON_CANONICAL)
         return 0; /* #GP(0), or #SS(0) */
-    error |= d->access & ACCESS_WRITE ? PF_W : 0;
-    error |= d->access & ACCESS_USER ? PF_U : 0;
-    error |= fault == FAULT_RESERVED ? PF_RSVD : 0;
-    error |= d->access & ACCESS_EXEC && (d->nxe || d->smep) ? PF_I : 0;
+    u64 error = fault_code(d, fault, present);
     if (d->dim == DIM_NESTED)
         error |= d->serves ? NPF_IN_WALK : NPF_FINAL;
     return error;
@@ -129,6 +138,7 @@ static void note_reference(const struct descent *d, struct step *s, struct walk 
 
 static void add_rights(const struct pt_format *f, const struct step *s, struct rights *r)
 {
+    /* LAB 4 BEGIN: What this entry denies is denied, whatever the others grant. */
     u64 entry = s->ref->before;
 
     if (!s->level->rights)
@@ -141,11 +151,13 @@ static void add_rights(const struct pt_format *f, const struct step *s, struct r
         r->no_user = s->level->level;
     if (!r->no_exec && ((entry & f->no_exec) || (entry & f->exec) != f->exec))
         r->no_exec = s->level->level;
+    /* LAB 4 END: todo(4, "4.1", f, s, r); */
 }
 
 /* 5.6: may this access be made? *level: who forbids it. */
 static enum walk_fault judge(const struct descent *d, const struct rights *r, u8 leaf, u8 *level)
 {
+    /* LAB 4 BEGIN: Whether this access may be made, by what all levels together grant. */
     bool user = d->access & ACCESS_USER, exec = d->access & ACCESS_EXEC;
 
     *level = r->no_user;
@@ -167,11 +179,13 @@ static enum walk_fault judge(const struct descent *d, const struct rights *r, u8
     if (exec && d->smep)
         return FAULT_EXECUTE;
     return !exec && d->smap ? FAULT_USER : FAULT_NONE;
+    /* LAB 4 END: todo(4, "4.1", d, r, leaf, level); */
 }
 
 /* Present and well-formed? */
 static enum walk_fault check_entry(const struct descent *d, const struct step *s, struct walk *w)
 {
+    /* LAB 4 BEGIN: An entry that is present, with no bit set that must be zero. */
     u64 entry = s->ref->before;
 
     if (!(entry & d->format->present))
@@ -180,11 +194,13 @@ static enum walk_fault check_entry(const struct descent *d, const struct step *s
         (d->format->malformed && d->format->malformed(entry, s->is_page)))
         return descent_fail(d, w, FAULT_RESERVED, s->level->level, true);
     return FAULT_NONE;
+    /* LAB 4 END: todo(4, "4.1", d, s, w); */
 }
 
 static enum walk_fault finish(const struct descent *d, struct step *s, const struct rights *r,
                               struct walk *w)
 {
+    /* LAB 4 BEGIN: At the leaf: judge, then A and D. */
     u8 level;
     enum walk_fault fault = judge(d, r, s->level->level, &level);
 
@@ -195,6 +211,7 @@ static enum walk_fault finish(const struct descent *d, struct step *s, const str
     }
     set_bits(d, s, d->format->accessed | (d->access & ACCESS_WRITE ? d->format->dirty : 0));
     return FAULT_NONE;
+    /* LAB 4 END: todo(4, "4.1", d, s, r, w, judge, allowed, set_bits); */
 }
 
 /* Read the entry at address where and put it down as a reference. */
@@ -217,6 +234,7 @@ static void forget_held(const struct descent *d, const struct step *s, u32 refs,
 
 enum walk_fault descend(const struct descent *d, struct walk *w, u64 *out, u64 *size)
 {
+    /* LAB 4 BEGIN: From the root down to the entry that maps a page. */
     const struct pt_format *f = d->format;
     struct rights rights = {0};
     u64 table = d->root & f->root_mask;
@@ -239,4 +257,6 @@ enum walk_fault descend(const struct descent *d, struct walk *w, u64 *out, u64 *
         if (s.level->rights)
             set_bits(d, &s, f->accessed);
     }
+    /* LAB 4 END: todo(4, "4.1", d, w, out, size, look_at, add_rights, finish, set_bits,
+     * forget_held); */
 }

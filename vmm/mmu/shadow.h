@@ -6,6 +6,7 @@
  *   shadow_entry.c  entries, and who maps a frame: the only writer of shadow tables
  *   shadow_fill.c   entries made of the guest's
  *   shadow_fault.c  page faults: the guest's, the host's, or hidden
+ *   shadow_quick.c  the same without a walk, where that is enough
  *   shadow_emulate.c what is carried out in the guest's place
  *   shadow_write.c  what a write to a guest table makes void
  *   shadow_sync.c   guest tables that may be written without an exit, and INVLPG
@@ -237,6 +238,13 @@ static inline u64 shadow_piece_entry(const struct shadow_page *p, u32 i)
 /* Make it, where frame and host are known; and what the trace is told. */
 void shadow_fill(struct shadow *, struct shadow_page *, u64 gva, u64 gpte, u8 access, u32 frame,
                  hpa_t host);
+
+/* shadow_fault.c. The guest's own fault; one that the guest's entry allows: fill, or what comes
+ * in its place. */
+void shadow_reflect(struct vcpu *, u64 gva, u64 error);
+void shadow_resolve(struct vcpu *, const struct exit *, struct shadow_page *, u64 gpte, u8 access);
+/* shadow_quick.c. The same without a walk; false: it takes one. */
+bool shadow_resolve_quickly(struct vcpu *, const struct exit *, u8 access);
 
 /* shadow_emulate.c. What cannot be filled: an access to where there is no memory; a write to an
  * upper table (false: the guest has to do it itself). */

@@ -7,6 +7,7 @@
  * All leaves map 4 KiB. A large guest page is a page of level 1, or two levels, that has
  * no guest table: a piece (ROLE_DIRECT). Source: AMD64 Manual vol. 2, 5.4, 5.6.
  */
+#include "kernel/todo.h"
 #include "vmm/hv.h"
 #include "vmm/mmu/shadow.h"
 
@@ -15,7 +16,11 @@
 /* What the guest's entry and all above it allow together. */
 static u64 rights_of(const struct shadow_page *p, u64 gpte)
 {
-    return (gpte & p->rights & (PTE_W | PTE_U)) | ((gpte | p->rights) & PTE_NX);
+    /* LAB 4 BEGIN: PTE_W and PTE_U that both have, PTE_NX that one has; without D, no PTE_W. */
+    u64 rights = (gpte & p->rights & (PTE_W | PTE_U)) | ((gpte | p->rights) & PTE_NX);
+
+    return gpte & PTE_D ? rights : rights & ~PTE_W; /* the first write has to be seen */
+    /* LAB 4 END: todo(4, "4.6", p, gpte); */
 }
 
 /* With CR0.WP clear the guest's kernel writes where nobody else may, but the processor runs
@@ -23,9 +28,11 @@ static u64 rights_of(const struct shadow_page *p, u64 gpte)
  * gives it back. */
 static u64 kernel_only(u32 role, u64 rights)
 {
+    /* LAB 4 BEGIN: For a kernel that writes with CR0.WP clear: W, not U, and the mark. */
     u64 forbidden = rights & PTE_U && role & ROLE_SMEP ? PTE_NX : 0;
 
     return (rights & PTE_NX) | forbidden | PTE_W | SHADOW_KERNEL_ONLY;
+    /* LAB 4 END: todo(4, "4.6", role, rights); */
 }
 
 /* What the slot forbids, nobody may. */
@@ -38,17 +45,20 @@ static u64 slot_forbids(u8 access, u64 rights)
 u64 shadow_leaf(const struct shadow *s, const struct shadow_page *p, u64 gpte, u8 wanted,
                 u32 frame, hpa_t host)
 {
+    /* LAB 4 BEGIN: What the guest's entry and all above it allow, and the frame does not forbid. */
     const struct shadow_frame *f = &s->frame[frame];
     u64 rights = rights_of(p, gpte);
 
     if (__builtin_expect(!(p->role & ROLE_WP), 0) && !(rights & PTE_W) &&
         (wanted & (ACCESS_WRITE | ACCESS_USER)) == ACCESS_WRITE)
         rights = kernel_only(p->role, rights);
-    if (!(gpte & PTE_D) || shadow_is_protected(f))
-        rights &= ~PTE_W; /* the first write has to be seen; or each */
+    if (shadow_is_protected(f))
+        rights &= ~PTE_W; /* each write has to be seen */
     if (__builtin_expect(f->access != (ACCESS_WRITE | ACCESS_EXEC), 0))
         rights = slot_forbids(f->access, rights);
     return host.v | PTE_P | PTE_A | rights | (rights & PTE_W ? PTE_D : 0);
+    /* LAB 4 END: todo(4, "4.6", s, p, gpte, wanted, frame, host, rights_of, kernel_only,
+     * slot_forbids); */
 }
 
 void shadow_fill(struct shadow *s, struct shadow_page *p, u64 gva, u64 gpte, u8 access, u32 frame,
@@ -82,33 +92,41 @@ static u8 access_of(u64 entry)
 /* What all entries above that level allow. PAE's directory pointers allow everything. */
 static u8 access_above(const struct walk *w, u32 level)
 {
+    /* LAB 4 BEGIN: The rights that all of the guest's entries above a level grant. */
     u8 access = SHADOW_ALL;
 
     for (u32 i = 0; i < w->refs; i++)
         if (w->ref[i].level > level && !(w->mode == PAGING_PAE && w->ref[i].level == 3))
             access &= access_of(w->ref[i].after);
     return access;
+    /* LAB 4 END: todo(4, "4.5", w, level, access_of); */
 }
 
 /* The same for a piece of a large page: its own entry counts, and D as for a small one. */
 static u8 access_of_piece(const struct walk *w)
 {
+    /* LAB 4 BEGIN: The rights of a piece of a large page, whose own entry counts. */
     u8 access = access_above(w, 0);
 
     return w->ref[w->refs - 1].after & PTE_D ? access : access & ~ACCESS_WRITE;
+    /* LAB 4 END: todo(4, "4.5", w, access_above); */
 }
 
 /* A 32-bit guest's tables have 1024 entries, and its upper ones lead twice as far. */
 static u32 quadrant(enum paging_mode mode, u32 level, u64 gva)
 {
+    /* LAB 4 BEGIN: Which of four, or of two, shadow tables of a 32-bit guest's table the address is
+     * in. */
     if (mode != PAGING_LEGACY32)
         return 0;
     return level == 2 ? gva >> 30 & 3 : gva >> 21 & 1;
+    /* LAB 4 END: todo(4, "4.5", mode, level, gva); */
 }
 
 /* The page of that level on the way of a walk. */
 static struct shadow_page *page_below(struct shadow *s, const struct walk *w, u32 level)
 {
+    /* LAB 4 BEGIN: The shadow page of that level, of a guest's table or of a piece, in its role. */
     const struct walk_ref *r = guest_ref(w, level);
     u64 size = 1ull << (12 + 9 * level);
     hpa_t host;
@@ -119,9 +137,11 @@ static struct shadow_page *page_below(struct shadow *s, const struct walk *w, u3
                           s->role | ROLE_DIRECT | ROLE_MAKE(level, 0, access_of_piece(w)));
     }
     gpa_t table = shadow_gpa_of(s, r->table);
-    return shadow_get(s, table, shadow_frame_at(s, table, &host),
-                      s->role | ROLE_MAKE(level, quadrant(w->mode, level, w->gva.v),
-                                          access_above(w, level)));
+    return shadow_get(
+        s, table, shadow_frame_at(s, table, &host),
+        s->role | ROLE_MAKE(level, quadrant(w->mode, level, w->gva.v), access_above(w, level)));
+    /* LAB 4 END: todo(4, "4.5", s, w, level, guest_ref, access_above, access_of_piece, quadrant);
+     */
 }
 
 /* Link a child where it was not. While it hung elsewhere or nowhere, INVLPG has not met

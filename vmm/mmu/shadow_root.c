@@ -7,6 +7,7 @@
  * exit, and so leaves nothing of the shadow that could be trusted.
  * Source: AMD64 Manual vol. 2, 5.5.2 (what flushes), 5.2.3 (PAE's directory pointers).
  */
+#include "kernel/todo.h"
 #include "vmm/cpubits.h"
 #include "vmm/mmu/pt_format.h"
 #include "vmm/mmu/shadow.h"
@@ -43,24 +44,28 @@ bool shadow_load_pointers(struct vcpu *v, const struct guest_paging *paging)
  * for which this one was made, entries go. */
 static void renew_pointers(struct shadow *s, struct shadow_page *root)
 {
+    /* LAB 4 BEGIN: What was made for another pointer than the processor holds now goes. */
     for (u32 i = 0; s->mode == PAGING_PAE && i < POINTERS; i++) {
         if (root->made_for[i] != s->pointer[i])
             shadow_clear(s, root, i);
         root->made_for[i] = s->pointer[i];
     }
+    /* LAB 4 END: todo(4, "4.3", s, root); */
 }
 
 /* --- The root -------------------------------------------------------------------------------------- */
 
-/* The page for this CR3; NULL: it lies outside of memory. */
+/* The page for this CR3, all that was out of step compared; NULL: it lies outside of memory. */
 static struct shadow_page *root_for(struct shadow *s, u64 cr3)
 {
+    /* LAB 4 BEGIN: A flush, then the page for CR3, found again if it was there. */
     const struct pt_format *f = pt_format_of(s->mode);
     gpa_t table = gpa(cr3 & f->root_mask);
     u32 level = s->mode == PAGING_LONG4 ? 4 : 3;
     hpa_t host;
     u32 frame = shadow_frame_at(s, table, &host);
 
+    shadow_sync_all(s);
     if (!frame)
         return NULL;
     if (level == 4)
@@ -69,6 +74,7 @@ static struct shadow_page *root_for(struct shadow *s, u64 cr3)
         shadow_get(s, table, frame, s->role | ROLE_POINTERS | ROLE_MAKE(level, 0, SHADOW_ALL));
     renew_pointers(s, p);
     return p;
+    /* LAB 4 END: todo(4, "4.3", s, cr3, renew_pointers); */
 }
 
 static void trace_root(struct vcpu *v, hpa_t root, bool cached)
@@ -107,8 +113,8 @@ void shadow_switch(struct vcpu *v, u64 cr3)
 {
     struct shadow *s = &v->vm->shadow;
 
-    shadow_sync_all(s);
     struct shadow_page *p = root_for(s, cr3);
+
     if (!p) {
         vm_end(v->vm, END_UNSUPPORTED, 0, "its page tables lie at gPA %#lx, outside its memory",
                cr3);

@@ -10,6 +10,7 @@
  *
  * Source: AMD64 Manual vol. 2, 5.5.2 (when a change of an entry must be seen).
  */
+#include "kernel/todo.h"
 #include "vmm/mmu/shadow.h"
 
 static struct shadow_page *first_page(const struct shadow *s, u32 frame)
@@ -20,10 +21,12 @@ static struct shadow_page *first_page(const struct shadow *s, u32 frame)
 /* Only if all that the guest uses it for is a table of the lowest level. */
 bool shadow_may_unsync(const struct shadow *s, u32 frame)
 {
+    /* LAB 4 BEGIN: Only tables of the lowest level may go out of step. */
     for (u16 n = s->frame[frame].tables; n; n = s->page[n].same)
         if (ROLE_LEVEL(s->page[n].role) != 1)
             return false;
     return true;
+    /* LAB 4 END: todo(4, "4.8", s, frame); */
 }
 
 void shadow_unsync(struct shadow *s, u32 frame)
@@ -45,6 +48,7 @@ void shadow_unsync(struct shadow *s, u32 frame)
 /* Is entry i what the guest's entry asks for? If not, it is made so, or dropped. */
 static bool sync_entry(struct shadow *s, struct shadow_page *p, u32 i)
 {
+    /* LAB 4 BEGIN: One entry is made what the guest's entry asks for now, or cleared. */
     u64 gpte = shadow_guest_entry(p, i);
     hpa_t host;
 
@@ -58,6 +62,7 @@ static bool sync_entry(struct shadow *s, struct shadow_page *p, u32 i)
         return false;
     shadow_map(s, p, i, entry, frame);
     return true;
+    /* LAB 4 END: todo(4, "4.8", s, p, i); */
 }
 
 static u32 sync_page(struct shadow *s, struct shadow_page *p)
@@ -113,6 +118,7 @@ static void sync_uppers(struct shadow *s)
 
 bool shadow_invlpg(struct shadow *s, u64 gva)
 {
+    /* LAB 4 BEGIN: The entry of one address, if its table is out of step. */
     sync_uppers(s);
     struct shadow_page *p = shadow_find(s, gva);
     u32 i = shadow_index(1, gva);
@@ -120,4 +126,5 @@ bool shadow_invlpg(struct shadow *s, u64 gva)
     if (!p || !p->guest || !s->frame[p->frame].unsynced || !(p->entry[i] & PTE_P))
         return false;
     return sync_entry(s, p, i);
+    /* LAB 4 END: todo(4, "4.8", s, gva, sync_uppers, sync_entry); */
 }

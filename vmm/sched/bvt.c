@@ -56,10 +56,8 @@ static void dequeue(struct sched_unit *u)
 /* Its virtual times changed: to its place, if it is on the queue. */
 static void requeue(struct sched_unit *u, u64 since)
 {
-    if (!u->bvt.by_evt.in)
-        return;
-    dequeue(u);
-    enqueue(u, since);
+    heap_move(&u->bvt.by_evt, evt_of(u), since);
+    heap_move(&u->bvt.by_avt, u->bvt.avt, since);
 }
 
 static void rebase(struct heap *h, s64 by)
@@ -141,8 +139,9 @@ static u64 next_unwarp(void)
     return bvt.by_unwarp.root ? (u64)bvt.by_unwarp.root->key : NEVER;
 }
 
-/* The timers that fall due by now, in their order, each at its own time. */
-static void advance(u64 now)
+/* The timers that fall due by now, in their order, each at its own time. Not
+ * inlined: it is rare that one does. */
+static __attribute__((noinline)) void pass_timers(u64 now)
 {
     for (;;) {
         u64 unwarp = next_unwarp(), at = min_u64(unwarp, bvt.warp_timer);
@@ -153,6 +152,12 @@ static void advance(u64 now)
         else
             begin_warp(heap_first(&bvt.by_unwarp));
     }
+}
+
+static inline void advance(u64 now)
+{
+    if (now >= min_u64(next_unwarp(), bvt.warp_timer))
+        pass_timers(now);
 }
 
 /* --- The calls ---------------------------------------------------------------------------- */

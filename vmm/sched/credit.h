@@ -43,7 +43,12 @@ struct credit {
 extern struct credit credit;
 
 /* Ticks that are due by now, each at its own time (credit_account.c). */
-void credit_advance(u64 now);
+void credit_tick(u64 now);
+static inline void credit_advance(u64 now)
+{
+    if (now >= credit.next_tick)
+        credit_tick(now);
+}
 void credit_charge(struct sched_unit *, u64 ran, u64 now);
 /* It gets no more credits; if it was its VM's last, the VM leaves the active list. */
 void credit_deactivate(struct sched_unit *);

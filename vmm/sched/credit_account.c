@@ -263,7 +263,7 @@ static void skip_ticks(u64 now)
     credit.next_tick += missed * CREDIT_TICK;
 }
 
-void credit_advance(u64 now)
+void credit_tick(u64 now)
 {
     for (; now >= credit.next_tick; credit.next_tick += CREDIT_TICK) {
         if (nothing_to_do())

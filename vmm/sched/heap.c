@@ -45,7 +45,7 @@ static struct heap_node *merge(struct heap_node *a, struct heap_node *b)
         b = a;
         a = lower;
     }
-    a->right = merge(a->right, b);
+    a->right = a->right ? merge(a->right, b) : b;
     a->right->parent = a;
     settle(a);
     return a;
@@ -58,7 +58,7 @@ void heap_insert(struct heap *h, struct heap_node *n, s64 key, u64 since)
     n->key = key;
     n->since = since;
     n->in = h;
-    h->root = merge(h->root, n);
+    h->root = h->root ? merge(h->root, n) : n;
     h->root->parent = NULL;
     h->count++;
 }
@@ -70,7 +70,7 @@ void heap_remove(struct heap_node *n)
 
     if (!h)
         return;
-    struct heap_node *rest = merge(n->left, n->right), *up = n->parent;
+    struct heap_node *rest = n->right ? merge(n->left, n->right) : n->left, *up = n->parent;
     if (rest)
         rest->parent = up;
     if (!up)
@@ -85,23 +85,37 @@ void heap_remove(struct heap_node *n)
     n->in = NULL;
 }
 
-struct sched_unit *heap_first(const struct heap *h)
+/* The root, as it mostly is, goes into what is left without it. */
+void heap_move(struct heap_node *n, s64 key, u64 since)
 {
-    return h->root ? h->root->unit : NULL;
+    struct heap *h = n->in;
+
+    if (!h)
+        return;
+    if (n->parent || n->right) {
+        heap_remove(n);
+        heap_insert(h, n, key, since);
+        return;
+    }
+    struct heap_node *rest = n->left;
+    n->key = key;
+    n->since = since;
+    if (!rest || goes_before(n, rest))
+        return;
+    n->left = NULL;
+    n->parent = rest;
+    rest->parent = NULL;
+    rest->right = rest->right ? merge(rest->right, n) : n;
+    rest->right->parent = rest;
+    settle(rest);
+    h->root = rest;
 }
 
-static struct heap_node *lower(struct heap_node *a, struct heap_node *b)
+struct heap_node *heap_lower(struct heap_node *a, struct heap_node *b)
 {
     if (!a || !b)
         return a ? a : b;
     return goes_before(b, a) ? b : a;
-}
-
-struct heap_node *heap_first_but(const struct heap *h, const struct sched_unit *but)
-{
-    if (!h->root || h->root->unit != but)
-        return h->root;
-    return lower(h->root->left, h->root->right);
 }
 
 /* Down first, left before right; then up to the next turn to the right. */

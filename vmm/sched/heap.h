@@ -32,11 +32,27 @@ void heap_insert(struct heap *, struct heap_node *, s64 key, u64 since);
 /* Nothing happens if it is in none. */
 void heap_remove(struct heap_node *);
 
+/* It has another key, and was queued then: to its new place, if it is in a heap. */
+void heap_move(struct heap_node *, s64 key, u64 since);
+/* That one of two comes first, or the only one; NULL: neither is there. */
+struct heap_node *heap_lower(struct heap_node *, struct heap_node *);
+
+/* Inline: a decision asks for these more than once. */
+
 /* The unit with the lowest key, or NULL. */
-struct sched_unit *heap_first(const struct heap *);
+static inline struct sched_unit *heap_first(const struct heap *h)
+{
+    return h->root ? h->root->unit : NULL;
+}
+
 /* The first of those that are not this one, or NULL; O(1) if this one is the
  * first or the second. */
-struct heap_node *heap_first_but(const struct heap *, const struct sched_unit *);
+static inline struct heap_node *heap_first_but(const struct heap *h, const struct sched_unit *but)
+{
+    if (!h->root || h->root->unit != but)
+        return h->root;
+    return h->root->right ? heap_lower(h->root->left, h->root->right) : h->root->left;
+}
 
 /* The next in no order that means anything, to visit all; NULL: begin, end. */
 struct heap_node *heap_next(const struct heap *, const struct heap_node *);

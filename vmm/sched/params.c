@@ -115,7 +115,7 @@ void changes_forget(struct sched_changes *c, struct sched_unit *u)
     u->changes = false;
 }
 
-void changes_take(struct sched_changes *c, void (*change)(struct sched_unit *, u64 now), u64 now)
+void changes_apply(struct sched_changes *c, void (*change)(struct sched_unit *, u64 now), u64 now)
 {
     while (c->first) {
         struct sched_unit *u = c->first;

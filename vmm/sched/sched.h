@@ -172,7 +172,14 @@ struct sched_changes {
 /* Of several for one unit the last counts. */
 void changes_note(struct sched_changes *, struct sched_unit *, const struct sched_params *);
 void changes_forget(struct sched_changes *, struct sched_unit *);
-/* Call change() on each unit, with its new parameters in effect. */
-void changes_take(struct sched_changes *, void (*change)(struct sched_unit *, u64 now), u64 now);
+void changes_apply(struct sched_changes *, void (*change)(struct sched_unit *, u64 now), u64 now);
+/* Call change() on each unit, with its new parameters in effect. Inline: there
+ * are hardly ever any. */
+static inline void changes_take(struct sched_changes *c,
+                                void (*change)(struct sched_unit *, u64 now), u64 now)
+{
+    if (c->first)
+        changes_apply(c, change, now);
+}
 
 #endif

@@ -181,6 +181,69 @@ static void test_others(void)
     rig_end(&vm);
 }
 
+/* --- A misconfiguration: EPT has them, and says neither the access nor whose table ------ */
+
+/* An entry that can be written but not read, which there cannot be. */
+static void misconfigure(u64 at)
+{
+    u64 *table = hpa_ptr(vm.nested.root);
+
+    for (u32 shift = 39; shift > 12; shift -= 9)
+        table = hpa_ptr(hpa(table[at >> shift & 511] & ~PAGE_MASK));
+    table[at >> 12 & 511] &= ~1ull;
+}
+
+static void check_misconfigured(u64 linear, u64 at, u64 refs)
+{
+    rig_exit(&vm, EXIT_NESTED, (struct exit){.nested = {.gpa = gpa(at), .misconfig = true}});
+    const struct trace_walk_begin *b = begun();
+    const struct trace_record *r = host_trace_find(EVENT_walk_end, NULL);
+
+    CHECK(!vm.alive);
+    if (!CHECK(b != NULL) || !CHECK(r != NULL))
+        return;
+    const struct trace_walk_end *e = (const void *)r->payload;
+    CHECK_EQ(b->gva, linear);
+    CHECK_EQ(e->refs, refs);
+    CHECK_EQ(e->fault, FAULT_RESERVED);
+    CHECK_EQ(e->dim, DIM_NESTED);
+    CHECK_EQ(e->error, 0);
+}
+
+static void test_misconfigured(void)
+{
+    pt_nested = &pt_ept;
+    begin("the page of an operand", RIG_LONG);
+    RIG_CODE_AT(&vm, 0x8b, 0x08); /* MOV ECX, [RAX] */
+    map(DATA);
+    misconfigure(DATA);
+    check_misconfigured(DATA, DATA, 24);
+    rig_end(&vm);
+
+    begin("the page of one of the guest's tables", RIG_LONG);
+    RIG_CODE_AT(&vm, 0x8b, 0x08);
+    u64 *directory = guestmem_ptr(&vm.mem, gpa(RIG_ROOT + 2 * PAGE_SIZE), NULL);
+    directory[1] = 0x50000 | PTE_P | PTE_W | PTE_U;
+    v->gpr[GPR_RAX] = 0x200010;
+    map(0x50000);
+    misconfigure(0x50000);
+    check_misconfigured(0x200010, 0x50000, 19);
+    rig_end(&vm);
+
+    begin("a page that is as it should be", RIG_LONG);
+    RIG_CODE_AT(&vm, 0x8b, 0x08);
+    map(DATA);
+    rig_exit(&vm, EXIT_NESTED, (struct exit){.nested = {.gpa = gpa(DATA), .misconfig = true}});
+    CHECK(!begun());
+    rig_end(&vm);
+    begin("one that is merely missing", RIG_LONG);
+    RIG_CODE_AT(&vm, 0x8b, 0x08);
+    rig_exit(&vm, EXIT_NESTED, (struct exit){.nested = {.gpa = gpa(DATA), .misconfig = true}});
+    CHECK(!begun());
+    rig_end(&vm);
+    pt_nested = &pt_npt;
+}
+
 /* --- What is not known ----------------------------------------------------------------- */
 
 static void test_unknown(void)
@@ -243,6 +306,7 @@ int main(void)
     test_fetch();
     test_in_walk();
     test_others();
+    test_misconfigured();
     test_unknown();
     test_asked_for();
     return check_done("faultwalk");

@@ -1,6 +1,6 @@
 /*
- * Unit test of the schedulers' queue: random insertions and removals against an
- * array, with many equal keys; order of equals; and that its depth stays small.
+ * Unit test of the schedulers' queue: random insertions, removals and moves
+ * against an array, with many equal keys; order of equals; and that its depth stays small.
  */
 #include "vmm/sched/sched.h"
 #include "vmm/tests/check.h"
@@ -79,10 +79,13 @@ static void test_random(void)
     for (u32 step = 0; step < 20000; step++) {
         check_about("step %u", step);
         u32 i = random_below(step % 4000 < 2000 ? UNITS : 10);
-        if (node[i].in)
+        s64 key = (s64)random_below(20) - 10;
+        if (step % 3 == 0) /* often the root, as a scheduler does; harmless if it is in none */
+            heap_move(step % 2 && heap.root ? heap.root : &node[i], key, random_below(3));
+        else if (node[i].in)
             heap_remove(&node[i]);
         else
-            heap_insert(&heap, &node[i], (s64)random_below(20) - 10, random_below(3));
+            heap_insert(&heap, &node[i], key, random_below(3));
         check_all();
         if (step % 100 == 0)
             CHECK_EQ(check_shape(heap.root), heap.count);

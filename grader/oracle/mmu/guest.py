@@ -84,7 +84,8 @@ class Leads:
     execute: bool
     accessed: bool              # on all levels that have A
     dirty: bool
-    tables: Tuple[Tuple[int, int], ...]     # (level, gPA of the table)
+    tables: Tuple[Tuple[int, int], ...]     # (level, gPA) of those that are walked: PAE's
+    # directory pointers are not, the processor has them since MOV CR3
     wp: bool = True
 
     def allows(self, access: int) -> bool:
@@ -154,7 +155,8 @@ class Tables:
         return Leads(page + (gva & (level.page - 1)), level.page,
                      all(entry & W for entry in rights), all(entry & U for entry in rights),
                      not nx, all(entry & A for entry in rights), bool(leaf & D),
-                     tuple((step.level, table) for step, table, _ in steps), self.settings.wp)
+                     tuple((step.level, table) for step, table, _ in steps if step.rights),
+                     self.settings.wp)
 
     def _reserved(self, level: Level, entry: int) -> bool:
         form = MODES[self.mode]

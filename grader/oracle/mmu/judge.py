@@ -41,9 +41,17 @@ class Verdict:
 
     vm: Vm
     kind: str                       # nested, shadow
-    pages: int
-    tables: Set[int]
+    found: entries.Reached
     wrong: List[str]
+
+    @property
+    def pages(self) -> int:
+        """How many pages were looked at."""
+        return len(self.found.pages)
+
+    def strangers(self) -> List[str]:
+        """What is reached and not this VM's: wrong at any time, flushed or not."""
+        return outside(self.found.pages, self.vm)
 
 
 def roots(trace: Any) -> Dict[int, Root]:
@@ -76,18 +84,28 @@ def unsynced(trace: Any, vm: int) -> Set[int]:
     return {table for table, out in state.items() if out}
 
 
+def is_shadow(root: Optional[Root]) -> bool:
+    """Whether the VM runs on a shadow now."""
+    return root is not None and root.root != 0
+
+
+def reached(trace: Any, memory: Memory, guest: isolation.Guest,
+            root: Optional[Root]) -> entries.Reached:
+    """All that the tables reach which the processor uses for this VM."""
+    if root is not None and is_shadow(root):
+        return entries.reach(memory, root.root, root.form)
+    return entries.reach(memory, guest.root, nested_of(trace.header.platform))
+
+
 def judge_vm(trace: Any, memory: Memory, guest: isolation.Guest, root: Optional[Root]) -> Verdict:
-    vm = vm_of(guest, trace)
-    if root is None or root.root == 0:
-        found = entries.reach(memory, guest.root, nested_of(trace.header.platform))
-        return Verdict(vm, "nested", len(found.pages), found.tables,
-                       found.problems + nested.check(found.pages, vm))
-    found = entries.reach(memory, root.root, root.form)
+    """One VM's tables, entry by entry."""
+    vm, found = vm_of(guest, trace), reached(trace, memory, guest, root)
+    if root is None or not is_shadow(root):
+        return Verdict(vm, "nested", found, found.problems + nested.check(found.pages, vm))
     tables = Tables(vm, memory, root.groot, root.mode,
                     settings_of(root.cr0, root.cr4, root.efer))
     wrong = shadow.check(found.pages, tables, unsynced(trace, guest.vm))
-    return Verdict(vm, "shadow", len(found.pages), found.tables,
-                   found.problems + wrong + outside(found.pages, vm))
+    return Verdict(vm, "shadow", found, found.problems + wrong + outside(found.pages, vm))
 
 
 def outside(pages: List[entries.Page], vm: Vm) -> List[str]:
@@ -100,7 +118,7 @@ def check_tables(verdicts: List[Verdict]) -> List[str]:
     """No table serves two VMs, nor lies where a VM could write it."""
     found, owner = [], {}
     for verdict in verdicts:
-        for table in sorted(verdict.tables):
+        for table in sorted(verdict.found.tables):
             if owner.setdefault(table, verdict.vm.number) != verdict.vm.number:
                 found.append(f"the table at hPA {table:#x} serves VM {owner[table]} and "
                              f"VM {verdict.vm.number}")

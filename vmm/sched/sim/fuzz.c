@@ -162,6 +162,8 @@ static void random_call(void)
 /* What each workload has, whatever its style: a tie, a change, a block and a wake. */
 static void certain_calls(void)
 {
+    if (!f.alive[0][0])
+        end_or_begin(0);
     for (u32 i = 0; i < 4 && !f.ties; i++) /* VMs 0 and 1 go, both come again */
         if (f.alive[i % 2][0] == (i < 2))
             end_or_begin(i % 2);

@@ -1,0 +1,56 @@
+"""Runs of the guest pager and its like (guests/README.md): what they are told, what they found.
+
+The guest holds each access against a model of its own; here its checks are put in words, and
+joined with what can be seen from outside: the emulator's log (cost.py) and the tables in the
+RAM file (judge.py). Source of the operations' order: guests/pager/main.c.
+"""
+from __future__ import annotations
+
+import random
+import re
+from typing import Any, List, Tuple
+
+from grader.oracle.mmu import cost, judge
+
+OPERATIONS = ("access", "map", "unmap", "remap", "protect", "age", "switch", "fork", "cow", "large",
+              "split", "self", "share", "raw", "mode", "flush", "stale", "fresh", "data", "pair")
+DIVERGED = re.compile(r"pager: (operation \d+ \(\w+\).*?);")
+
+
+def guest(at: random.Random, *operations: str, name: str = "pager", args: str = "mmu=shadow",
+          ops: Tuple[int, int] = (400, 600)) -> str:
+    """A guest that does these kinds of operations (none: all), besides mapping and accesses, and
+    a seeded number of them; then it stays as it is."""
+    chosen = ("access", "map", *operations) if operations else OPERATIONS
+    mix = sum(1 << OPERATIONS.index(each) for each in chosen)
+    number = at.randrange(*ops)
+    return f"{name} mem=16M {args} -- mix={mix:#x} ops={number} stops={number} hold=1"
+
+
+def failed_checks(run: Any, vm: int = 1) -> List[str]:
+    """What a guest found wrong, or that it did not come to its end."""
+    told = run.vms[vm - 1]
+    name, checks = told["name"], run.checks(vm)
+    found = [f"{name}: its check '{check}' has {value:#x}, not {wanted:#x}"
+             for check, made in checks.items() for value, wanted, passed in made if not passed]
+    if found:
+        words = DIVERGED.search(run.console)
+        return [f"{name}: {words[1]}"] if words else found
+    if told["how"] not in ("EXITED", "TIME_UP"):
+        return [f"{name} ended as {told['how']}: {told['why']}"]
+    return [] if checks else [f"{name} made no check until its time was up"]
+
+
+def unfinished(run: Any, vm: int = 1) -> List[str]:
+    """It has not done all operations that it was told to do."""
+    if "stop" in dict(run.checkpoints(vm)):
+        return []
+    return [f"{run.vms[vm - 1]['name']} has not done its operations when the time is up: how many "
+            f"exits did it cost? ({len(run.exits)})"]
+
+
+def problems(run: Any, least: int = 100, always: bool = True) -> List[str]:
+    """All that is wrong with a run of one such guest, in words. always: it never turns paging
+    off; least: so many page faults must have exited."""
+    return failed_checks(run) or unfinished(run) or cost.unproven(run.exits, least, always) or \
+        cost.block_problems(run.exits, run.memory, run.trace) + judge.check(run.trace, run.memory)
