@@ -67,16 +67,27 @@ bool cr_write_0(struct vcpu *v, u64 value)
     return true;
 }
 
+/* On a shadow: the mode is known, and the root comes from there. */
+static bool switch_shadow(struct vcpu *v, u64 value)
+{
+    enum paging_mode mode = v->vm->shadow.mode;
+
+    if ((mode == PAGING_LONG4 && value >> pt_phys_bits) ||
+        (mode == PAGING_PAE && !loads_pointers(v, HV_CR3, value)))
+        return false;
+    hv->flush(v, HV_FLUSH_ALL, 0);
+    shadow_switch(v, value);
+    return true;
+}
+
 bool cr_write_3(struct vcpu *v, u64 value)
 {
+    if (v->vm->shadow.active)
+        return switch_shadow(v, value);
     if (hv_get(v, HV_EFER) & EFER_LMA && value >> pt_phys_bits)
-        return false;
-    if (v->vm->shadow.mode == PAGING_PAE && !loads_pointers(v, HV_CR3, value))
         return false;
     hv_set(v, HV_CR3, value);
     hv->flush(v, HV_FLUSH_ALL, 0);
-    if (v->vm->shadow.active)
-        shadow_switch(v, value);
     return true;
 }
 

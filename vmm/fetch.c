@@ -188,12 +188,11 @@ static int decode(const union code *code, u32 n, u8 mode, u64 rip, struct insn *
 /* All 15 bytes at once, where the shadow knows the page: they were just executed. */
 static bool quick_bytes(struct vcpu *v, u64 linear, union code *code)
 {
-    gpa_t at;
+    const union code *there;
 
-    if (!v->vm->shadow.active || (linear & PAGE_MASK) > PAGE_SIZE - sizeof(*code) ||
-        !shadow_translate(&v->vm->shadow, linear, 0, &at))
+    if (!v->vm->shadow.active || (linear & PAGE_MASK) > PAGE_SIZE - sizeof(*code))
         return false;
-    const union code *there = guestmem_ptr(&v->vm->mem, at, NULL);
+    there = shadow_code(&v->vm->shadow, linear);
     if (!there)
         return false;
     *code = *there;

@@ -122,7 +122,8 @@ struct exit {
  * what of CR4 concerns paging exits. */
 struct hv_ctl {
     hpa_t nested_root;  /* of the nested table */
-    hpa_t shadow_root;  /* run on this table in its place, nested paging off; 0: do not */
+    hpa_t shadow_root;  /* run on this table in its place, nested paging off; 0: do not. Another
+                         * one is also taken when HV_CR3 is set */
     u64 tsc_offset;     /* guest TSC = host TSC + offset */
     u32 exceptions;     /* bit n: vector n exits */
     bool intr_window;   /* exit as soon as the guest could take an interrupt */

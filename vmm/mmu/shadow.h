@@ -90,7 +90,7 @@ struct shadow_page {
     u64 present[SHADOW_ENTRIES / 64]; /* which */
 };
 
-#define SHADOW_FOUND 4u /* a power of two */
+#define SHADOW_FOUND 8u /* a power of two */
 
 /* A frame of guest memory, by a number from 1 on: the slots one after another. */
 struct shadow_frame {
@@ -129,7 +129,7 @@ struct shadow {
 
     u16 root;           /* the page of the active root */
     struct {
-        u64 region; /* of 2 MiB: its number */
+        u64 region; /* of 2 MiB: its number, and the root's above */
         struct shadow_page *page;
     } found[SHADOW_FOUND]; /* lately by shadow_descend(); none, once upper entries change */
     u32 role;           /* role_of() for it */
@@ -176,14 +176,24 @@ static inline gpa_t shadow_gpa_of(const struct shadow *s, hpa_t a)
     return gpa(slot->gpa.v + (a.v - slot->hpa.v));
 }
 
+static inline u64 shadow_region(const struct shadow *s, u64 gva)
+{
+    return gva >> 21 | (u64)s->root << 48;
+}
+static inline u32 shadow_slot(const struct shadow *s, u64 gva)
+{
+    return (u32)(gva >> 21 ^ s->root) % SHADOW_FOUND;
+}
+
 /* The shadow page of level 1 for an address, if the path to it is there. */
 struct shadow_page *shadow_descend(struct shadow *, u64 gva);
 static inline struct shadow_page *shadow_find(struct shadow *s, u64 gva)
 {
-    u64 region = gva >> 21;
-    struct shadow_page *p = s->found[region % SHADOW_FOUND].page;
+    u32 n = shadow_slot(s, gva);
 
-    return p && s->found[region % SHADOW_FOUND].region == region ? p : shadow_descend(s, gva);
+    if (s->found[n].page && s->found[n].region == shadow_region(s, gva))
+        return s->found[n].page;
+    return shadow_descend(s, gva);
 }
 void shadow_forget_found(struct shadow *);
 
@@ -217,8 +227,12 @@ void shadow_link(struct shadow *, struct shadow_page *, u32 i, const struct shad
 bool shadow_clear(struct shadow *, struct shadow_page *, u32 i); /* was it present? */
 /* Nobody writes to that frame without an exit. */
 void shadow_protect(struct shadow *, u32 frame);
-void shadow_trace_fill(const struct shadow *, const struct shadow_page *, u32 i, u64 gva,
-                       u64 gpte, u64 before);
+static inline void shadow_trace_fill(const struct shadow *s, const struct shadow_page *p, u32 i,
+                                     u64 gva, u64 gpte, u64 before)
+{
+    TRACE(shadow_fill, s->vm, 0, .gva = gva, .level = ROLE_LEVEL(p->role), .gpte = gpte,
+          .before = before, .after = p->entry[i], .where = ptr_hpa(&p->entry[i]).v);
+}
 static inline bool shadow_is_protected(const struct shadow_frame *f)
 {
     return f->tables && !f->unsynced;
@@ -251,7 +265,12 @@ bool shadow_resolve_quickly(struct vcpu *, const struct exit *, u8 access);
 void shadow_outside(struct vcpu *, const struct exit *, u8 access, gpa_t);
 bool shadow_write_table(struct vcpu *, const struct exit *, u32 frame, hpa_t host);
 /* Flush what has become less. */
-void shadow_flush(struct vcpu *);
+void shadow_flush_narrowed(struct vcpu *);
+#define shadow_flush(v)                                                                            \
+    do {                                                                                           \
+        if (__builtin_expect((v)->vm->shadow.narrowed, 0))                                         \
+            shadow_flush_narrowed(v);                                                              \
+    } while (0)
 
 /* shadow_write.c. n bytes of guest memory have changed: drop what was made of them. */
 u32 shadow_write(struct shadow *, u32 frame, u32 offset, u32 n);
@@ -273,7 +292,7 @@ void shadow_fini(struct vm *);
 /* The guest's CR3, CR0, CR4 or EFER have changed: choose the root anew, forget what the
  * architecture says is flushed (shadow_root.c). */
 void shadow_reload(struct vcpu *);
-/* The same where only CR3 has changed. */
+/* MOV CR3 to it, of a guest that runs on a shadow. */
 void shadow_switch(struct vcpu *, u64 cr3);
 /* PAE: read the four directory pointers that a change to these registers would load.
  * False: one of them is malformed, #GP. */
@@ -293,6 +312,7 @@ enum walk_fault walk_shadow(struct vcpu *, const struct guest_paging *, gva_t, u
                             struct walk *);
 /* A translation that the shadow knows and the guest's entry still allows, A and D set: what a
  * walk would find, for less. */
+const void *shadow_code(struct shadow *, u64 gva); /* where the host has what is executed there */
 bool shadow_translate(struct shadow *, u64 gva, u8 access, gpa_t *);
 
 #endif

@@ -8,10 +8,8 @@
 #include "vmm/mmu/shadow.h"
 #include "vmm/vm.h"
 
-void shadow_flush(struct vcpu *v)
+void shadow_flush_narrowed(struct vcpu *v)
 {
-    if (!v->vm->shadow.narrowed)
-        return;
     v->vm->shadow.narrowed = false;
     hv->flush(v, HV_FLUSH_ALL, 0);
 }

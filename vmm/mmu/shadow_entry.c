@@ -6,7 +6,6 @@
  *
  * A chain is doubly linked through s->link[], one pair for each shadow entry.
  */
-#include "vmm/cpubits.h"
 #include "vmm/mmu/shadow.h"
 
 static shadow_ref ref_of(const struct shadow_page *p, u32 i)
@@ -26,10 +25,10 @@ static shadow_ref *chain(const struct shadow *s, u32 owner)
 {
     u32 n = owner & ~LINK_PAGE;
 
-    return (owner & LINK_PAGE) == LINK_PAGE ? &s->page[n].parents : &s->frame[n].maps;
+    return __builtin_expect(owner >= LINK_PAGE, 0) ? &s->page[n].parents : &s->frame[n].maps;
 }
 
-static void chain_add(struct shadow *s, shadow_ref r, u32 owner)
+static inline void chain_add(struct shadow *s, shadow_ref r, u32 owner)
 {
     shadow_ref *head = chain(s, owner), next = *head;
 
@@ -39,7 +38,7 @@ static void chain_add(struct shadow *s, shadow_ref r, u32 owner)
     *head = r;
 }
 
-static void chain_remove(struct shadow *s, shadow_ref r)
+static inline void chain_remove(struct shadow *s, shadow_ref r)
 {
     struct shadow_link l = s->link[r];
 
@@ -54,7 +53,7 @@ static void chain_remove(struct shadow *s, shadow_ref r)
 /* --- Entries ------------------------------------------------------------------------------ */
 
 /* An entry where there was none. */
-static void put(struct shadow *s, struct shadow_page *p, u32 i, u64 entry, u32 owner)
+static inline __attribute__((always_inline)) void put(struct shadow *s, struct shadow_page *p, u32 i, u64 entry, u32 owner)
 {
     p->entry[i] = entry;
     p->present[i / 64] |= 1ull << i % 64;
@@ -110,11 +109,4 @@ void shadow_protect(struct shadow *s, u32 frame)
         s->narrowed |= (*entry & PTE_W) != 0;
         *entry &= ~(PTE_W | PTE_D);
     }
-}
-
-void shadow_trace_fill(const struct shadow *s, const struct shadow_page *p, u32 i, u64 gva,
-                       u64 gpte, u64 before)
-{
-    TRACE(shadow_fill, s->vm, 0, .gva = gva, .level = ROLE_LEVEL(p->role), .gpte = gpte,
-          .before = before, .after = p->entry[i], .where = ptr_hpa(&p->entry[i]).v);
 }

@@ -19,7 +19,7 @@ static u8 access_of_error(u64 error)
            (error & PF_I ? ACCESS_EXEC : 0);
 }
 
-static void trace_fault(const struct vcpu *v, u64 gva, u64 error, bool hidden)
+static inline void trace_fault(const struct vcpu *v, u64 gva, u64 error, bool hidden)
 {
     TRACE_BY(shadow_fault, v->who, .gva = gva, .error = error, .hidden = hidden);
 }

@@ -163,8 +163,8 @@ struct shadow_page *shadow_descend(struct shadow *s, u64 gva)
             return NULL;
         p = shadow_page_at(s, entry);
     }
-    s->found[(gva >> 21) % SHADOW_FOUND].region = gva >> 21;
-    s->found[(gva >> 21) % SHADOW_FOUND].page = p;
+    s->found[shadow_slot(s, gva)].region = shadow_region(s, gva);
+    s->found[shadow_slot(s, gva)].page = p;
     return p;
 }
 

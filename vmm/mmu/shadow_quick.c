@@ -11,7 +11,7 @@
 #include "vmm/vm.h"
 
 /* Does an entry of level 1, with all above it, forbid this access? */
-static bool forbids(const struct shadow_page *p, u64 gpte, u8 access)
+static inline bool forbids(const struct shadow_page *p, u64 gpte, u8 access)
 {
     u64 rights = gpte & p->rights;
 
@@ -77,6 +77,21 @@ bool shadow_resolve_quickly(struct vcpu *v, const struct exit *x, u8 access)
     shadow_resolve(v, x, p, gpte, access);
     return true;
     /* LAB 4 END: (void)v, (void)x, (void)access, (void)mark_used, (void)guest_error; return false; */
+}
+
+const void *shadow_code(struct shadow *s, u64 gva)
+{
+    struct shadow_page *p = s->strict ? NULL : shadow_find(s, gva);
+    u32 i = shadow_index(1, gva);
+    hpa_t host;
+
+    if (!p)
+        return NULL;
+    u64 gpte = p->guest ? shadow_guest_entry(p, i) : shadow_piece_entry(p, i);
+    if ((gpte & (PTE_P | PTE_A | p->malformed)) != (PTE_P | PTE_A) ||
+        !shadow_frame_at(s, gpa(gpte & PTE_ADDR), &host))
+        return NULL;
+    return hpa_ptr(hpa(host.v + (gva & PAGE_MASK)));
 }
 
 bool shadow_translate(struct shadow *s, u64 gva, u8 access, gpa_t *out)

@@ -77,14 +77,14 @@ static struct shadow_page *root_for(struct shadow *s, u64 cr3)
     /* LAB 4 END: todo(4, "4.3", s, cr3, renew_pointers); */
 }
 
-static void trace_root(struct vcpu *v, hpa_t root, bool cached)
+static __attribute__((noinline)) void trace_root(struct vcpu *v, hpa_t root, bool cached)
 {
     TRACE_BY(shadow_root, v->who, .groot = hv_get(v, HV_CR3), .root = root.v,
              .mode = root.v ? v->vm->shadow.mode : PAGING_OFF, .cr0 = hv_get(v, HV_CR0),
              .cr4 = hv_get(v, HV_CR4), .efer = hv_get(v, HV_EFER), .cached = cached);
 }
 
-/* Run on that table; 0: on the nested one. What has to exit follows from it. */
+/* What has to exit follows from whether it runs on a shadow. */
 static void run_on(struct vcpu *v, hpa_t root)
 {
     struct hv_ctl *c = &v->ctl;
@@ -109,30 +109,49 @@ static void stop(struct vcpu *v)
     trace_root(v, hpa(0), false);
 }
 
-void shadow_switch(struct vcpu *v, u64 cr3)
+/* The root for this CR3 becomes the active one. False: that was the VM's end. */
+static bool choose(struct vcpu *v, u64 cr3)
 {
     struct shadow *s = &v->vm->shadow;
-
     struct shadow_page *p = root_for(s, cr3);
 
     if (!p) {
         vm_end(v->vm, END_UNSUPPORTED, 0, "its page tables lie at gPA %#lx, outside its memory",
                cr3);
-        return;
+        return false;
     }
     s->root = (u16)p->number;
-    shadow_forget_found(s);
     s->strict = s->uppers || s->role & (ROLE_SMEP | ROLE_SMAP);
     s->narrowed = false; /* who changes the root has flushed everything */
-    run_on(v, shadow_table(p));
-    trace_root(v, shadow_table(p), p->count != 0);
+    v->ctl.shadow_root = shadow_table(p);
+    return true;
+}
+
+static void say(struct vcpu *v)
+{
+    struct shadow *s = &v->vm->shadow;
+
+    if (trace_wanted(EVENT_shadow_root))
+        trace_root(v, v->ctl.shadow_root, s->page[s->root].count != 0);
+}
+
+/* The backend takes the root with CR3: hv.h. */
+void shadow_switch(struct vcpu *v, u64 cr3)
+{
+    if (!choose(v, cr3))
+        return;
+    hv_set(v, HV_CR3, cr3);
+    say(v);
 }
 
 static void start(struct vcpu *v, const struct guest_paging *paging)
 {
     v->vm->shadow.mode = paging_mode(paging);
     v->vm->shadow.role = role_of(paging);
-    shadow_switch(v, paging->cr3);
+    if (!choose(v, paging->cr3))
+        return;
+    run_on(v, v->ctl.shadow_root);
+    say(v);
 }
 
 void shadow_reload(struct vcpu *v)

@@ -122,7 +122,9 @@ void svm_translate_other(struct vcpu *v, const struct vmcb *b, struct exit *x)
 {
     u64 code = x->code;
 
-    if (code == VMEXIT_IOIO) {
+    if (code <= VMEXIT_EXCP31) {
+        translate_rest(code, b, x);
+    } else if (code == VMEXIT_IOIO) {
         translate_io(b, x);
     } else if (code == VMEXIT_NPF) {
         translate_npf(b, x);

@@ -54,9 +54,11 @@ u64 svm_paging_reg(struct vcpu *v, enum hv_reg r, const u64 *set)
 {
     struct svm_vcpu *s = svm_of(v);
 
-    if (set && s->on_shadow)
+    if (set && s->on_shadow) {
         set_on_shadow(s, r, *set);
-    else if (set)
+        s->vmcb->cr3 = v->ctl.shadow_root.v;
+    }
+    if (set && !s->on_shadow)
         set_plain(s, r, *set);
     return get(s, r);
 }

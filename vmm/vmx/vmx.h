@@ -74,6 +74,7 @@ void vmx_load_pdptes(struct vcpu *);
 #define VMX_POLL_TICKS 10000
 /* vcpu->ctl.shadow_root into the VMCS (vmx_paging.c). */
 void vmx_paging_configure(struct vcpu *);
+void vmx_set_own_cr3(struct vcpu *, u64 value); /* on a shadow */
 void vmx_set_cr0(struct vmx_vcpu *, u64 value);
 void vmx_set_cr4(struct vmx_vcpu *, u64 value);
 u64 vmx_get_cr0(const struct vmx_vcpu *);

@@ -35,6 +35,13 @@ void vmx_set_cr4(struct vmx_vcpu *s, u64 value)
     vmcs_write(VMCS_GUEST_CR4, (value | ones) & vmx_caps.cr4_may);
 }
 
+/* The root may be another one, too: the processor runs on that. */
+void vmx_set_own_cr3(struct vcpu *v, u64 value)
+{
+    vmx_of(v)->cr3 = value;
+    vmcs_write(VMCS_GUEST_CR3, v->ctl.shadow_root.v);
+}
+
 static u64 get(u32 field, u32 shadow, u64 guests_own)
 {
     return (vmcs_read(field) & guests_own) | (vmcs_read(shadow) & ~guests_own);

@@ -39,7 +39,7 @@ static void set_field(struct vcpu *v, enum hv_reg r, u64 value)
     else if (r == HV_EFER)
         set_efer(value);
     else if (r == HV_CR3 && s->on_shadow)
-        s->cr3 = value;
+        vmx_set_own_cr3(v, value);
     else
         vmcs_write(fields[r], value);
 }
