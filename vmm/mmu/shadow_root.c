@@ -65,7 +65,8 @@ static struct shadow_page *root_for(struct shadow *s, u64 cr3)
     hpa_t host;
     u32 frame = shadow_frame_at(s, table, &host);
 
-    shadow_sync_all(s);
+    if (s->unsynced)
+        shadow_sync_all(s);
     if (!frame)
         return NULL;
     if (level == 4)

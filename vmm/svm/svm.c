@@ -295,6 +295,8 @@ static u64 svm_reg(struct vcpu *v, enum hv_reg r, const u64 *set)
 {
     struct vmcb *b = svm_of(v)->vmcb;
 
+    if (r == HV_EFER && !set) /* asked for most */
+        return b->efer & ~EFER_SVME;
     if (r == HV_CR2 && set)
         set_cr2(v, *set);
     if (r == HV_CR0 || r == HV_CR3 || r == HV_CR4)
