@@ -117,6 +117,7 @@ def test_what_is_not_recorded_is_said(story: Story) -> None:
               if "not recorded" in row.note]
     assert unsure == [2]
     story.w.emit("shadow_sync", vm=1, ns=40, table=TABLES[1], entries=0)
+    assert story.state().unsynced == set()
     story.fill(2, 0x77_7000, ns=41)
     assert not any("not recorded" in row.note for row in tables_rows.shadow_rows(story.state()))
     story.w.emit("shadow_sync", vm=1, ns=42, table=TABLES[1], entries=1)
