@@ -221,6 +221,8 @@ def parse_guest(text: str) -> Guest:
     vm_words = words[1:words.index("--")] if "--" in words else words[1:]
     values = _parse_words(vm_words, VM_ARGUMENTS, "VM argument", hint=(
         "what is for the guest itself stands after --"), together=_slots)
+    if values["mmu"] != "nested" and (values["rom"] or values["noexec"]):
+        raise ArgError("rom and noexec are for mmu=nested")
     if not any(word.startswith("mem=") for word in vm_words):
         parse_slots(DEFAULT_MEMORY, True, _slots(vm_words))
     _check_slice(values)

@@ -94,7 +94,13 @@ def picture(trace: Trace, memory: Optional[Path], vm: int, which: Optional[str])
         made.provenance = f"observed: {PROVENANCE['observed']}"
         made.rows = tables_rows.compare(*rows)
         made.notes += _caveats(shadow)
-    made.pages = _pages(states[0], states[1]) if shadow else []
+    if shadow and states[0].groot not in (0, states[1].groot):
+        made.notes.append("the guest runs in another address space than at the stop before, whose "
+                          "pages are gone from here")
+    if shadow:
+        made.pages, elsewhere = _pages(states[0], states[1])
+        made.notes += [f"{elsewhere} more shadow tables do not hang on the active root: they are kept "
+                       "for an address space that may come back"] if elsewhere else []
     return made
 
 
@@ -140,10 +146,13 @@ def _rows_of_memory(trace: Trace, vm: int, state: State, memory: Path, shadow: b
         mine[-1].mode if mine else "", 3), ept)
 
 
-def _pages(before: State, now: State) -> List[Tuple[int, int, int, int, str, str]]:
-    """Guest table, level, shadow table, entries, state and status of each shadow table."""
+def _pages(before: State, now: State) -> Tuple[List[Tuple[int, int, int, int, str, str]], int]:
+    """Guest table, level, shadow table, entries, state and status of each shadow table that hangs
+    on the active root, or did before and is gone; and how many others there are."""
     found = []
-    for at, page in sorted(now.pages.items(), key=lambda item: (-item[1].level, item[1].table)):
+    active, had = now.reachable(), before.reachable()
+    for at in sorted(active, key=lambda at: (-now.pages[at].level, now.pages[at].table)):
+        page = now.pages[at]
         kind = "a piece of a large page" if page.direct else (
             "written without exits" if page.table in now.unsynced else "write-protected")
         old = before.pages.get(at)
@@ -151,10 +160,10 @@ def _pages(before: State, now: State) -> List[Tuple[int, int, int, int, str, str
             "changed" if len(old.entries) != len(page.entries) or
             (page.table in before.unsynced) != (page.table in now.unsynced) else "")
         found.append((page.table, page.level, at, len(page.entries), kind, status))
-    for at, page in before.pages.items():
-        if at not in now.pages:
-            found.append((page.table, page.level, at, len(page.entries), "", "gone"))
-    return found
+    for at in sorted(had - set(now.pages)):
+        page = before.pages[at]
+        found.append((page.table, page.level, at, len(page.entries), "", "gone"))
+    return found, len(now.pages) - len(active)
 
 
 # --- The command ----------------------------------------------------------------------------------
@@ -187,6 +196,7 @@ def run(args: argparse.Namespace) -> int:
         raise TraceError(f"{args.output}: the ending must be one of {', '.join(FORMATS)}")
     memory = folder / "memory.bin"
     made = picture(trace, memory if memory.is_file() else None, args.vm, args.stop)
+    tables_draw.shorten(made, args.rows)
     shown, left = tables_draw.choose(tables_rows.join(made.rows), args.rows)
     if not made.rows:
         raise TraceError(f"VM {args.vm} has no table then that the trace knows of")

@@ -29,6 +29,17 @@ def choose(rows: Sequence[Row], most: int) -> Tuple[List[Row], int]:
     return [rows[i] for i in taken], len(rows) - len(taken)
 
 
+def shorten(made: "Picture", most: int) -> None:
+    """Keep at most half as many shadow tables as rows, those that changed first."""
+    most = max(most // 2, 1)
+    if len(made.pages) <= most:
+        return
+    left = len(made.pages) - most
+    kept = set(sorted(made.pages, key=lambda page: not page[-1])[:most])
+    made.pages = [page for page in made.pages if page in kept]
+    made.notes.append(f"{left} more shadow tables of the active root are left out here (--rows)")
+
+
 def columns(shadow: bool) -> List[Cell]:
     """The headings."""
     found = [("gVA", ""), ("pages", ""), ("guest: to gPA", "guest"), ("allows", "guest")]

@@ -92,20 +92,23 @@ class State:
                 return hpa + gpa - start
         return None
 
-    def leaves(self) -> Iterator[Tuple[Entry, Page]]:
-        """What the active root leads to, each page once."""
+    def reachable(self) -> Set[int]:
+        """The shadow tables that hang on the active root."""
         seen: Set[int] = set()
-        todo = [self.root] if self.root else []
+        todo = [self.root]
         while todo:
             at = todo.pop()
-            if at in seen or at not in self.pages:
-                continue
-            seen.add(at)
+            if at not in seen and at in self.pages:
+                seen.add(at)
+                todo += [entry.value & ADDRESS for entry in self.pages[at].entries.values()
+                         if self.pages[at].level > 1]
+        return seen
+
+    def leaves(self) -> Iterator[Tuple[Entry, Page]]:
+        """What the active root leads to, each page once."""
+        for at in self.reachable():
             for entry in self.pages[at].entries.values():
-                below = entry.value & ADDRESS
-                if below in self.pages and self.pages[at].level > 1:
-                    todo.append(below)
-                else:
+                if self.pages[at].level == 1 or entry.value & ADDRESS not in self.pages:
                     yield entry, self.pages[at]
 
     # One method for each event, with its fields.

@@ -92,15 +92,18 @@ static int set_noexec(void *out, struct word value, const struct arg_error *erro
     return value.len ? add_slots(out, value, ACCESS_WRITE, error) : 0;
 }
 
-/* A VM that says nothing of its memory has 16M of it. */
-static int default_memory(struct vm_args *args, const struct arg_error *error)
+/* A VM that says nothing of its memory has 16M of it. What is not for everything is
+ * so by the entries of nested tables; a shadow knows nothing of it. */
+static int finish_memory(struct vm_args *args, const struct arg_error *error)
 {
     static const char memory[] = "16M";
+    u32 plain = 0;
 
     for (u32 i = 0; i < args->slots; i++)
-        if (args->slot[i].access == ACCESS_ALL)
-            return 0;
-    return set_mem(args, (struct word){memory, sizeof(memory) - 1}, error);
+        plain += args->slot[i].access == ACCESS_ALL;
+    if (plain < args->slots && args->mmu != MMU_NESTED)
+        return arg_refuse(error, "rom and noexec are for mmu=nested");
+    return plain ? 0 : set_mem(args, (struct word){memory, sizeof(memory) - 1}, error);
 }
 
 /* The backend knows which checks there are. */
@@ -237,7 +240,7 @@ int vmargs_parse(const char *text, enum vm_mmu mmu, struct vm_args *args, char *
     };
     int err = argtable_parse(&table, &text, args, &(struct arg_error){why, why_size});
     if (!err)
-        err = default_memory(args, &(struct arg_error){why, why_size});
+        err = finish_memory(args, &(struct arg_error){why, why_size});
     if (!err)
         err = sched_check(&args->sched, why, why_size);
     if (!err)

@@ -16,7 +16,7 @@ NEVER = 0xFFFF                          # code in a trace: the VMM did not enter
 # vector alone, which no log has.
 CODES = {"INTR": (0x60, 1), "INTR_WINDOW": (0x64, 7), "RDTSC": (0x6E, 16), "CPUID": (0x72, 10),
          "HLT": (0x78, 12), "INVLPG": (0x79, 14), "IO": (0x7B, 30), "SHUTDOWN": (0x7F, 2),
-         "HYPERCALL": (0x81, 18), "DE": (0x40, 0), "UD": (0x46, 0)}
+         "HYPERCALL": (0x81, 18), "NESTED": (0x400, 48), "DE": (0x40, 0), "UD": (0x46, 0)}
 DOUBLE_FAULT = 0x48                     # Bochs makes no SHUTDOWN exit of SVM's: vmm/doublefault.c
 
 

@@ -14,9 +14,9 @@ from typing import Any, Dict, List, Optional, Tuple
 
 import numpy as np
 
-from grader.oracle import compare, isolation
+from grader.oracle import compare, exitlog, isolation
 from grader.oracle.nested import EXECUTE, KB4, NAMES, WRITE, Mapping, mappings, page_problems
-from grader.oracle.paging import LONG4, Mode
+from grader.oracle.paging import Mode
 from grader.oracle.seal import mix
 from viz.walk_data import Walks
 
@@ -24,8 +24,11 @@ RAM, ROM, NOEXEC = "mem", "rom", "noexec"
 ACCESS = {RAM: WRITE | EXECUTE, ROM: EXECUTE, NOEXEC: WRITE}
 BASE = 4 << 20                                  # memory from 0 on, where the guest lies
 WINDOWS = 220                                   # of 1 GiB each, above the first
-NPF, ROOT = 0x400, 0xB0                         # SVM: the exit code; nCR3 in the control block
-NPF_EXEC, NPF_IN_WALK = 1 << 4, 1 << 33
+ROOT = 0xB0                                     # SVM: nCR3 in the control block
+# What a fault says of executing, and of finding a table: mask and value of EXITINFO1 (AMD64
+# manual, 15.25.6) and of the exit qualification (SDM table 27-7).
+FAULT_BITS = {"svm": {"exec": (1 << 4, 1 << 4), "table": (1 << 33, 1 << 33)},
+              "vmx": {"exec": (1 << 2, 1 << 2), "table": (3 << 7, 1 << 7)}}
 LAST = {"exec-noexec": "KILLED", "exec-hole": "UNSUPPORTED", "table-rom": "UNSUPPORTED",
         "table-hole": "UNSUPPORTED", "stack-rom": "UNSUPPORTED"}
 WORDS = {"exec-noexec": "executes memory that is not executable",
@@ -81,19 +84,25 @@ class Layout:
 
 
 def nested_root(run: Any, vm: int) -> int:
-    """The root of a VM's nested tables: of the control block that the emulator saw entered."""
-    n = min(len(run.exits), len(run.trace.select("exit")))
-    mine = np.unique(run.exits.vmcb[:n][run.trace.select("exit").vm[:n] == vm])
+    """The root of a VM's nested tables: of the control block that the emulator saw entered, where
+    it is known what lies where in one (AMD's); else the trace is believed."""
+    if run.extension == "vmx":
+        created = run.trace.select("vm_create")
+        roots = created["root"][np.asarray(created.vm) == vm].tolist()
+        return int(roots[-1]) if roots else 0
+    traced = exitlog.traced_exits(run.trace)
+    n = min(len(run.exits), len(traced))
+    mine = np.unique(run.exits.vmcb[:n][traced.vm[:n] == vm])
     return run.memory.read_u64(int(mine[0]) + ROOT) if len(mine) == 1 else 0
 
 
 def problems(run: Any, vm: int, layout: Layout) -> List[str]:
-    """What the nested tables of a VM that is alive have wrong, on a machine with AMD's."""
+    """What the nested tables of a VM that is alive have wrong."""
     root = nested_root(run, vm)
     if not root:
         return [f"VM {vm} was entered with no nested tables of its own"]
     seed = mix(int(run.json["seed"], 16), vm, 0)
-    return judge(run.trace, run.memory, vm, root, LONG4, layout, seed)
+    return judge(run.trace, run.memory, vm, root, run.nested, layout, seed)
 
 
 def judge(trace: Any, memory: Any, vm: int, root: int, form: Mode, layout: Layout,
@@ -161,21 +170,20 @@ def _apart(trace: Any, memory: Any, vm: int, root: int, form: Mode) -> List[str]
 
 def last_fault(run: Any, vm: int, layout: Layout, last: str) -> str:
     """Whether a VM was last left on the fault that it provoked; empty if so."""
-    traced = run.trace.select("exit")
+    traced = exitlog.traced_exits(run.trace)
     n = min(len(run.exits), len(traced))
-    mine = np.flatnonzero(traced.vm[:n] == vm)
+    mine = np.flatnonzero(np.asarray(traced.vm)[:n] == vm)
     if not len(mine):
         return f"VM {vm} was never left"
     at = int(mine[-1])
-    code, info, gpa = (int(column[at]) for column in (run.exits.code, run.exits.info1,
-                                                      run.exits.info2))
+    info, gpa = int(traced["info1"][at]), int(traced["info2"][at])  # held to the log elsewhere
     what, _, kind = last.partition("-")
     part = layout.part(gpa)
-    bits = NPF_EXEC if what == "exec" else NPF_IN_WALK if what == "table" else 0
-    if code == NPF and info & bits == bits and (part.kind if part else "hole") == kind:
+    mask, bits = FAULT_BITS[run.extension].get(what, (0, 0))
+    if run.left("NESTED")[at] and info & mask == bits and (part.kind if part else "hole") == kind:
         return ""
     return (f"the guest {WORDS[last]}, and that should have been its last exit; it was one with code "
-            f"{code:#x}, gPA {gpa:#x} and {info:#x}")
+            f"{int(run.exits.code[at]):#x}, gPA {gpa:#x} and {info:#x}")
 
 
 def walk_problems(run: Any, least: int) -> List[str]:

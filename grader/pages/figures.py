@@ -25,8 +25,9 @@ from grader.plan import ROOT, RunError
 
 DECLARED = ROOT / "handouts" / "figures.toml"
 SCRIPTS = "handouts/draw"
-COMMANDS = ("walk", "timeline")
-INTERACTIVE = "timeline"  # drawn as a page to zoom in, too
+# Commands of viz, and how many runs each may draw.
+COMMANDS = {"walk": (1,), "timeline": (1, 2, 3), "exits": (1, 2, 3, 4), "tables": (1,)}
+INTERACTIVE = ("timeline", "walk")  # drawn as a page to zoom in or step through, too
 KEPT = (run.TRACE, run.CONSOLE, run.RUN_JSON, run.EXIT_LOG)
 RUN_KEYS = {"guests": list, "option": str, "time": str, "seed": int, "exit_log": bool, "lab": int,
             "platform": str}
@@ -84,8 +85,9 @@ def _figure(where: str, name: str, table: Any, build: Path) -> Figure:
     runs = tuple(_request(where, each, build) for each in given)
     figure = Figure(name, runs, words, table["alt"], table.get("caption", ""),
                     table.get("landscape", False))
-    if figure.script is None and len(runs) not in ((1, 2, 3) if words[0] == "timeline" else (1,)):
-        raise FigureError(f"{where}: viz draws one run, timeline up to three, not {len(runs)}")
+    if figure.script is None and len(runs) not in COMMANDS[words[0]]:
+        raise FigureError(f"{where}: viz {words[0]} draws {COMMANDS[words[0]][-1]} runs at most, "
+                          f"not {len(runs)}")
     if figure.script is not None and not figure.script.is_file():
         raise FigureError(f"{where}: there is no script {SCRIPTS}/{words[0]}")
     return figure
@@ -131,12 +133,12 @@ class Studio:
         self._viz = _digest(*sorted((ROOT / "viz").rglob("*.py")))
 
     def draw(self, figure: Figure) -> Path:
-        """The picture of a figure, drawn if it is not there yet; a timeline's page lies beside it."""
+        """The picture of a figure, drawn if it is not there yet; beside it its page, if it has one."""
         folders = [self._run(figure, request) for request in figure.runs]
         script = _digest(figure.script) if figure.script else ""
         key = _key(self._viz, script, *figure.draw, *(folder.name for folder in folders))
         path = self.folder / f"{figure.name}-{key}.svg"
-        wanted = [path, path.with_suffix(".html")] if figure.draw[0] == INTERACTIVE else [path]
+        wanted = [path, path.with_suffix(".html")] if figure.draw[0] in INTERACTIVE else [path]
         for each in wanted:
             self.used.add(each)
             if not each.is_file():

@@ -185,7 +185,8 @@ def _figure(target: str, figure: Optional[Figure], caption: str, page: str = "")
     """A figure leads to itself alone, or to the page where one can zoom in it."""
     kind = ' class="landscape"' if figure and figure.landscape else ""
     alt = figure.alt if figure else re.sub("<[^>]*>", "", caption)
-    zoom = f' <a class="zoom" href="{page}">Zoom and read totals.</a>' if page else ""
+    words = "Step through it." if figure and figure.draw[0] == "walk" else "Zoom and read totals."
+    zoom = f' <a class="zoom" href="{page}">{words}</a>' if page else ""
     return (f'<figure{kind}><div class="wide"><a href="{page or target}"><img src="{target}" '
             f'alt="{escape(alt)}"></a></div>'
             f"<figcaption>{caption}{zoom}</figcaption></figure>\n")

@@ -12,7 +12,8 @@ from grader.args import ArgError, parse_guest, parse_options
 def test_a_guest_without_arguments_has_the_defaults():
     guest = parse_guest("hello")
     assert (guest.name, guest.args) == ("hello", "")
-    assert guest.values == {"mem": ((0, 16 << 20),), "rom": (), "noexec": (), "mmu": "nested", "boot": "auto",
+    assert guest.values == {"mem": ((0, 16 << 20),), "rom": (), "noexec": (), "mmu": "nested",
+                            "shadowpages": 1024, "boot": "auto",
                             "tsc": "wall", "pit": "wall", "ticks": "delay", "restart": 0,
                             "checks": "count", "break": "",
                             "watchdog": 0, "exits": "none", "weight": 256, "cap": 0,
@@ -54,6 +55,7 @@ def test_memory_slots(text, value):
 
 @pytest.mark.parametrize("text, words", [
     ("rom=4K", "needs an @GPA"), ("rom=4K@1", "multiple of 4K"), ("noexec=4K@1G,", "needs an @GPA"),
+    ("rom=4K@16M mmu=shadow", "for mmu=nested"), ("mmu=vtlb noexec=4K@16M", "for mmu=nested"),
     ("rom=4K@8M", "^'16M' overlaps a slot before it"),
     ("mem=2M noexec=8K@0x1ff000", "'noexec=.*: '8K@0x1ff000' overlaps a slot before it"),
     ("rom=4K@1G noexec=4K@0x40000000", "'noexec=.*overlaps a slot before it"),
@@ -71,7 +73,7 @@ def test_regions():
 
 
 @pytest.mark.parametrize("text", [
-    "mmu=shadow", "mmu=", "mmu", "boot=linux", "tsc=Wall", "pit=real", "ticks=drop",
+    "mmu=both", "mmu=", "mmu", "boot=linux", "tsc=Wall", "pit=real", "ticks=drop",
     "restart=-1", "restart=1000001", "restart=x", "checks=no", "weight=0", "weight=65536",
     "weight=0x", "speed=1", "=1", "charge=tick", "weight=1 weight=2", "cap=101", "slice=0s",
     "slice=-1ms", "period=9us", "period=11s", "mcu_adv=0", "extratime=1",

@@ -9,6 +9,7 @@ import subprocess
 from pathlib import Path
 from typing import Dict
 
+import numpy as np
 import pytest
 
 from grader.tests.conftest import Run
@@ -146,6 +147,18 @@ def test_long_string_output_takes_no_time_from_others(machine, tmp_path, walk):
     guest = built(tmp_path, "strings", STRINGS)
     run = machine((f"{guest} -- walk={walk}", *NEIGHBOURS), "trace=sched slice=1ms time=60ms")
     assert len(shares(run)) == 3 and in_thirds(run), shares(run)
+
+
+@pytest.mark.everywhere
+def test_a_guest_that_never_exits_again_loses_the_cpu(machine, tmp_path):
+    """CLI, and a jump to itself: nothing but the host's own timer ends its turn."""
+    spin = tmp_path / "spin.bin"
+    spin.write_bytes(b"\xfa\xeb\xfe")
+    run = machine((f"{spin} boot=raw mem=1M", "ticker -- hz=1000 ticks=4"), "slice=1ms", "15ms")
+    spun, ticked = run.json["vms"]
+    assert (spun["how"], ticked["how"]) == ("TIME_UP", "EXITED") and not ticked["checks_failed"]
+    picks = run.trace.select("sched_pick")
+    assert np.count_nonzero(picks.vm == 1) > 3
 
 
 def test_a_guest_that_prints_without_end_is_heard_no_more(machine, tmp_path):

@@ -240,7 +240,7 @@ def test_a_command_that_does_is_not(tmp_path, words):
 # --- Figures ---------------------------------------------------------------------------
 
 @pytest.mark.parametrize("table, said", [
-    ('draw = "walk"\nalt = "x"', "viz draws one run, timeline up to three, not 0"),
+    ('draw = "walk"\nalt = "x"', "viz walk draws 1 runs at most, not 0"),
     (HELLO.replace("walk", "dance"), "draw must begin with"),
     (HELLO.replace('alt = "x"', ""), "alt is missing"),
     (HELLO + 'colour = "red"', "unknown key colour"),
@@ -265,9 +265,10 @@ def declared(tmp_path: Path, **change: Any) -> figures.Figure:
 def test_a_figure_is_drawn_once_and_anew_when_something_changes(tmp_path):
     studio = figures.Studio(tmp_path / "kept")
     first = studio.draw(declared(tmp_path))
-    assert studio.made == 2 and "<svg" in first.read_text()
-    assert studio.draw(declared(tmp_path)) == first and studio.made == 2
-    assert studio.draw(declared(tmp_path, draw="walk --vm 1")) != first and studio.made == 3
+    assert studio.made == 3 and "<svg" in first.read_text()     # the run, a picture, its page
+    assert "play" in first.with_suffix(".html").read_text()
+    assert studio.draw(declared(tmp_path)) == first and studio.made == 3
+    assert studio.draw(declared(tmp_path, draw="walk --vm 1")) != first and studio.made == 5
     other = figures.Studio(tmp_path / "kept")
     changed = other.draw(declared(tmp_path, guests='["hello-pae -- x"]', draw="timeline"))
     assert "<html" in changed.with_suffix(".html").read_text()

@@ -96,6 +96,10 @@ def test_exact_charging_defeats_who_stops_before_the_tick(tmp_path):
     ("sched=bvt cpus=2\n1\n", "line 1: only credit has several CPUs"),
     ("sched=bvt\nhog\n", "line 2: 'hog' does not begin with a number of VMs"),
     ("sched=bvt\n1 weight=0\n", "line 2: 'weight=0': '0' is out of range: 1 to 65535"),
+    ("sched=bvt\n1 weight=-1\n", "line 2: 'weight=-1': '-1' is not a number"),
+    ("sched=credit\n1 weight=99999999999999999999\n", "is out of range: 1 to 65535"),
+    ("sched=sedf\n1 slice=20ms period=10ms\n", "line 2: a slice of 20000000 ns is longer than its"),
+    ("sched=sedf\n1 change=1s:slice=20s\n", "line 2: 'change=1s:slice=20s'"),
     ("sched=bvt\n\n1 -- work=nap\n", "line 3: 'work=nap': 'nap' is none of: cpu, io"),
     ("sched=sedf\n2 slice=60ms\n", "VM 2: a slice of 60000000 ns in each 100000000 ns is refused"),
     ("sched=bvt\n", "has no VM")])

@@ -10,11 +10,17 @@
 #define FRAMES     12
 #define ENTRIES    512
 #define FIRST_PLAY 8 /* entries of a root from here on lead nowhere but into this play */
-#define CODE_LIMIT 64
+#define CODE_ENTRY 8
 
 extern const char trap_stubs[];
 
 static u64 frames;
+
+/* Often asked in one action: seldom enough that many actions fit in a life. */
+static bool dares(void)
+{
+    return dare() && one_in(8);
+}
 
 void tables_init(void)
 {
@@ -48,9 +54,9 @@ static u64 target(void)
         return ((uintptr_t)trap_stubs & ~(PAGE_SIZE - 1)) + random_below(2) * PAGE_SIZE;
     if (what < 58)
         return hostile_root();
-    if (what < 60 && dare())
+    if (what < 60 && dares())
         return random_below((u32)(hostile.memory_end / PAGE_SIZE)) * PAGE_SIZE;
-    return what == 60 || dare() ? far_address() : frames;
+    return (what == 60 && one_in(4)) || dares() ? far_address() : frames;
 }
 
 static u64 random_entry(void)
@@ -78,7 +84,7 @@ static void write_entry(u32 n)
     u64 e = random_entry();
     if (n == 0 && i < FIRST_PLAY)
         i += FIRST_PLAY;
-    frame(n)[i] = hits_program(e) && !dare() ? e & ~PTE_W : e;
+    frame(n)[i] = hits_program(e) && !dares() ? e & ~PTE_W : e;
 }
 
 /* Unaligned, narrow, across two entries or two tables: frames follow each other. */
@@ -118,18 +124,19 @@ static u64 play_address(void)
     return a >> 47 & 1 ? a | 0xffff000000000000ull : a;
 }
 
+/* mov %rax, (%rdi); ud2 */
+#define CODE 0x0b0f078948ull
+
 /* A page of entries as code: it writes to where RDI points, perhaps into itself. */
 static void run_table(u64 a)
 {
-    static const u8 code[] = {0x48, 0x89, 0x07, 0x0f, 0x0b}; /* mov %rax, (%rdi); ud2 */
     u64 at = a & ~(PAGE_SIZE - 1);
     random_registers();
     hostile_regs[7] = one_in(2) ? at + random_below((u32)PAGE_SIZE) : play_address();
     hostile_regs[0] = random_entry() & ~PTE_W;
-    for (u32 n = 1; n < FRAMES; n++)
-        memcpy((u8 *)frame(n) + CODE_LIMIT, code, sizeof(code));
+    frame(1 + random_below(FRAMES - 1))[CODE_ENTRY] = CODE;
     recover_arm();
-    hostile_run(at + CODE_LIMIT, RFLAGS_IF);
+    hostile_run(at + CODE_ENTRY * 8, RFLAGS_IF);
 }
 
 static void use(void)
@@ -167,13 +174,13 @@ static void clear(u32 n)
 /* An access may end the action; the next one goes on where it left off. */
 void action_tables(void)
 {
-    if (one_in(2))
+    if (one_in(8))
         clear(1 + random_below(FRAMES - 1));
     for (u32 n = 1 + random_below(6); n; n--)
         write_entry(random_below(FRAMES));
     frame(0)[0] = *(u64 *)(uintptr_t)hostile_root();
     frame(0)[FIRST_PLAY + random_below(4)] = (frames + PAGE_SIZE) | PTE_P | PTE_W | PTE_U;
-    if (dare())
+    if (dares())
         frame(0)[0] = random_entry();
     write_cr3(frames | (one_in(8) ? random_u64() & 0x18 : 0));
     for (u32 n = 1 + random_below(6); n; n--) {
@@ -183,6 +190,6 @@ void action_tables(void)
             write_pieces(1 + random_below(FRAMES - 1));
         hostile_try(use);
     }
-    if (dare())
+    if (dares())
         write_cr3(target());
 }

@@ -18,7 +18,7 @@ def test_a_guest_boots(lab):
     """Guests in long mode and in PAE come to their end on a shadow."""
     for guest, least in (("hello", 8), ("walker-pae", 40)):
         run = lab.run(f"{guest} mem=4M mmu=shadow", time="40ms")
-        wrong = pager.failed_checks(run) or cost.unproven(run.exits, least)
+        wrong = pager.failed_checks(run) or cost.unproven(run, least)
         expect(not wrong, wrong[0] if wrong else "")
 
 

@@ -11,9 +11,9 @@ def phases(lab):
     """One run for all tests: the exits of each kind of work."""
     run = lab.run(f"spaces mem=16M mmu=shadow -- spaces={SPACES} pages={PAGES} times={TIMES} hold=1",
                   option="trace=memory", time="45ms")
-    wrong = pager.failed_checks(run) or cost.unproven(run.exits, SPACES)
+    wrong = pager.failed_checks(run) or cost.unproven(run, SPACES)
     expect(not wrong, wrong[0] if wrong else "")
-    found = cost.phases(run.exits)
+    found = cost.phases(run)
     expect(len(found) == 6, f"the guest was done with {len(found)} of 6 kinds of work when its time was "
            f"up, after {len(run.exits)} exits")
     return run, found
@@ -30,7 +30,7 @@ def test_first_touches(lab):
     run, found = phases(lab)
     most = SPACES * (2 * PAGES + 3) + 2 * TIMES + 4 * SPARE
     at_most(f"{SPACES} spaces with {PAGES} pages each, used first", found[FIRST].faults, most, SPACES)
-    wrong = cost.block_problems(run.exits, run.memory, run.trace) + judge.check(run.trace, run.memory)
+    wrong = cost.block_problems(run) + judge.check(run.trace, run.memory)
     expect(not wrong, "; ".join(wrong[:2]))
 
 
@@ -63,5 +63,5 @@ def test_changed_tables(lab):
 def test_faults_of_the_guests(lab):
     """A fault of the guest's costs one exit; of those that are not its own it sees none."""
     run, found = phases(lab)
-    lab.measure("seen", round(100 * TIMES / cost.count(run.exits, cost.PF), 1))
+    lab.measure("seen", round(100 * TIMES / max(1, int(cost.left(run, "PF").sum())), 1))
     at_most(f"{TIMES} accesses that the guest's tables forbid", found[REFUSED].faults, TIMES + SPARE, TIMES)

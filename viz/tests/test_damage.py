@@ -110,16 +110,17 @@ def not_traces(folder: Path, sound: bytes) -> dict:
     return result
 
 
-@pytest.mark.parametrize("command", ["stats", "export", "walk", "timeline", "diff", "report"])
+@pytest.mark.parametrize("command", ["stats", "export", "walk", "timeline", "diff", "report",
+                                     "exits", "tables", "quiz"])
 def test_what_is_no_trace_is_one_line_on_stderr(command, tmp_path, sound, capsys):
     for path, words in not_traces(tmp_path, sound).items():
         more = [path] if command == "diff" else []
-        out = ["-o", str(tmp_path / "out.svg")]
+        out = ["-o", str(tmp_path / ("out.html" if command == "quiz" else "out.svg"))]
         assert main([command, path, *more, *out]) == 2
         said = capsys.readouterr()
         assert said.out == "" and len(said.err.splitlines()) == 1
         assert path in said.err
-        if command != "report" or not Path(path).is_dir():
+        if command not in ("report", "exits", "tables") or not Path(path).is_dir():
             assert words in said.err
         assert not (tmp_path / "out.svg").exists()
 
@@ -297,11 +298,12 @@ def test_each_damage_of_the_schema_is_named(text, left_out):
     assert len(warnings) == 1 and left_out in warnings[0]
 
 
-@pytest.mark.parametrize("command", ["stats", "export", "walk", "timeline", "report"])
+@pytest.mark.parametrize("command", ["stats", "export", "walk", "timeline", "report", "exits",
+                                     "tables", "quiz"])
 def test_partial_results_warn_and_succeed(command, put, tmp_path, sound, capsys):
     records = starts(sound)
     path = put(sound[:records[len(records) * 3 // 4] + 12])
-    out = tmp_path / ("out.svg" if command in ("walk", "timeline") else "out.html")
+    out = tmp_path / ("out.svg" if command in ("walk", "timeline", "exits") else "out.html")
     assert main([command, path, "-o", str(out)]) == 0
     assert "the rest is missing" in capsys.readouterr().err
     assert out.stat().st_size > 100

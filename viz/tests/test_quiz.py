@@ -40,6 +40,7 @@ def test_the_answers(tmp_path: Path) -> None:
         index = GVA >> 12 + 9 * (level - 1) & 511
         prompt = f"Which entry of the gL{level} table is read at {{mark}}: its index?"
         assert found[prompt].answer == f"{index:x}" and f"{index:#x}" in found[prompt].why
+        assert f"bits {11 + 9 * level} to {3 + 9 * level}." in found[prompt].rule
     for level, table in ((4, 0x1000), (3, 0x2000), (2, 0x3000), (1, 0x4000)):
         host = found[f"At which hPA does the gL{level} table lie, at {{mark}}?"]
         assert host.answer == f"{table + 0x4000_0000:x}" and f"{table:x}" in host.mistakes

@@ -117,6 +117,7 @@ def test_what_is_not_recorded_is_said(story: Story) -> None:
               if "not recorded" in row.note]
     assert unsure == [2]
     story.w.emit("shadow_sync", vm=1, ns=40, table=TABLES[1], entries=0)
+    assert story.state().unsynced == set()
     story.fill(2, 0x77_7000, ns=41)
     assert not any("not recorded" in row.note for row in tables_rows.shadow_rows(story.state()))
     story.w.emit("shadow_sync", vm=1, ns=42, table=TABLES[1], entries=1)
@@ -167,6 +168,22 @@ def test_what_changed_between_two_stops(tmp_path: Path) -> None:
     assert made.provenance.startswith("observed: ") and "first" in made.since
     last = tables.picture(trace, None, 1, None)
     assert not any(row.status for row in last.rows) and len(last.rows) == 4
+
+
+def test_of_many_shadow_tables_some_are_shown(tmp_path: Path) -> None:
+    """Those of other roots are counted only; of the others those that changed come first."""
+    story = changing(tmp_path / "trace.bin")
+    story.w.emit("vm_create", vm=2)
+    trace = load(str(story.w.save()))
+    made = tables.picture(trace, None, 1, "second")
+    tables_draw.shorten(made, 4)
+    assert [page[0] for page in made.pages] == [0x1000, 0x2000]
+    assert any("2 more shadow tables of the active root" in note for note in made.notes)
+    other = Story(tmp_path / "other.bin")
+    other.page(0x9000, 4, 0x200_0000)
+    made = tables.picture(other.trace(), None, 1, None)
+    assert len(made.pages) == 4
+    assert any(note.startswith("1 more shadow tables do not hang") for note in made.notes)
 
 
 def test_neighbours_become_one_row() -> None:

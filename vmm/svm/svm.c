@@ -61,24 +61,31 @@ static int svm_probe(struct hv_caps *caps)
     return caps->nested ? 0 : -ENOTSUP;
 }
 
-/* Bochs 2.7 overlooks the host's interrupts as long as the guest's IF is clear. One that
- * waits already the host takes itself, and that is as an exit that broke off what was to
- * be delivered. For one that comes later there are NMIs, which Bochs does not overlook:
- * but VMRUN has to be over by then. */
+/* Bochs 2.7 overlooks the host's interrupts as long as the guest's IF is clear, and the
+ * open window of a guest whose IF is set already. What waits at the entry is as an exit
+ * for an interrupt, one that broke off what was to be delivered. For an interrupt that
+ * comes later there are NMIs, which Bochs does not overlook: but VMRUN has to be over. */
 #define NMI_AFTER_NS 1000
+
+static bool interrupt_waits(const struct vmcb *b)
+{
+    bool delivers = b->eventinj & EVENT_VALID;
+
+    if (b->rflags & RFLAGS_IF && !delivers)
+        return b->intercepts1 & INTERCEPT_VINTR && !b->interrupt_shadow;
+    cpu_take_interrupts();
+    return timer_fired();
+}
 
 static void enter_on_bochs(u64 *gpr, hpa_t vmcb)
 {
     struct vmcb *b = hpa_ptr(vmcb);
 
-    if (!(b->rflags & RFLAGS_IF) || b->eventinj & EVENT_VALID) {
-        cpu_take_interrupts();
-        if (timer_fired()) {
-            b->exitcode = EXIT_NOT_ENTERED;
-            b->exitinfo1 = b->exitinfo2 = 0;
-            b->exitintinfo = b->eventinj;
-            return;
-        }
+    if (interrupt_waits(b)) {
+        b->exitcode = EXIT_NOT_ENTERED;
+        b->exitinfo1 = b->exitinfo2 = 0;
+        b->exitintinfo = b->eventinj;
+        return;
     }
     nmi_timer_arm(timer_armed() + NMI_AFTER_NS);
     (hv_verify ? svm_enter_verified : svm_enter)(gpr, vmcb);

@@ -52,5 +52,5 @@ def unfinished(run: Any, vm: int = 1) -> List[str]:
 def problems(run: Any, least: int = 100, always: bool = True) -> List[str]:
     """All that is wrong with a run of one such guest, in words. always: it never turns paging
     off; least: so many page faults must have exited."""
-    return failed_checks(run) or unfinished(run) or cost.unproven(run.exits, least, always) or \
-        cost.block_problems(run.exits, run.memory, run.trace) + judge.check(run.trace, run.memory)
+    return failed_checks(run) or unfinished(run) or cost.unproven(run, least, always) or \
+        cost.block_problems(run) + judge.check(run.trace, run.memory)

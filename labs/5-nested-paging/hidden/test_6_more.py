@@ -115,7 +115,7 @@ def test_three_vms(lab):
         wrong = regions.problems(run, vm, memory)
         expect(not wrong, f"VM {vm}: {'; '.join(wrong[:2])}")
         root = regions.nested_root(run, vm)
-        for page in isolation.Reach(run.memory, root).pages:
+        for page in isolation.Reach(run.memory, root, run.nested).pages:
             expect(page.hpa not in frames, f"the frame at hPA {page.hpa:#x} is reached by VM {vm} "
                    f"and by VM {frames.get(page.hpa)}")
             frames[page.hpa] = vm

@@ -1,6 +1,6 @@
 /*
  * What the programs that answer calls have in common: words of memory, walks, and the
- * numbers of a line. All numbers are hexadecimal (handouts/formats.md, 10).
+ * numbers of a line. All numbers are hexadecimal (handouts/formats.md, 11).
  */
 #ifndef VMM_MMU_SIM_TELL_H
 #define VMM_MMU_SIM_TELL_H

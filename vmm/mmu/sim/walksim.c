@@ -2,7 +2,7 @@
  * walksim serve: a guest's tables without a machine. They lie in memory slots, in any
  * format; walk_guest() is asked where they lead, and what is right is decided by whoever
  * asks, a program of its own. One call a line; numbers are hexadecimal, in both
- * directions (handouts/formats.md, 10):
+ * directions (handouts/formats.md, 11):
  *
  *     begin                              no memory
  *     take N                             N frames of the host's
