@@ -87,6 +87,15 @@ EXACT = (
 # take turns in extra time, since yielding does not give one's slice to another.
 SCHEDULERS = (
     ("bvt", "", 1900), ("sedf", "slice=5us period=10s", 1800), ("credit", "", 1650))
+# What shadow paging costs: counted by another guest, alone on its machine.
+MMU_GUESTS = ("benchmmu mmu=shadow",)
+SHADOW = (
+    Row("shadow: guest #PF reflected", "fault", "instructions", 400, kvm=1977),
+    Row("shadow: trapped PTE write", "upper", "instructions", 800, kvm=4761),
+    Row("shadow: 64 PTEs mapped, used, unmapped, CR3 reloaded", "map64", "instructions", 40000,
+        kvm=152411),
+    Row("shadow: MOV CR3", "cr3", "instructions", 700, kvm=3451),
+)
 VMX = "bochs-vmx"
 VMX_MOST = 1.5  # times what the first row counts on qemu-svm
 VMX_ROW = Row(f"the first row, CPUID, on {VMX}", "cpuid", "instructions", 0, traced=True)
@@ -106,6 +115,7 @@ def bench(out: Path, build: Path, host: bool = True) -> int:
         results = exact(Path(folder), build)
         results.insert(1, second_vendor(Path(folder), build, results[0].value))
         results += schedulers(Path(folder), build)
+        results += shadow(Path(folder), build)
         if host:
             times = bench_host.measure(Path(folder), say)
             results += [Result(row, times[row.source]) for row in HOST]
@@ -156,10 +166,25 @@ def schedulers(folder: Path, build: Path) -> List[Result]:
     return results
 
 
-def judge(traced: Dict[str, float], untraced: Dict[str, float]) -> List[Result]:
+def shadow(folder: Path, build: Path) -> List[Result]:
+    """What a guest's work on its tables costs on a shadow."""
+    found = []
+    for name, option in (("with", TRACED), ("without", UNTRACED)):
+        runs = []
+        for number in (1, 2):
+            say(f"instruction counts of shadow paging {name} trace, run {number} of 2")
+            request = plan.Request(MMU_GUESTS, folder / f"shadow-{name}{number}", option=option,
+                                   build=build)
+            runs.append(checkpoints(request, SHADOW))
+        found.append(same(runs))
+    return judge(*found, rows=SHADOW)
+
+
+def judge(traced: Dict[str, float], untraced: Dict[str, float],
+          rows: Sequence[Row] = EXACT) -> List[Result]:
     """Each row with the value that its budget is for."""
     return [Result(row, traced[row.source]) if row.traced else
-            Result(row, untraced[row.source], traced[row.source]) for row in EXACT]
+            Result(row, untraced[row.source], traced[row.source]) for row in rows]
 
 
 def same(runs: List[Dict[str, float]]) -> Dict[str, float]:
@@ -172,12 +197,32 @@ def same(runs: List[Dict[str, float]]) -> Dict[str, float]:
 
 def counts(request: plan.Request) -> Dict[str, float]:
     """What one run counted, by the names of bench's checkpoints, and `record`."""
+    return read_counts(traced_run(request))
+
+
+def checkpoints(request: plan.Request, rows: Sequence[Row]) -> Dict[str, float]:
+    """What one run's guest reported for these rows."""
+    points = traced_run(request).select("checkpoint")
+    found = {points.text(i): float(points["value"][i]) for i in range(len(points))}
+    return wanted(found, rows)
+
+
+def traced_run(request: plan.Request) -> viz_trace.Trace:
+    """Make the run; its trace."""
     result = run.make(request)
     if not result.ok or result.trace is None:
         raise plan.RunError(f"the run of {request.guests[0]} failed: {result.sentence}")
     trace = viz_trace.load(str(result.trace))
     (result.dir / "memory.bin").unlink(missing_ok=True)  # large
-    return read_counts(trace)
+    return trace
+
+
+def wanted(found: Dict[str, float], rows: Sequence[Row]) -> Dict[str, float]:
+    """Of what was found, what the rows need; RunError if one is missing."""
+    missing = [row.source for row in rows if row.source not in found]
+    if missing:
+        raise plan.RunError(f"the run reported nothing of: {', '.join(missing)}")
+    return {row.source: found[row.source] for row in rows}
 
 
 def read_counts(trace: viz_trace.Trace) -> Dict[str, float]:
@@ -188,10 +233,7 @@ def read_counts(trace: viz_trace.Trace) -> Dict[str, float]:
     found = {points.text(i): float(points["value"][i]) for i in range(len(points))}
     found.update({"record": float(notes["value"][i]) / 1000
                   for i in range(len(notes)) if notes.text(i) == NOTE})
-    missing = [row.source for row in EXACT if row.source not in found]
-    if missing:
-        raise plan.RunError(f"the run reported nothing of: {', '.join(missing)}")
-    return {row.source: found[row.source] for row in EXACT}
+    return wanted(found, EXACT)
 
 
 def _check_partner(trace: viz_trace.Trace) -> None:

@@ -12,10 +12,10 @@
 #include "guests/lib/guest.h"
 #include "guests/lib/table.h"
 
-#define WINDOW   (1ull << 30) /* where pages come and go */
-#define PAGES    64
-#define RIGHTS   (PTE_P | PTE_W)
-#define SKIPPED  2 /* bytes of the instructions that fault */
+#define WINDOW  (1ull << 30) /* where pages come and go */
+#define PAGES   64
+#define RIGHTS  (PTE_P | PTE_W)
+#define SKIPPED 2 /* bytes of the instructions that fault */
 
 static struct {
     u64 root, other; /* two address spaces, alike */

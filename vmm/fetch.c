@@ -34,8 +34,8 @@ static enum walk_fault translate(struct vcpu *v, u64 linear, u8 access, gpa_t *o
     else if (f == FAULT_NON_CANONICAL)
         *fault = (struct emu_fault){.vector = 13, .has_error = true};
     else
-        *fault = (struct emu_fault){
-            .vector = 14, .has_error = true, .error = w.error, .cr2 = linear};
+        *fault =
+            (struct emu_fault){.vector = 14, .has_error = true, .error = w.error, .cr2 = linear};
     return f;
 }
 
@@ -55,8 +55,8 @@ static int reach(struct vcpu *v, u64 linear, u8 access, gpa_t *out, struct emu_f
 static void access_page(struct vcpu *v, gpa_t at, void *data, u32 n, bool write)
 {
     u64 value = write ? 0 : ~0ull;
-    int gone = write ? guestmem_write(&v->vm->mem, at, data, n)
-                     : guestmem_read(&v->vm->mem, at, data, n);
+    int gone =
+        write ? guestmem_write(&v->vm->mem, at, data, n) : guestmem_read(&v->vm->mem, at, data, n);
 
     if (write)
         memcpy(&value, data, min_u64(n, 8));
@@ -351,8 +351,8 @@ bool fetch_system(struct vcpu *v, u64 linear, void *data, u32 n, bool write)
     struct emu_fault fault;
 
     if (access_linear(v, linear, data, first, access, &fault) == 0 &&
-        (first == n || access_linear(v, linear + first, (u8 *)data + first, n - first, access,
-                                     &fault) == 0))
+        (first == n ||
+         access_linear(v, linear + first, (u8 *)data + first, n - first, access, &fault) == 0))
         return true;
     if (v->vm->alive)
         raise(v, &fault);

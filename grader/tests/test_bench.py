@@ -13,17 +13,21 @@ from viz import trace as viz_trace
 from viz.tests.synth import TraceWriter
 
 COUNTS = {"cpuid": 200.0, "out": 240.0, "record": 14.0, "npf": 430.0, "yield": 1400.0}
+SHADOW = {"fault": 390.0, "upper": 790.0, "map64": 39000.0, "cr3": 690.0}
 HOST = {"clean": 12.0, "incremental": 1.0, "first_exit": 0.3, "hello_vmx": 0.8, "draw_s": 2.0,
         "draw_mb": 180.0}
 VMX = 240.0
 
 
 def run_bench(monkeypatch: pytest.MonkeyPatch, out: Path, exact: Dict[str, float],
-              host: Dict[str, float], *words: str, vmx: float = VMX) -> int:
+              host: Dict[str, float], *words: str, vmx: float = VMX,
+              shadow: Dict[str, float] = SHADOW) -> int:
     """The command line with measurements that are given."""
     traced = {name: value + 50 for name, value in exact.items()}
     traced.update({name: exact[name] for name in ("cpuid", "record")})
     monkeypatch.setattr(bench, "exact", lambda folder, build: bench.judge(traced, exact))
+    monkeypatch.setattr(bench, "shadow",
+                        lambda folder, build: bench.judge(shadow, shadow, rows=bench.SHADOW))
     monkeypatch.setattr(bench, "counts", lambda request: {**COUNTS, "cpuid": vmx})
     monkeypatch.setattr(bench_host, "measure", lambda folder, say: dict(host))
     return cli.main(["bench", "--out", str(out), *words])
@@ -34,7 +38,7 @@ def test_all_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
     out = tmp_path / "new" / "bench.json"
     assert run_bench(monkeypatch, out, COUNTS, HOST) == 0
     rows: List[Dict[str, Any]] = json.loads(out.read_text())
-    assert [list(row) for row in rows] == [["name", "value", "unit", "budget", "anchor"]] * 15
+    assert [list(row) for row in rows] == [["name", "value", "unit", "budget", "anchor"]] * 19
     first = rows[0]
     assert (first["value"], first["unit"], first["budget"]) == (200, "instructions", 200)
     assert first["anchor"]["floor"]["value"] == 86 and first["anchor"]["kvm"]["value"] == 2993
@@ -48,19 +52,20 @@ def test_all_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
     assert "OVER BUDGET" not in shown.out and "over budget" not in shown.err
 
 
-@pytest.mark.parametrize("source", [*COUNTS, *HOST])
+@pytest.mark.parametrize("source", [*COUNTS, *SHADOW, *HOST])
 def test_each_row_can_break(source: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
                             capsys: pytest.CaptureFixture[str]) -> None:
-    row = next(row for row in bench.EXACT + bench.HOST if row.source == source)
+    row = next(row for row in bench.EXACT + bench.SHADOW + bench.HOST if row.source == source)
     exact = {**COUNTS, **({source: row.budget + 0.01} if source in COUNTS else {})}
     host = {**HOST, **({source: row.budget + 0.01} if source in HOST else {})}
+    shadow = {**SHADOW, **({source: row.budget + 0.01} if source in SHADOW else {})}
     out = tmp_path / "bench.json"
-    assert run_bench(monkeypatch, out, exact, host) == 1
+    assert run_bench(monkeypatch, out, exact, host, shadow=shadow) == 1
     shown = capsys.readouterr()
     assert shown.err.splitlines()[-1] == f"grader: over budget: {row.name}"
     broken = [line for line in shown.out.splitlines() if "OVER BUDGET" in line]
     assert len(broken) == 1 and broken[0].startswith(row.name)
-    assert len(json.loads(out.read_text())) == 15
+    assert len(json.loads(out.read_text())) == 19
 
 
 def test_vmx_is_held_to_what_svm_counts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path,

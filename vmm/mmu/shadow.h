@@ -24,25 +24,25 @@
 #include "vmm/guestmem.h"
 #include "vmm/mmu/walk.h"
 
-#define SHADOW_ENTRIES 512u
-#define SHADOW_MIN_PAGES 16u   /* a path has at most four, and a split takes two */
-#define SHADOW_MAX_PAGES 8192u
+#define SHADOW_ENTRIES       512u
+#define SHADOW_MIN_PAGES     16u /* a path has at most four, and a split takes two */
+#define SHADOW_MAX_PAGES     8192u
 #define SHADOW_DEFAULT_PAGES 1024u
 
 /* --- Roles -------------------------------------------------------------------------- */
 
 /* Two shadows of the same guest table with different roles are two pages. */
-#define ROLE_LEVEL(r)    ((r) & 7)        /* of the shadow, 4 to 1 */
-#define ROLE_DIRECT      (1u << 3)        /* a piece of a large page: there is no guest table */
-#define ROLE_QUADRANT(r) ((r) >> 4 & 3)   /* which part of a 32-bit guest's table */
-#define ROLE_ACCESS(r)   ((r) >> 6 & 7)   /* ACCESS_ bits that all entries above allow */
-#define ROLE_POINTERS    (1u << 9)        /* four directory pointers: nobody's table */
-#define ROLE_MODE(r)     ((r) >> 10 & 7)  /* enum paging_mode: how entries are read */
-#define ROLE_NXE         (1u << 13)
-#define ROLE_WP          (1u << 14)
-#define ROLE_PSE         (1u << 15)
-#define ROLE_SMEP        (1u << 16)
-#define ROLE_SMAP        (1u << 17)
+#define ROLE_LEVEL(r)                      ((r)&7) /* of the shadow, 4 to 1 */
+#define ROLE_DIRECT                        (1u << 3) /* a piece of a large page: there is no guest table */
+#define ROLE_QUADRANT(r)                   ((r) >> 4 & 3) /* which part of a 32-bit guest's table */
+#define ROLE_ACCESS(r)                     ((r) >> 6 & 7) /* ACCESS_ bits that all entries above allow */
+#define ROLE_POINTERS                      (1u << 9) /* four directory pointers: nobody's table */
+#define ROLE_MODE(r)                       ((r) >> 10 & 7) /* enum paging_mode: how entries are read */
+#define ROLE_NXE                           (1u << 13)
+#define ROLE_WP                            (1u << 14)
+#define ROLE_PSE                           (1u << 15)
+#define ROLE_SMEP                          (1u << 16)
+#define ROLE_SMAP                          (1u << 17)
 #define ROLE_MAKE(level, quadrant, access) ((level) | (quadrant) << 4 | (u32)(access) << 6)
 /* What of a role the registers say; the rest follows from the place in the tables. */
 #define ROLE_OF_CPU (7u << 10 | ROLE_NXE | ROLE_WP | ROLE_PSE | ROLE_SMEP | ROLE_SMAP)
@@ -74,19 +74,19 @@ struct shadow_link {
 #define LINK_PAGE  0xc0000000u /* | a shadow page's */
 
 struct shadow_page {
-    u64 *entry;        /* the table that the processor walks */
-    void *guest;       /* the guest's table; NULL if there is none */
-    gpa_t table;       /* of the guest's table, or what the first entry of a piece maps */
-    u64 rights;        /* PTE_W, PTE_U and PTE_NX as all entries above say */
-    u64 malformed;     /* bits that no entry of the guest's table may have */
+    u64 *entry;    /* the table that the processor walks */
+    void *guest;   /* the guest's table; NULL if there is none */
+    gpa_t table;   /* of the guest's table, or what the first entry of a piece maps */
+    u64 rights;    /* PTE_W, PTE_U and PTE_NX as all entries above say */
+    u64 malformed; /* bits that no entry of the guest's table may have */
     u32 role;
-    u32 number;         /* its own */
-    u32 frame;          /* of that table; 0: none */
-    shadow_ref parents; /* the entries that lead here */
-    u16 same;           /* the next one of this frame */
-    u16 older, newer;   /* in the order of their last use */
-    u16 count;          /* present entries */
-    u64 made_for[4];    /* the guest's directory pointers, of a list of them */
+    u32 number;                       /* its own */
+    u32 frame;                        /* of that table; 0: none */
+    shadow_ref parents;               /* the entries that lead here */
+    u16 same;                         /* the next one of this frame */
+    u16 older, newer;                 /* in the order of their last use */
+    u16 count;                        /* present entries */
+    u64 made_for[4];                  /* the guest's directory pointers, of a list of them */
     u64 present[SHADOW_ENTRIES / 64]; /* which */
 };
 
@@ -99,16 +99,16 @@ struct shadow_frame {
     u16 others;        /* pieces of large pages and pointer lists that begin here */
     u32 next_unsynced; /* frame */
     bool unsynced;
-    bool upper;        /* then: it is not only a table of the lowest level */
-    u8 access;         /* as struct slot's */
+    bool upper; /* then: it is not only a table of the lowest level */
+    u8 access;  /* as struct slot's */
 };
 
 struct vcpu;
 struct exit;
 struct shadow {
-    bool on;    /* mmu=shadow or vtlb */
-    bool vtlb;  /* the guest fills it */
-    bool active; /* the guest runs on it now */
+    bool on;       /* mmu=shadow or vtlb */
+    bool vtlb;     /* the guest fills it */
+    bool active;   /* the guest runs on it now */
     bool narrowed; /* since the last flush */
     u16 vm;
     const struct guestmem *mem;
@@ -127,14 +127,14 @@ struct shadow {
     bool strict;        /* no path of the shadow is to be relied on: uppers, SMEP or SMAP */
     u16 elsewhere;      /* pieces that begin where there is no memory, by `same` */
 
-    u16 root;           /* the page of the active root */
+    u16 root; /* the page of the active root */
     struct {
         u64 region; /* of 2 MiB: its number, and the root's above */
         struct shadow_page *page;
     } found[SHADOW_FOUND]; /* lately by shadow_descend(); none, once upper entries change */
-    u32 role;           /* role_of() for it */
+    u32 role;              /* role_of() for it */
     enum paging_mode mode;
-    u64 pointer[4];     /* PAE's directory pointers, as the guest's processor holds them */
+    u64 pointer[4]; /* PAE's directory pointers, as the guest's processor holds them */
 };
 
 /* --- Finding one's way ------------------------------------------------------------------ */
@@ -281,7 +281,7 @@ void shadow_unsync(struct shadow *, u32 frame);
 void shadow_sync(struct shadow *, u32 frame);
 void shadow_sync_all(struct shadow *);
 void shadow_forget_unsynced(struct shadow *, u32 frame); /* it has no shadow any more */
-bool shadow_invlpg(struct shadow *, u64 gva); /* was an entry changed? */
+bool shadow_invlpg(struct shadow *, u64 gva);            /* was an entry changed? */
 
 /* --- For the VMM ------------------------------------------------------------------------- */
 

@@ -14,7 +14,8 @@ void shadow_flush_narrowed(struct vcpu *v)
     hv->flush(v, HV_FLUSH_ALL, 0);
 }
 
-/* --- What cannot be filled ------------------------------------------------------------------------ */
+/* --- What cannot be filled
+ * ------------------------------------------------------------------------ */
 
 /* No memory for it: a device, a ROM, or nothing. */
 void shadow_outside(struct vcpu *v, const struct exit *x, u8 access, gpa_t at)
@@ -69,7 +70,8 @@ bool shadow_write_table(struct vcpu *v, const struct exit *x, u32 frame, hpa_t h
     return store(v, &insn, x->exc.addr, frame, host) || fetch_execute(v, &insn) != -ENOTSUP;
 }
 
-/* --- Writes that the VMM makes ------------------------------------------------------------------- */
+/* --- Writes that the VMM makes -------------------------------------------------------------------
+ */
 
 void shadow_wrote(struct vcpu *v, gpa_t at, u64 value, u32 n)
 {

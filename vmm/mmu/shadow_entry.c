@@ -53,7 +53,8 @@ static inline void chain_remove(struct shadow *s, shadow_ref r)
 /* --- Entries ------------------------------------------------------------------------------ */
 
 /* An entry where there was none. */
-static inline __attribute__((always_inline)) void put(struct shadow *s, struct shadow_page *p, u32 i, u64 entry, u32 owner)
+static inline __attribute__((always_inline)) void put(struct shadow *s, struct shadow_page *p,
+                                                      u32 i, u64 entry, u32 owner)
 {
     p->entry[i] = entry;
     p->present[i / 64] |= 1ull << i % 64;

@@ -37,7 +37,8 @@ void shadow_reflect(struct vcpu *v, u64 gva, u64 error)
     TRACE_BY(inject, v->who, .vector = VECTOR_PF, .type = EV_EXCEPTION, .error = error);
 }
 
-/* --- What can ---------------------------------------------------------------------------------- */
+/* --- What can ----------------------------------------------------------------------------------
+ */
 
 /* The guest allows it, and p is the page of level 1 for it. */
 void shadow_resolve(struct vcpu *v, const struct exit *x, struct shadow_page *p, u64 gpte,
@@ -68,8 +69,7 @@ static void walk_and_resolve(struct vcpu *v, const struct exit *x, u8 access)
     /* LAB 4 BEGIN: Ask the guest's tables first; what they allow is ours to mend. */
     struct guest_paging paging = vcpu_paging(v);
     struct walk w;
-    enum walk_fault f =
-        shadow_walk_guest(v, &paging, gva(x->exc.addr), access, true, &w);
+    enum walk_fault f = shadow_walk_guest(v, &paging, gva(x->exc.addr), access, true, &w);
 
     if (f == FAULT_NO_MEMORY) {
         vm_end(v->vm, END_UNSUPPORTED, 0, "a page table for gVA %#lx lies outside its memory",
@@ -79,7 +79,8 @@ static void walk_and_resolve(struct vcpu *v, const struct exit *x, u8 access)
     } else {
         struct shadow_page *p = shadow_reach(&v->vm->shadow, &w);
         u32 i = shadow_index(1, x->exc.addr);
-        shadow_resolve(v, x, p, p->guest ? w.ref[w.refs - 1].after : shadow_piece_entry(p, i), access);
+        shadow_resolve(v, x, p, p->guest ? w.ref[w.refs - 1].after : shadow_piece_entry(p, i),
+                       access);
     }
     /* LAB 4 END: todo(4, "4.4", v, x, access, shadow_reflect, shadow_resolve); */
 }

@@ -38,12 +38,11 @@ static u64 kernel_only(u32 role, u64 rights)
 /* What the slot forbids, nobody may. */
 static u64 slot_forbids(u8 access, u64 rights)
 {
-    return (access & ACCESS_WRITE ? rights : rights & ~PTE_W) |
-           (access & ACCESS_EXEC ? 0 : PTE_NX);
+    return (access & ACCESS_WRITE ? rights : rights & ~PTE_W) | (access & ACCESS_EXEC ? 0 : PTE_NX);
 }
 
-u64 shadow_leaf(const struct shadow *s, const struct shadow_page *p, u64 gpte, u8 wanted,
-                u32 frame, hpa_t host)
+u64 shadow_leaf(const struct shadow *s, const struct shadow_page *p, u64 gpte, u8 wanted, u32 frame,
+                hpa_t host)
 {
     /* LAB 4 BEGIN: What the guest's entry and all above it allow, and the frame does not forbid. */
     const struct shadow_frame *f = &s->frame[frame];

@@ -66,7 +66,9 @@ int shadow_init(struct vm *vm)
 {
     struct shadow *s = &vm->shadow;
 
-    *s = (struct shadow){.vm = vm->id, .mem = &vm->mem, .on = vm->args.mmu != MMU_NESTED,
+    *s = (struct shadow){.vm = vm->id,
+                         .mem = &vm->mem,
+                         .on = vm->args.mmu != MMU_NESTED,
                          .vtlb = vm->args.mmu == MMU_VTLB};
     if (!s->on)
         return 0;
@@ -114,14 +116,14 @@ static void order_add(struct shadow *s, struct shadow_page *p)
     s->newest = n;
 }
 
-/* --- Which pages belong to a frame ------------------------------------------------------------- */
+/* --- Which pages belong to a frame -------------------------------------------------------------
+ */
 
 static u16 *list_of(struct shadow *s, u32 frame, u32 role)
 {
     if (!frame)
         return &s->elsewhere;
-    return role & (ROLE_DIRECT | ROLE_POINTERS) ? &s->frame[frame].others
-                                                : &s->frame[frame].tables;
+    return role & (ROLE_DIRECT | ROLE_POINTERS) ? &s->frame[frame].others : &s->frame[frame].tables;
 }
 
 static void list_remove(struct shadow *s, struct shadow_page *p)
@@ -141,7 +143,8 @@ static struct shadow_page *find(struct shadow *s, gpa_t table, u32 frame, u32 ro
     return NULL;
 }
 
-/* --- Giving up pages ----------------------------------------------------------------------------- */
+/* --- Giving up pages -----------------------------------------------------------------------------
+ */
 
 u32 shadow_empty(struct shadow *s, struct shadow_page *p)
 {
@@ -182,7 +185,8 @@ void shadow_drop_all(struct shadow *s, enum shadow_why why)
     s->root = 0;
 }
 
-/* --- Taking one -------------------------------------------------------------------------------- */
+/* --- Taking one --------------------------------------------------------------------------------
+ */
 
 /* The oldest but the root, on which the processor runs. */
 static void recycle(struct shadow *s)

@@ -76,7 +76,8 @@ bool shadow_resolve_quickly(struct vcpu *v, const struct exit *x, u8 access)
     gpte = mark_used(p, i, gpte, access);
     shadow_resolve(v, x, p, gpte, access);
     return true;
-    /* LAB 4 END: (void)v, (void)x, (void)access, (void)mark_used, (void)guest_error; return false; */
+    /* LAB 4 END: (void)v, (void)x, (void)access, (void)mark_used, (void)guest_error; return false;
+     */
 }
 
 const void *shadow_code(struct shadow *s, u64 gva)

@@ -16,7 +16,8 @@
 #define EXCEPTION_PF (1u << 14)
 #define POINTERS     4u
 
-/* --- PAE's directory pointers ------------------------------------------------------------------ */
+/* --- PAE's directory pointers ------------------------------------------------------------------
+ */
 
 static bool pointer_is_good(u64 pointer)
 {
@@ -53,7 +54,8 @@ static void renew_pointers(struct shadow *s, struct shadow_page *root)
     /* LAB 4 END: todo(4, "4.3", s, root); */
 }
 
-/* --- The root -------------------------------------------------------------------------------------- */
+/* --- The root
+ * -------------------------------------------------------------------------------------- */
 
 /* The page for this CR3, all that was out of step compared; NULL: it lies outside of memory. */
 static struct shadow_page *root_for(struct shadow *s, u64 cr3)

@@ -29,9 +29,9 @@ enum walk_fault shadow_walk_guest(struct vcpu *v, const struct guest_paging *pag
                                   u8 access, bool set_ad, struct walk *w)
 {
     struct shadow *s = &v->vm->shadow;
-    struct shadow_descent sd = {.d = {.mem = &v->vm->mem, .locate = find_table, .set_ad = set_ad,
-                                      .pointers_held = true},
-                                .s = s};
+    struct shadow_descent sd = {
+        .d = {.mem = &v->vm->mem, .locate = find_table, .set_ad = set_ad, .pointers_held = true},
+        .s = s};
 
     walk_init(w, paging_mode(paging), a, access);
     return walk_guest_tables(&sd.d, paging, w);

@@ -108,7 +108,8 @@ static void svm_configure(struct vcpu *v)
     const struct hv_ctl *c = &v->ctl;
 
     b->cr_write = BASE_CR_WRITES | (c->cr3_exits ? 1u << 3 : 0);
-    svm_paging_configure(v);
+    if (__builtin_expect(c->shadow_root.v || svm_of(v)->on_shadow, 0))
+        svm_paging_configure(v);
     b->dr_write = BASE_DR_WRITES;
     b->exceptions = c->exceptions | (on_bochs ? EXCEPTION_DF : 0);
     b->intercepts1 = BASE_INTERCEPTS1 | (c->intr_window ? INTERCEPT_VINTR : 0) |
@@ -135,6 +136,7 @@ static int svm_vcpu_init(struct vcpu *v)
     b->msrpm_base_pa = svm_msr_map().v;
     b->guest_asid = v->vm_id;
     b->tlb_control = TLB_FLUSH_ALL;
+    b->np_enable = 1;
     b->efer = EFER_SVME;
     b->g_pat = 0x0007040600070406ull; /* the reset value */
     b->dr6 = 0xffff0ff0;

@@ -90,6 +90,6 @@ void svm_paging_configure(struct vcpu *v)
     if (!root)
         return;
     s->vmcb->cr3 = root;
-    s->vmcb->cr_read = READS(3) | (s->cr0 & CR0_WP ? 0 : READS(0)) |
-                       (s->cr4 & CR4_PAE ? 0 : READS(4));
+    s->vmcb->cr_read =
+        READS(3) | (s->cr0 & CR0_WP ? 0 : READS(0)) | (s->cr4 & CR4_PAE ? 0 : READS(4));
 }
