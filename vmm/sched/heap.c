@@ -35,11 +35,10 @@ static bool settle(struct heap_node *n)
     return n->rank != before;
 }
 
-/* One heap of two: the lower root stays, the other goes into its right half. */
+/* One heap of two, neither of them empty: the lower root stays, the other goes
+ * into its right half. */
 static struct heap_node *merge(struct heap_node *a, struct heap_node *b)
 {
-    if (!a || !b)
-        return a ? a : b;
     if (goes_before(b, a)) {
         struct heap_node *lower = b;
         b = a;
