@@ -112,8 +112,6 @@ void heap_move(struct heap_node *n, s64 key, u64 since)
 
 struct heap_node *heap_lower(struct heap_node *a, struct heap_node *b)
 {
-    if (!a || !b)
-        return a ? a : b;
     return goes_before(b, a) ? b : a;
 }
 
