@@ -27,7 +27,7 @@ from grader.tests.forgers.kit import FORGERS, OPEN, UNDETECTED, Forger, Outcome
 
 pytestmark = pytest.mark.machine
 LEAST = 26
-KINDS = (kit.USUAL, OPEN, kit.PURE)
+KINDS = (kit.USUAL, OPEN, kit.PURE, kit.SHADOW)
 
 
 @pytest.fixture(scope="session")

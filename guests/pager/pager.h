@@ -105,15 +105,22 @@ static inline void *real_of(u64 gpa)
 {
     return (void *)(uintptr_t)gpa;
 }
+#ifdef __x86_64__
+#define REP_MOVS "rep movsq"
+#define REP_STOS "rep stosq"
+#else
+#define REP_MOVS "rep movsl"
+#define REP_STOS "rep stosl"
+#endif
 static inline void pool_copy(void *to, const void *from, size_t n)
 {
-    n /= 4;
-    __asm__ volatile("rep movsl" : "+D"(to), "+S"(from), "+c"(n) : : "memory");
+    n /= sizeof(long);
+    __asm__ volatile(REP_MOVS : "+D"(to), "+S"(from), "+c"(n) : : "memory");
 }
 static inline void pool_zero(void *to, size_t n)
 {
-    n /= 4;
-    __asm__ volatile("rep stosl" : "+D"(to), "+c"(n) : "a"(0) : "memory");
+    n /= sizeof(long);
+    __asm__ volatile(REP_STOS : "+D"(to), "+c"(n) : "a"(0) : "memory");
 }
 u64 entry_read(const void *at);
 void entry_write(void *at, u64 e);

@@ -13,7 +13,7 @@ def tortured(lab, *operations, **more):
     return run
 
 
-@points(2, hint="4.6", needs="test_walk_finds_pages")
+@points(2, hint="4.6")
 def test_a_guest_boots(lab):
     """Guests in long mode and in PAE come to their end on a shadow."""
     for guest, least in (("hello", 8), ("walker-pae", 40)):
@@ -50,7 +50,7 @@ def test_accessed_and_dirty(lab):
 @points(5, hint="4.6", needs="test_a_guest_boots")
 def test_modes(lab):
     """CR0.WP, EFER.NXE and CR4.PGE, changed at any time: each access by the rules of the moment."""
-    tortured(lab, "mode", "protect")
+    tortured(lab, "mode", "protect", ops=(1500, 2000))
 
 
 @points(4, hint="4.5", needs="test_a_guest_boots")

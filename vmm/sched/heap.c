@@ -35,11 +35,10 @@ static bool settle(struct heap_node *n)
     return n->rank != before;
 }
 
-/* One heap of two: the lower root stays, the other goes into its right half. */
+/* One heap of two, neither of them empty: the lower root stays, the other goes
+ * into its right half. */
 static struct heap_node *merge(struct heap_node *a, struct heap_node *b)
 {
-    if (!a || !b)
-        return a ? a : b;
     if (goes_before(b, a)) {
         struct heap_node *lower = b;
         b = a;
@@ -113,8 +112,6 @@ void heap_move(struct heap_node *n, s64 key, u64 since)
 
 struct heap_node *heap_lower(struct heap_node *a, struct heap_node *b)
 {
-    if (!a || !b)
-        return a ? a : b;
     return goes_before(b, a) ? b : a;
 }
 

@@ -34,7 +34,7 @@ void heap_remove(struct heap_node *);
 
 /* It has another key, and was queued then: to its new place, if it is in a heap. */
 void heap_move(struct heap_node *, s64 key, u64 since);
-/* That one of two comes first, or the only one; NULL: neither is there. */
+/* The one of two that comes first. */
 struct heap_node *heap_lower(struct heap_node *, struct heap_node *);
 
 /* Inline: a decision asks for these more than once. */

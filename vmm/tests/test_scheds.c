@@ -254,6 +254,20 @@ static void test_all_cpus(void)
     CHECK_EQ(ops->pick(0, NS_PER_SEC).until, NEVER); /* nobody is left to get credits */
 }
 
+static void test_late_ticks(void)
+{
+    check_about("credit: ticks that are noticed late count for who runs on any CPU");
+    fresh(&sched_credit);
+    ops->init(&(struct sched_setup){.cpus = 2, .charge = CHARGE_TICK});
+    CHECK_EQ(add(1, 0), 0);
+    CHECK_EQ(add(2, 0), 0);
+    CHECK(ops->pick(0, 0).unit == vm(1) && ops->pick(1, 0).unit == vm(2));
+    ops->block(vm(1), 1 * MS);
+    CHECK(ops->pick(0, 1 * MS).unit == NULL); /* and no VM is active yet */
+    CHECK(ops->pick(1, 25 * MS).unit == vm(2));
+    CHECK_EQ(vm(2)->credit.credit, (u64)-200);
+}
+
 /* --- Years ------------------------------------------------------------------------------------ */
 
 /* Two that want to run, at any time: still half and half. */
@@ -299,6 +313,7 @@ int main(void)
     test_sedf_scores();
     test_credit();
     test_all_cpus();
+    test_late_ticks();
     test_years();
     return check_done("scheds");
 }

@@ -7,7 +7,8 @@
     says     a regular expression: why it got nothing, in results.json, record.json or build.log
     lab      usual; open: the lab takes the Makefile too, so that a forger gets a shell in
              the sandbox, as if it had broken out of the compiler; pure: lab 3, whose code is
-             asked on the host, without a machine
+             asked on the host, without a machine; shadow: lab 4, which a VMM that has nested
+             paging on would pass with less
     refused  the submission as a whole is refused
     often    false: with --torture only, as another one shows the same
     change   in a file: text at its begin or end, or in the place of a pattern
@@ -35,13 +36,13 @@ from grader.oracle import guestimage
 from grader.plan import ROOT, RunError
 
 HERE = Path(__file__).parent
-LAB, PURE_LAB = 1, 3
-USUAL, OPEN, PURE = "usual", "open", "pure"     # a root's folder has the name of its kind
+USUAL, OPEN, PURE, SHADOW = "usual", "open", "pure", "shadow"   # a root's folder is named so
+LABS = {USUAL: 1, OPEN: 1, PURE: 3, SHADOW: 4}
 FOLDER = "folder"
 FIRST = ("test_a_guest_boots",)
 CPU_S = 2               # of a run: hello needs a quarter of one, a loop is not waited for long
 COPIED = ("kernel", "vmm", "guests", "labs")
-BUILT = ("obj/kernel", "obj/vmm", "obj/guests", "guests", "sim")
+BUILT = ("obj/kernel", "obj/vmm", "obj/guests", "guests", "sim", "walk")
 LINKED = ("viz", "grader", "handouts")
 # Stubs that return: what a forger of the trace needs of functions that it does not care for.
 SILENT = """#include "kernel/todo.h"
@@ -109,7 +110,7 @@ def make_root(root: Path, open_lab: bool) -> Path:
 
 def lab_of(root: Path) -> labtoml.Lab:
     """The lab that is forged."""
-    return labtoml.find(root, PURE_LAB if root.name == PURE else LAB)
+    return labtoml.find(root, LABS.get(root.name, LABS[USUAL]))
 
 
 # --- Submissions ---------------------------------------------------------------------------
