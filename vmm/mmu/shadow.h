@@ -43,6 +43,7 @@
 #define ROLE_PSE                           (1u << 15)
 #define ROLE_SMEP                          (1u << 16)
 #define ROLE_SMAP                          (1u << 17)
+#define ROLE_DIRTY                         (1u << 18) /* of a piece: the large page has D */
 #define ROLE_MAKE(level, quadrant, access) ((level) | (quadrant) << 4 | (u32)(access) << 6)
 /* What of a role the registers say; the rest follows from the place in the tables. */
 #define ROLE_OF_CPU (7u << 10 | ROLE_NXE | ROLE_WP | ROLE_PSE | ROLE_SMEP | ROLE_SMAP)

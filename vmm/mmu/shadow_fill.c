@@ -132,8 +132,9 @@ static struct shadow_page *page_below(struct shadow *s, const struct walk *w, u3
 
     if (!r) {
         gpa_t first = gpa(w->gpa.v & ~(size - 1));
+        u32 dirty = w->ref[w->refs - 1].after & PTE_D ? ROLE_DIRTY : 0;
         return shadow_get(s, first, shadow_frame_at(s, first, &host),
-                          s->role | ROLE_DIRECT | ROLE_MAKE(level, 0, access_of_piece(w)));
+                          s->role | ROLE_DIRECT | dirty | ROLE_MAKE(level, 0, access_of_piece(w)));
     }
     gpa_t table = shadow_gpa_of(s, r->table);
     return shadow_get(
