@@ -107,8 +107,7 @@ struct shadow_frame {
 struct vcpu;
 struct exit;
 struct shadow {
-    bool on;       /* mmu=shadow or vtlb */
-    bool vtlb;     /* the guest fills it */
+    bool on; /* mmu=shadow */
     bool active;   /* the guest runs on it now */
     bool narrowed; /* since the last flush */
     u16 vm;

@@ -68,8 +68,7 @@ int shadow_init(struct vm *vm)
 
     *s = (struct shadow){.vm = vm->id,
                          .mem = &vm->mem,
-                         .on = vm->args.mmu != MMU_NESTED,
-                         .vtlb = vm->args.mmu == MMU_VTLB};
+                         .on = vm->args.mmu == MMU_SHADOW};
     if (!s->on)
         return 0;
     s->pages = (u32)vm->args.shadowpages;

@@ -30,7 +30,7 @@ bool shadow_load_pointers(struct vcpu *v, const struct guest_paging *paging)
     gpa_t at = gpa(paging->cr3 & pt_pae.root_mask);
     u64 list[POINTERS];
 
-    if (!s->on || s->vtlb || paging_mode(paging) != PAGING_PAE)
+    if (!s->on || paging_mode(paging) != PAGING_PAE)
         return true;
     if (guestmem_read(&v->vm->mem, at, list, sizeof(list)) != 0)
         memset(list, 0, sizeof(list)); /* reload() says so */

@@ -127,7 +127,7 @@ static void test_regions(void)
     CHECK_EQ(vm.slot[0].size, 16 << 20);
     CHECK_EQ(parse("rom=4K@16M mmu=nested"), 0);
     refuse("rom=4K@16M mmu=shadow", "rom and noexec are for mmu=nested");
-    refuse("mmu=vtlb noexec=4K@16M", "rom and noexec are for mmu=nested");
+    refuse("mmu=shadow noexec=4K@16M", "rom and noexec are for mmu=nested");
     refuse("rom=4K@8M", "'16M' overlaps a slot before it");
     refuse("mem=2M rom=4K@0x1ff000", "'rom=4K@0x1ff000': '4K@0x1ff000' overlaps a slot before it");
     refuse("rom=4K", "'rom=4K': '4K' needs an @GPA: only the first slot starts at 0 by itself");

@@ -1,0 +1,181 @@
+/*
+ * The shadow MMU on the fake backend: faults as a processor would report them, the entries
+ * that come of them, writes to tables in and out of step, roles, recycling. What is in a
+ * shadow table is read by a descent of the test's own.
+ */
+#include "vmm/cr.h"
+#include "vmm/exit.h"
+#include "vmm/tests/check.h"
+#include "vmm/tests/rig.h"
+
+static struct vm vm;
+static struct vcpu *const v = &vm.vcpu;
+
+#define TABLE(n)   (RIG_ROOT + (n)*PAGE_SIZE) /* 0: the root, of level 4; 3: of level 1 */
+#define PAGE_AT(n) ((n)*PAGE_SIZE)
+#define FREE       0x40ull /* a page that nobody uses, and those behind it */
+
+static u64 *guest_entry(u32 table, u32 i)
+{
+    return (u64 *)guestmem_ptr(&vm.mem, gpa(TABLE(table)), NULL) + i;
+}
+
+/* Rights as the guest's tables have them from the rig; paging goes on by MOV CR0. */
+static void begin(const char *what, const char *args)
+{
+    check_about("%s", what);
+    rig_begin(&vm, args);
+    rig_mode(&vm, RIG_LONG);
+    CHECK(cr_write_0(v, CR0_PE | CR0_PG | CR0_WP));
+    CHECK(vm.shadow.active);
+}
+
+/* The processor's walk of the shadow: the leaf, or 0. */
+static u64 leaf(u64 gva)
+{
+    u64 table = v->ctl.shadow_root.v;
+
+    for (int shift = 39; shift >= 12; shift -= 9) {
+        u64 entry = ((u64 *)table)[gva >> shift & 511];
+        if (!(entry & PTE_P) || shift == 12)
+            return entry & PTE_P ? entry : 0;
+        table = entry & PTE_ADDR;
+    }
+    return 0;
+}
+
+static void fault(u64 gva, u32 error)
+{
+    v->inject.valid = false;
+    v->attention = true; /* what is the guest's waits in v->inject */
+    rig_exit(&vm, EXIT_EXCEPTION,
+             (struct exit){.exc = {.vector = 14, .error = error, .addr = gva}});
+}
+
+static bool hidden(u64 gva, u32 error)
+{
+    fault(gva, error);
+    return vm.alive && !v->inject.valid;
+}
+
+static u64 host(u64 at)
+{
+    return ptr_hpa(guestmem_ptr(&vm.mem, gpa(at), NULL)).v;
+}
+
+static void test_fill(void)
+{
+    begin("a first read, then a write", "mmu=shadow");
+    CHECK_EQ(leaf(PAGE_AT(FREE)), 0);
+    CHECK(hidden(PAGE_AT(FREE) + 8, 0));
+    CHECK_EQ(leaf(PAGE_AT(FREE)) & PTE_ADDR, host(PAGE_AT(FREE)));
+    CHECK_EQ(leaf(PAGE_AT(FREE)) & (PTE_W | PTE_U), PTE_U); /* clean: not yet writable */
+    CHECK_EQ(*guest_entry(3, FREE) & (PTE_A | PTE_D), PTE_A);
+    CHECK(hidden(PAGE_AT(FREE), PF_P | PF_W));
+    CHECK_EQ(leaf(PAGE_AT(FREE)) & (PTE_W | PTE_U), PTE_W | PTE_U);
+    CHECK_EQ(*guest_entry(3, FREE) & (PTE_A | PTE_D), PTE_A | PTE_D);
+    rig_end(&vm);
+}
+
+static void test_guests_own(void)
+{
+    begin("faults of the guest's", "mmu=shadow");
+    *guest_entry(3, FREE) = 0;
+    *guest_entry(3, FREE + 1) &= ~(PTE_W | PTE_U);
+    *guest_entry(3, FREE + 2) |= 1ull << 51;
+    for (u32 round = 0; round < 2; round++) { /* by a walk, and then without */
+        fault(PAGE_AT(FREE), PF_W);
+        CHECK(rig_raised(&vm, 14, PF_W));
+        CHECK_EQ(hv_get(v, HV_CR2), PAGE_AT(FREE));
+        fault(PAGE_AT(FREE + 1), PF_P | PF_U);
+        CHECK(rig_raised(&vm, 14, PF_P | PF_U));
+        fault(PAGE_AT(FREE + 1), PF_W); /* missing with us, forbidden by the guest */
+        CHECK(rig_raised(&vm, 14, PF_P | PF_W));
+        fault(PAGE_AT(FREE + 2), 0);
+        CHECK(rig_raised(&vm, 14, PF_P | PF_RSVD));
+        CHECK_EQ(leaf(PAGE_AT(FREE + 1)), 0);
+        CHECK(hidden(PAGE_AT(FREE + 3), 0));
+    }
+    rig_end(&vm);
+}
+
+static void test_tables(void)
+{
+    begin("a table of the lowest level goes out of step", "mmu=shadow");
+    CHECK(hidden(PAGE_AT(FREE), 0));
+    *guest_entry(3, TABLE(3) / PAGE_SIZE) |= PTE_D; /* else it were not writable, anyway */
+    CHECK(hidden(TABLE(3), 0));
+    CHECK(!(leaf(TABLE(3)) & PTE_W));
+    CHECK(hidden(TABLE(3), PF_P | PF_W));
+    CHECK(leaf(TABLE(3)) & PTE_W);
+    *guest_entry(3, FREE) = PAGE_AT(FREE + 9) | PTE_P | PTE_A | PTE_U;
+    shadow_flush_address(v, PAGE_AT(FREE));
+    CHECK_EQ(leaf(PAGE_AT(FREE)) & PTE_ADDR, host(PAGE_AT(FREE + 9)));
+    *guest_entry(3, FREE) = 0;
+    CHECK(cr_write_3(v, RIG_ROOT));
+    CHECK_EQ(leaf(PAGE_AT(FREE)), 0);
+    CHECK(!(leaf(TABLE(3)) & PTE_W));
+
+    check_about("a write to an upper one is carried out");
+    CHECK(hidden(PAGE_AT(FREE + 1), 0));
+    CHECK(hidden(RIG_CODE, PF_I));
+    RIG_CODE_AT(&vm, 0x48, 0x89, 0x07); /* mov %rax, (%rdi) */
+    u64 rip = v->rip, entry = *guest_entry(2, 1);
+    v->gpr[GPR_RDI] = TABLE(2) + 8;
+    v->gpr[GPR_RAX] = 0x1234;
+    CHECK(hidden(TABLE(2) + 8, PF_P | PF_W));
+    CHECK_EQ(*guest_entry(2, 1), 0x1234);
+    CHECK_EQ(v->rip, rip + 3);
+    CHECK(leaf(PAGE_AT(FREE + 1)) != 0); /* that of another entry */
+    *guest_entry(2, 1) = entry;
+    v->rip = rip;
+    v->gpr[GPR_RDI] = TABLE(2);
+    v->gpr[GPR_RAX] = *guest_entry(2, 0);
+    CHECK(hidden(TABLE(2), PF_P | PF_W));
+    CHECK_EQ(leaf(PAGE_AT(FREE + 1)), 0);
+    rig_end(&vm);
+}
+
+static void test_roles(void)
+{
+    begin("CR0.WP clear, and set again", "mmu=shadow");
+    *guest_entry(3, FREE) &= ~PTE_W;
+    CHECK(hidden(PAGE_AT(FREE), 0));
+    fault(PAGE_AT(FREE), PF_P | PF_W);
+    CHECK(rig_raised(&vm, 14, PF_P | PF_W));
+    v->inject.valid = false;
+    CHECK(cr_write_0(v, CR0_PE | CR0_PG));
+    CHECK_EQ(leaf(PAGE_AT(FREE)), 0); /* another role, another shadow */
+    CHECK(hidden(PAGE_AT(FREE), PF_W));
+    CHECK_EQ(leaf(PAGE_AT(FREE)) & (PTE_W | PTE_U), PTE_W);
+    CHECK(hidden(PAGE_AT(FREE), PF_P | PF_U));
+    CHECK_EQ(leaf(PAGE_AT(FREE)) & (PTE_W | PTE_U), PTE_U);
+    CHECK(cr_write_0(v, CR0_PE | CR0_PG | CR0_WP));
+    CHECK_EQ(leaf(PAGE_AT(FREE)) & (PTE_W | PTE_U), PTE_U);
+    rig_end(&vm);
+}
+
+/* Each root is a copy of the rig's, with the tables below it shared but for the last. */
+static void test_recycling(void)
+{
+    begin("forty roots on sixteen pages", "mmu=shadow shadowpages=16");
+    for (u32 i = 0; i < 40; i++) {
+        u64 root = TABLE(8 + i), *to = guestmem_ptr(&vm.mem, gpa(root), NULL);
+        to[0] = *guest_entry(0, 0);
+        CHECK(cr_write_3(v, root));
+        CHECK(hidden(PAGE_AT(FREE), 0));
+        CHECK_EQ(leaf(PAGE_AT(FREE)) & PTE_ADDR, host(PAGE_AT(FREE)));
+    }
+    CHECK_EQ(vm.shadow.fresh, 16);
+    rig_end(&vm);
+}
+
+int main(void)
+{
+    test_fill();
+    test_guests_own();
+    test_tables();
+    test_roles();
+    test_recycling();
+    return check_done("shadow");
+}
