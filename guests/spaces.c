@@ -119,12 +119,15 @@ static void change(u64 page, int set)
     *entry_of(page, 1) = (spaces.set[set] + page * PAGE_SIZE) | PTE_P | PTE_W;
 }
 
+/* Each change is followed by a use of that page, and of another one below the same table. */
 static void singly(void)
 {
     for (u64 page = 0; page < spaces.times; page++) {
+        u64 other = (page + spaces.times / 2) % spaces.times;
         change(page, 1);
         invlpg(at(CHANGED, page));
         expect(CHANGED, page, spaces.set[1] + page * PAGE_SIZE);
+        expect(CHANGED, other, spaces.set[other <= page] + other * PAGE_SIZE);
     }
 }
 

@@ -150,12 +150,51 @@ static void write_while_off(void)
         poke_entry(at, random_leaf(1));
 }
 
+/* A page that the kernel may read, and perhaps nobody write. */
+static u64 read_only_gva(void)
+{
+    struct route reading, writing;
+    u64 gva = 0;
+    for (int i = 0; i < 8; i++) {
+        gva = random_gva() & ~7ull;
+        route(&reading, current_root(), gva, READ);
+        route(&writing, current_root(), gva, WRITE | USER);
+        if (reading.ok && reading.found && !writing.ok)
+            break;
+    }
+    return gva;
+}
+
+static void write_word(u64 gva, bool user)
+{
+    struct access a = {.kind = W4, .user = user, .gva = gva, .n = 4};
+    u32 v = (u32)random_leaf(1);
+    memcpy(a.value, &v, sizeof(v));
+    access_do(&a);
+}
+
+/* One page with CR0.WP clear and set, by kernel and user in turn: what the one may do must
+ * not remain for the other. */
+static void around_wp(void)
+{
+    u64 gva = read_only_gva();
+    for (int i = 0; i < 2; i++) {
+        bool first = permille(500);
+        write_word(gva, first);
+        write_word(gva, !first);
+        pager.wp = !pager.wp;
+        cached_modes();
+    }
+    write_word(gva, permille(300));
+    pager.wp = permille(500);
+}
+
 void op_mode(void)
 {
     switch (below(5)) {
     case 0:
     case 1:
-        pager.wp = !pager.wp;
+        around_wp();
         break;
     case 2:
         pager.nxe = format.nx && !pager.nxe;

@@ -61,8 +61,9 @@ def test_map_without_memory(lab):
     """Where a table is missing and there is no frame for it, that is said, and nothing is harmed."""
     for form in ("npt", "ept"):
         nest, wanted, at = filled(lab, form, 2)
-        for allowed in range(3):
-            gpa = (1 << 45) + (allowed << 39)
+        free = sorted({*range(512)} - {gpa >> 39 for gpa in wanted})    # below the root: no table
+        for allowed, entry in enumerate(at.sample(free, 3)):
+            gpa = (entry << 39) + at.randrange(1 << 27) * KB4
             nest.frames(allowed)
             code = nest.map(gpa, frame(at), ALL)
             expect(code == NO_MEMORY, f"{form}: mapping needs three tables, {allowed} frames are "
