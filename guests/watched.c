@@ -140,9 +140,11 @@ static void choose(struct page *p, u32 which, u32 n)
 
 /* --- Touching ------------------------------------------------------------------- */
 
-/* The IN makes an exit; XCHG BX, BX brings the code's own page back into the TLB. */
+/* The IN makes an exit; XCHG BX, BX brings the code's own page back into the TLB: what is
+ * behind it has to be of the same page. */
 #define WATCHED(access)                                                                            \
-    "mov $1f, %%edi; mov %%edi, %2; inl %%dx, %%eax; xchg %%bx, %%bx\n\t" access "\n1: nop"
+    "mov $1f, %%edi; mov %%edi, %2; .balign 32; inl %%dx, %%eax; xchg %%bx, %%bx\n\t" access       \
+    "\n1: nop"
 #define WATCH(access, at, value)                                                                   \
     __asm__ volatile(WATCHED(access)                                                               \
                      : "+c"(value), "+b"(at), "=m"(resume)                                         \
