@@ -19,7 +19,7 @@ from grader.plan import RunError
 
 README = "README.md"
 TEMPLATE = "starter_readme.md.j2"
-TODO = r'\btodo(?:_stop)?\(\d+,(?: "\w+",)? "([\d.]+)"'
+TODO = r'\btodo(?:_stop|_not)?\(\d+,(?: "\w+",)? "([\d.]+)"'
 
 
 def add(commands: "argparse._SubParsersAction[Any]") -> None:
