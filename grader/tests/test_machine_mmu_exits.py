@@ -42,7 +42,7 @@ BOUNDS = {
     "access": Bound(("access",), 0.1, 0.01),
     "map": Bound(("access", "map", "unmap", "remap"), 1.3, 0.6),
     "rights": Bound(("access", "map", "protect", "age", "stale"), 1.6, 1.3),
-    "spaces": Bound(("access", "map", "switch", "flush", "fresh"), 2.5, 9.0),
+    "spaces": Bound(("access", "map", "switch", "flush", "fresh"), 2.0, 6.0),
     "fork": Bound(("access", "map", "fork", "cow"), 2.0, 8.0),
     "large": Bound(("access", "map", "large", "split"), 1.6, 1.2),
     "linked": Bound(("access", "map", "self", "share", "raw", "pair", "data"), 1.8, 2.0),
