@@ -79,6 +79,18 @@ def test_tortured_tables(machine: Any, torture: bool, mmu: str, seed: int) -> No
     assert shadowed == ({1, 2, 3} if mmu == "shadow" else set())
 
 
+def test_a_small_pool_is_recycled(machine: Any, torture: bool) -> None:
+    """As few shadow pages as may be, and one more path: all of them are used over and over."""
+    ops = 10_000 if torture else 700
+    run = machine([f"{name} shadowpages={pages} -- ops={ops}"
+                   for name, pages in zip(FORMATS, (16, 24, 16))],
+                  OPTION.format("shadow"), time="900s", seed=8, ok=False, timeout=3600)
+    assert [(vm["how"], vm["code"]) for vm in run.json["vms"]] == [("EXITED", 0)] * 3
+    zaps = run.trace.select("shadow_zap")
+    recycled = np.array(zaps.word("why")) == "RECYCLE"
+    assert all(np.count_nonzero(recycled & (zaps.vm == vm)) > 100 for vm in (1, 2, 3))
+
+
 # --- The tables themselves, at a stop ---------------------------------------------------------
 
 def held(machine: Any, mmu: str, seed: int) -> Any:
