@@ -86,7 +86,7 @@ EXACT = (
 # virtual times, of deadlines and of scores. These rows keep what has been reached. SEDF's VMs
 # take turns in extra time, since yielding does not give one's slice to another.
 SCHEDULERS = (
-    ("bvt", "", 1900), ("sedf", "slice=5us period=10s", 1800), ("credit", "", 1650))
+    ("bvt", "", 1850), ("sedf", "slice=5us period=10s", 1800), ("credit", "", 1650))
 # What shadow paging costs: counted by another guest, alone on its machine.
 MMU_GUESTS = ("benchmmu mmu=shadow",)
 SHADOW = (

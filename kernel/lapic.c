@@ -94,7 +94,7 @@ void timer_arm(u64 at)
     }
     u64 now = clock_now();
     u64 wait = at > now ? at - now : 1;
-    u64 count = muldiv(wait, timer_hz, NS_PER_SEC) + 1;
+    u64 count = (timer_hz == NS_PER_SEC ? wait : muldiv(wait, timer_hz, NS_PER_SEC)) + 1;
     lapic_write(REG_INITIAL, (u32)min_u64(count, 0xffffffff));
     TRACE(host_timer, 0, 0, .at = clock_base + clock_ns_to_tsc(at));
 }

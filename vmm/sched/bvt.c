@@ -271,9 +271,10 @@ static u64 slice_of(const struct sched_unit *n1, const struct heap_node *n2)
     /* LAB 3 END: todo(3, "3.2", n1, n2, evt_of); */
 }
 
-static void schedule(u64 now)
+/* Who comes behind the one that runs now, or NULL. */
+static const struct heap_node *schedule(u64 now)
 {
-    /* LAB 3 BEGIN: The decision: the lowest effective virtual time runs. */
+    /* LAB 3 BEGIN: The decision: the lowest effective virtual time runs; and who would be next. */
     struct sched_unit *prev = bvt.current;
 
     if (prev) {
@@ -289,9 +290,11 @@ static void schedule(u64 now)
     bvt.current = n1;
     bvt.due = false;
     bvt.start = now;
-    bvt.timer = now + slice_of(n1, heap_first_but(&bvt.by_evt, n1));
+    const struct heap_node *n2 = heap_first_but(&bvt.by_evt, n1);
+    bvt.timer = now + slice_of(n1, n2);
     if (n1 && n1->bvt.warped && n1->params.warpl)
         bvt.warp_timer = now + n1->params.warpl;
+    return n2;
     /* LAB 3 END: todo(3, "3.2", now, deschedule, requeue, change, slice_of, rebase_all); */
 }
 
@@ -299,10 +302,9 @@ static struct sched_choice bvt_pick(u32 cpu, u64 now)
 {
     (void)cpu;
     advance(now);
-    if (bvt.due || now >= bvt.timer)
-        schedule(now);
+    bool due = bvt.due || now >= bvt.timer;
+    const struct heap_node *other = due ? schedule(now) : heap_first_but(&bvt.by_evt, bvt.current);
     struct sched_unit *u = bvt.current;
-    const struct heap_node *other = u ? heap_first_but(&bvt.by_evt, u) : NULL;
     return (struct sched_choice){
         .unit = u,
         .until = min_u64(bvt.timer, min_u64(bvt.warp_timer, next_unwarp())),

@@ -84,7 +84,27 @@ void heap_remove(struct heap_node *n)
     n->in = NULL;
 }
 
-/* The root, as it mostly is, goes into what is left without it. */
+/* A root without a right half goes into what is left without it, which has the new
+ * root. Of two units, the most frequent case, one hangs below the other. */
+static __attribute__((noinline)) struct heap_node *sink(struct heap_node *n, struct heap_node *rest)
+{
+    n->left = NULL;
+    n->parent = rest;
+    rest->parent = NULL;
+    rest->right = rest->right ? merge(rest->right, n) : n;
+    rest->right->parent = rest;
+    settle(rest);
+    return rest;
+}
+
+static __attribute__((noinline)) void move_inner(struct heap_node *n, s64 key, u64 since)
+{
+    struct heap *h = n->in;
+
+    heap_remove(n);
+    heap_insert(h, n, key, since);
+}
+
 void heap_move(struct heap_node *n, s64 key, u64 since)
 {
     struct heap *h = n->in;
@@ -92,22 +112,14 @@ void heap_move(struct heap_node *n, s64 key, u64 since)
     if (!h)
         return;
     if (n->parent || n->right) {
-        heap_remove(n);
-        heap_insert(h, n, key, since);
+        move_inner(n, key, since);
         return;
     }
     struct heap_node *rest = n->left;
     n->key = key;
     n->since = since;
-    if (!rest || goes_before(n, rest))
-        return;
-    n->left = NULL;
-    n->parent = rest;
-    rest->parent = NULL;
-    rest->right = rest->right ? merge(rest->right, n) : n;
-    rest->right->parent = rest;
-    settle(rest);
-    h->root = rest;
+    if (rest && goes_before(rest, n))
+        h->root = sink(n, rest);
 }
 
 struct heap_node *heap_lower(struct heap_node *a, struct heap_node *b)
