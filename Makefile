@@ -80,6 +80,7 @@ VMM_SRC := \
     vmm/mmu/shadow_sync.c \
     vmm/mmu/shadow_walk.c \
     vmm/mmu/shadow_write.c \
+    vmm/mmu/vtlb.c \
     vmm/mmu/walk.c \
     vmm/mmu/walk2d.c \
     vmm/mmu/walk_trace.c \

@@ -161,7 +161,7 @@ VM_ARGUMENTS: Tuple[Argument, ...] = (
     Argument("mem", "`SIZE[@GPA][,SIZE@GPA]...`", DEFAULT_MEMORY, parse_slots),
     Argument("rom", "`SIZE@GPA[,SIZE@GPA]...`, or empty", "", parse_regions),
     Argument("noexec", "`SIZE@GPA[,SIZE@GPA]...`, or empty", "", parse_regions),
-    _words("mmu", "nested", "nested", "shadow"),
+    _words("mmu", "nested", "nested", "shadow", "vtlb"),
     _range("shadowpages", "1024", "16", "8192", parse_number),
     _words("boot", "auto", "auto", "multiboot", "raw"),
     _words("tsc", "wall", "wall", "apparent"),
@@ -181,7 +181,7 @@ MACHINE_OPTIONS: Tuple[Argument, ...] = (
     _words("charge", "exact", "exact", "tick"),
     _range("slice", "10ms", "100us", "1s", parse_time),
     _range("time", "10s", "1us", "1000s", parse_time),
-    _words("mmu", "nested", "nested", "shadow"),
+    _words("mmu", "nested", "nested", "shadow", "vtlb"),
     Argument("trace", f"{', '.join(TRACE_WORDS)} or a list of {', '.join(TRACE_GROUPS)} "
              "(comma-separated)", "all", parse_groups),
     _range("tracebuf", "64M", "1M", "192M", parse_size),

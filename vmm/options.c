@@ -6,7 +6,7 @@
 #include "vmm/argtable.h"
 #include "vmm/options.h"
 
-static const char *const mmu_words[] = {"nested", "shadow", NULL};
+static const char *const mmu_words[] = {"nested", "shadow", "vtlb", NULL};
 static const char *const charge_words[] = {"exact", "tick", NULL};
 static const char *const bench_words[] = {"none", "record", "sched", NULL};
 static const char *const verify_words[] = {"none", "registers", NULL};

@@ -191,7 +191,7 @@ static int parse_changes(struct vm_args *args, const struct arg_error *error)
 
 /* --- The table -------------------------------------------------------------------------- */
 
-static const char *const mmu_words[] = {"nested", "shadow", NULL};
+static const char *const mmu_words[] = {"nested", "shadow", "vtlb", NULL};
 static const char *const boot_words[] = {"auto", "multiboot", "raw", NULL};
 static const char *const view_words[] = {"wall", "apparent", NULL};
 static const char *const tick_words[] = {"discard", "merge", "delay", "slew", NULL};

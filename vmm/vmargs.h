@@ -15,7 +15,7 @@
 #define VMARGS_MAX_CHANGES 4
 
 /* How a VM's memory is virtualized. */
-enum vm_mmu { MMU_NESTED, MMU_SHADOW };
+enum vm_mmu { MMU_NESTED, MMU_SHADOW, MMU_VTLB };
 /* How it is started; auto: by the image's Multiboot header, or its absence. */
 enum vm_boot { BOOT_AUTO, BOOT_MULTIBOOT, BOOT_RAW };
 /* Whether its self-checks decide the run's exit status. */

@@ -56,6 +56,14 @@ u64 ept_entry(hpa_t to, u8 level, bool is_page, u8 access);
  * VMM takes it from CPUID 80000008h. */
 extern u8 pt_phys_bits;
 
+/* Can an address be one at all? */
+static inline bool pt_canonical(const struct pt_format *f, u64 addr)
+{
+    u64 high = f->canonical_bits ? addr >> (f->canonical_bits - 1) : 0;
+
+    return high == 0 || high == ~0ull >> (f->canonical_bits - 1);
+}
+
 /* The format of a paging mode; NULL for PAGING_OFF. */
 const struct pt_format *pt_format_of(enum paging_mode);
 

@@ -12,6 +12,7 @@
  *   shadow_sync.c   guest tables that may be written without an exit, and INVLPG
  *   shadow_root.c   MOV CR3, and what else changes the root
  *   shadow_walk.c   walks of both dimensions
+ *   vtlb.c          the same tables filled by the guest: its own TLB, in software
  *
  * The processor's TLB is what it imitates: between a change of the guest's tables and
  * the flush that the architecture asks for, old or new may be seen, nothing else.
@@ -44,7 +45,9 @@
 #define ROLE_SMEP                          (1u << 16)
 #define ROLE_SMAP                          (1u << 17)
 #define ROLE_DIRTY                         (1u << 18) /* of a piece: the large page has D */
+#define ROLE_SOFTWARE                      (1u << 19) /* of vtlb.c: no table is read */
 #define ROLE_MAKE(level, quadrant, access) ((level) | (quadrant) << 4 | (u32)(access) << 6)
+#define ROLE_STRICT (ROLE_SMEP | ROLE_SMAP | ROLE_SOFTWARE)
 /* What of a role the registers say; the rest follows from the place in the tables. */
 #define ROLE_OF_CPU (7u << 10 | ROLE_NXE | ROLE_WP | ROLE_PSE | ROLE_SMEP | ROLE_SMAP)
 
@@ -107,7 +110,8 @@ struct shadow_frame {
 struct vcpu;
 struct exit;
 struct shadow {
-    bool on; /* mmu=shadow */
+    bool on;       /* mmu=shadow or mmu=vtlb */
+    bool software; /* mmu=vtlb */
     bool active;   /* the guest runs on it now */
     bool narrowed; /* since the last flush */
     u16 vm;
@@ -124,7 +128,8 @@ struct shadow {
     u16 oldest, newest; /* those in use */
     u32 unsynced;       /* frame; the list of those */
     u32 uppers;         /* how many of them are upper tables */
-    bool strict;        /* no path of the shadow is to be relied on: uppers, SMEP or SMAP */
+    bool strict;        /* no path of the shadow says what tables of the guest's say: uppers,
+                         * SMEP or SMAP, or there are none */
     u16 elsewhere;      /* pieces that begin where there is no memory, by `same` */
 
     u16 root; /* the page of the active root */
@@ -218,6 +223,8 @@ static inline u64 shadow_guest_entry(const struct shadow_page *p, u32 i)
 struct shadow_page *shadow_get(struct shadow *, gpa_t table, u32 frame, u32 role);
 /* Drop all entries of a page; then the page itself. */
 u32 shadow_empty(struct shadow *, struct shadow_page *);
+/* It is the newest from here on. */
+void shadow_use(struct shadow *, struct shadow_page *);
 void shadow_drop(struct shadow *, struct shadow_page *, enum shadow_why);
 void shadow_drop_all(struct shadow *, enum shadow_why);
 
@@ -283,6 +290,23 @@ void shadow_sync_all(struct shadow *);
 void shadow_forget_unsynced(struct shadow *, u32 frame); /* it has no shadow any more */
 bool shadow_invlpg(struct shadow *, u64 gva);            /* was an entry changed? */
 
+/* vtlb.c. A guest that fills its TLB itself: what control registers mean to it, and the root
+ * that CR3 names. */
+u32 vtlb_role(const struct guest_paging *);
+struct shadow_page *vtlb_root(struct shadow *, u64 cr3);
+/* Addresses that are translated without being asked for: gVA = gPA, for the kernel alone. */
+#define VTLB_SEGMENT (1ull << 30)
+static inline bool vtlb_in_segment(u64 gva)
+{
+    return gva < VTLB_SEGMENT;
+}
+/* What has memory there is filled; false: nothing has. */
+bool vtlb_fill_segment(struct shadow *, u64 gva);
+/* A page of its own, 4 KiB or 2 MiB: formats.md, section 5. */
+enum vtlb_result { VTLB_DONE, VTLB_MALFORMED, VTLB_NO_MEMORY };
+enum vtlb_result vtlb_write(struct shadow *, u64 gva, gpa_t, u64 how);
+bool vtlb_flush(struct shadow *, u64 gva); /* was there an entry? */
+
 /* --- For the VMM ------------------------------------------------------------------------- */
 
 struct vm;
@@ -301,6 +325,8 @@ bool shadow_load_pointers(struct vcpu *, const struct guest_paging *);
 void shadow_fault(struct vcpu *, const struct exit *);
 /* The VMM wrote into guest memory in the guest's place. */
 void shadow_wrote(struct vcpu *, gpa_t, u64 value, u32 n);
+/* VMMCALL or VMCALL of a guest that fills its TLB itself: the answer (vtlb.c). */
+u64 vtlb_call(struct vcpu *);
 /* INVLPG. */
 void shadow_flush_address(struct vcpu *, u64 gva);
 /* The guest's walk as its processor makes it: PAE's pointers are those held. A and D are

@@ -90,7 +90,7 @@ void shadow_flush_address(struct vcpu *v, u64 gva)
 {
     struct shadow *s = &v->vm->shadow;
 
-    if (shadow_invlpg(s, gva))
+    if (s->software ? vtlb_flush(s, gva) : shadow_invlpg(s, gva))
         TRACE_BY(shadow_zap, v->who, .table = shadow_find(s, gva)->table.v, .level = 1,
                  .entries = 1, .why = ZAP_INVLPG);
     s->narrowed = false;

@@ -85,11 +85,29 @@ static void walk_and_resolve(struct vcpu *v, const struct exit *x, u8 access)
     /* LAB 4 END: todo(4, "4.4", v, x, access, shadow_reflect, shadow_resolve); */
 }
 
+/* A guest that fills its TLB itself gets each miss, but those of its kernel's segment. What it
+ * has filled by now may be allowed: then it is the processor's TLB that is late. */
+static void resolve_software(struct vcpu *v, const struct exit *x, u8 access)
+{
+    struct shadow *s = &v->vm->shadow;
+    u64 at = x->exc.addr;
+    struct guest_paging paging = vcpu_paging(v);
+    struct walk w;
+
+    if (shadow_walk_guest(v, &paging, gva(at), access, true, &w)) {
+        shadow_reflect(v, at, w.error);
+        return;
+    }
+    trace_fault(v, at, x->exc.error, true);
+    if (vtlb_in_segment(at) && !vtlb_fill_segment(s, at))
+        shadow_outside(v, x, access, gpa(at));
+}
+
 void shadow_fault(struct vcpu *v, const struct exit *x)
 {
     u8 access = access_of_error(x->exc.error);
 
     if (!shadow_resolve_quickly(v, x, access))
-        walk_and_resolve(v, x, access);
+        (v->vm->shadow.software ? resolve_software : walk_and_resolve)(v, x, access);
     shadow_flush(v);
 }

@@ -68,7 +68,8 @@ int shadow_init(struct vm *vm)
 
     *s = (struct shadow){.vm = vm->id,
                          .mem = &vm->mem,
-                         .on = vm->args.mmu == MMU_SHADOW};
+                         .on = vm->args.mmu != MMU_NESTED,
+                         .software = vm->args.mmu == MMU_VTLB};
     if (!s->on)
         return 0;
     s->pages = (u32)vm->args.shadowpages;
@@ -113,6 +114,12 @@ static void order_add(struct shadow *s, struct shadow_page *p)
     p->newer = 0;
     *(s->newest ? &s->page[s->newest].newer : &s->oldest) = n;
     s->newest = n;
+}
+
+void shadow_use(struct shadow *s, struct shadow_page *p)
+{
+    order_remove(s, p);
+    order_add(s, p);
 }
 
 /* --- Which pages belong to a frame -------------------------------------------------------------

@@ -30,7 +30,7 @@ bool shadow_load_pointers(struct vcpu *v, const struct guest_paging *paging)
     gpa_t at = gpa(paging->cr3 & pt_pae.root_mask);
     u64 list[POINTERS];
 
-    if (!s->on || paging_mode(paging) != PAGING_PAE)
+    if (!s->on || s->software || paging_mode(paging) != PAGING_PAE)
         return true;
     if (guestmem_read(&v->vm->mem, at, list, sizeof(list)) != 0)
         memset(list, 0, sizeof(list)); /* reload() says so */
@@ -116,7 +116,7 @@ static void stop(struct vcpu *v)
 static bool choose(struct vcpu *v, u64 cr3)
 {
     struct shadow *s = &v->vm->shadow;
-    struct shadow_page *p = root_for(s, cr3);
+    struct shadow_page *p = s->software ? vtlb_root(s, cr3) : root_for(s, cr3);
 
     if (!p) {
         vm_end(v->vm, END_UNSUPPORTED, 0, "its page tables lie at gPA %#lx, outside its memory",
@@ -124,7 +124,7 @@ static bool choose(struct vcpu *v, u64 cr3)
         return false;
     }
     s->root = (u16)p->number;
-    s->strict = s->uppers || s->role & (ROLE_SMEP | ROLE_SMAP);
+    s->strict = s->uppers || s->role & ROLE_STRICT;
     s->narrowed = false; /* who changes the root has flushed everything */
     v->ctl.shadow_root = shadow_table(p);
     return true;
@@ -149,8 +149,10 @@ void shadow_switch(struct vcpu *v, u64 cr3)
 
 static void start(struct vcpu *v, const struct guest_paging *paging)
 {
-    v->vm->shadow.mode = paging_mode(paging);
-    v->vm->shadow.role = role_of(paging);
+    struct shadow *s = &v->vm->shadow;
+
+    s->mode = paging_mode(paging);
+    s->role = s->software ? vtlb_role(paging) : role_of(paging);
     if (!choose(v, paging->cr3))
         return;
     run_on(v, v->ctl.shadow_root);

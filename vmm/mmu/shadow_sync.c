@@ -91,7 +91,7 @@ void shadow_forget_unsynced(struct shadow *s, u32 frame)
         at = &s->frame[*at].next_unsynced;
     *at = s->frame[frame].next_unsynced;
     s->uppers -= s->frame[frame].upper;
-    s->strict = s->uppers || s->role & (ROLE_SMEP | ROLE_SMAP);
+    s->strict = s->uppers || s->role & ROLE_STRICT;
     s->frame[frame].unsynced = false;
 }
 

@@ -25,6 +25,41 @@ static void *find_table(const struct descent *d, u64 where, u8 level, struct wal
     return entry;
 }
 
+/* The processor's own walk. Its table is a long-mode or PAE one. */
+static enum walk_fault walk_own(const struct shadow *s, struct walk *w)
+{
+    const struct shadow_page *root = &s->page[s->root];
+    struct descent d = {.format = root->role & ROLE_POINTERS ? &pt_pae : &pt_long4,
+                        .dim = DIM_SHADOW,
+                        .access = w->access,
+                        .addr = w->gva.v,
+                        .root = shadow_table(root).v,
+                        .wp = true,
+                        .nxe = !s->software || s->role & ROLE_NXE};
+
+    w->nroot = shadow_table(root);
+    if (!pt_canonical(d.format, d.addr))
+        return descent_fail(&d, w, FAULT_NON_CANONICAL, 0, false);
+    if (s->software && d.access & ACCESS_USER && vtlb_in_segment(d.addr))
+        return descent_fail(&d, w, FAULT_USER, 1, true);
+    return descend(&d, w, &w->hpa.v, &w->nested_size);
+}
+
+/* The tables are all that says where an address of the guest's leads; but in its kernel's
+ * segment, where it leads to itself. */
+static enum walk_fault walk_software(const struct shadow *s, struct walk *w)
+{
+    enum walk_fault fault = walk_own(s, w);
+
+    if (!fault) {
+        w->gpa = shadow_gpa_of(s, w->hpa);
+    } else if (fault != FAULT_USER && vtlb_in_segment(w->gva.v)) {
+        w->gpa = gpa(w->gva.v);
+        w->fault = fault = FAULT_NONE;
+    }
+    return fault;
+}
+
 enum walk_fault shadow_walk_guest(struct vcpu *v, const struct guest_paging *paging, gva_t a,
                                   u8 access, bool set_ad, struct walk *w)
 {
@@ -34,24 +69,7 @@ enum walk_fault shadow_walk_guest(struct vcpu *v, const struct guest_paging *pag
         .s = s};
 
     walk_init(w, paging_mode(paging), a, access);
-    return walk_guest_tables(&sd.d, paging, w);
-}
-
-/* The processor's own walk, appended. Its table is a long-mode or PAE one. */
-static void append_shadow(const struct shadow *s, struct walk *w)
-{
-    const struct shadow_page *root = &s->page[s->root];
-    bool pointers = root->role & ROLE_POINTERS;
-    struct descent d = {.format = pointers ? &pt_pae : &pt_long4,
-                        .dim = DIM_SHADOW,
-                        .access = w->access,
-                        .addr = w->gva.v,
-                        .root = shadow_table(root).v,
-                        .wp = true,
-                        .nxe = true};
-
-    w->nroot = shadow_table(root);
-    descend(&d, w, &w->hpa.v, &w->nested_size);
+    return s->software ? walk_software(s, w) : walk_guest_tables(&sd.d, paging, w);
 }
 
 enum walk_fault walk_shadow(struct vcpu *v, const struct guest_paging *paging, gva_t a, u8 access,
@@ -59,7 +77,7 @@ enum walk_fault walk_shadow(struct vcpu *v, const struct guest_paging *paging, g
 {
     enum walk_fault fault = shadow_walk_guest(v, paging, a, access, false, w);
 
-    if (!fault)
-        append_shadow(&v->vm->shadow, w);
+    if (!fault && !v->vm->shadow.software)
+        walk_own(&v->vm->shadow, w);
     return fault;
 }

@@ -35,13 +35,6 @@ void walk_init(struct walk *w, enum paging_mode mode, gva_t a, u8 access)
     w->guest_size = w->nested_size = 0;
 }
 
-static bool is_canonical(u64 addr, u8 bits)
-{
-    u64 high = addr >> (bits - 1);
-
-    return !bits || high == 0 || high == ~0ull >> (bits - 1);
-}
-
 /* What is common to both ways of finding a guest's tables; see walk2d.c. */
 enum walk_fault walk_guest_tables(struct descent *d, const struct guest_paging *paging,
                                   struct walk *w)
@@ -56,7 +49,7 @@ enum walk_fault walk_guest_tables(struct descent *d, const struct guest_paging *
     d->addr = w->gva.v;
     d->root = paging->cr3;
     descent_set_rules(d, paging);
-    if (d->format->canonical_bits && !is_canonical(d->addr, d->format->canonical_bits))
+    if (!pt_canonical(d->format, d->addr))
         return descent_fail(d, w, FAULT_NON_CANONICAL, 0, false);
     enum walk_fault fault = descend(d, w, &w->gpa.v, &w->guest_size);
     w->gpa_refs = fault ? 0 : w->refs;
