@@ -25,29 +25,41 @@ static void *find_table(const struct descent *d, u64 where, u8 level, struct wal
     return entry;
 }
 
+/* The root is found by its number: a PAE walk's CR3 has 32 bits, a host program's memory not. */
+static void *find_own(const struct descent *d, u64 where, u8 level, struct walk *w)
+{
+    const struct shadow *s = ((const struct shadow_descent *)d)->s;
+    const struct shadow_page *root = &s->page[s->root];
+
+    (void)w;
+    return level == ROLE_LEVEL(root->role) ? &root->entry[shadow_index(level, d->addr)]
+                                           : hpa_ptr(hpa(where));
+}
+
 /* The processor's own walk. Its table is a long-mode or PAE one. */
-static enum walk_fault walk_own(const struct shadow *s, struct walk *w)
+static enum walk_fault walk_own(struct shadow *s, struct walk *w)
 {
     const struct shadow_page *root = &s->page[s->root];
-    struct descent d = {.format = root->role & ROLE_POINTERS ? &pt_pae : &pt_long4,
-                        .dim = DIM_SHADOW,
-                        .access = w->access,
-                        .addr = w->gva.v,
-                        .root = shadow_table(root).v,
-                        .wp = true,
-                        .nxe = !s->software || s->role & ROLE_NXE};
+    struct shadow_descent sd = {.d = {.format = root->role & ROLE_POINTERS ? &pt_pae : &pt_long4,
+                                      .dim = DIM_SHADOW,
+                                      .access = w->access,
+                                      .addr = w->gva.v,
+                                      .locate = find_own,
+                                      .wp = true,
+                                      .nxe = !s->software || s->role & ROLE_NXE},
+                                .s = s};
 
     w->nroot = shadow_table(root);
-    if (!pt_canonical(d.format, d.addr))
-        return descent_fail(&d, w, FAULT_NON_CANONICAL, 0, false);
-    if (s->software && d.access & ACCESS_USER && vtlb_in_segment(d.addr))
-        return descent_fail(&d, w, FAULT_USER, 1, true);
-    return descend(&d, w, &w->hpa.v, &w->nested_size);
+    if (!pt_canonical(sd.d.format, sd.d.addr))
+        return descent_fail(&sd.d, w, FAULT_NON_CANONICAL, 0, false);
+    if (s->software && w->access & ACCESS_USER && vtlb_in_segment(w->gva.v))
+        return descent_fail(&sd.d, w, FAULT_USER, 1, true);
+    return descend(&sd.d, w, &w->hpa.v, &w->nested_size);
 }
 
 /* The tables are all that says where an address of the guest's leads; but in its kernel's
  * segment, where it leads to itself. */
-static enum walk_fault walk_software(const struct shadow *s, struct walk *w)
+static enum walk_fault walk_software(struct shadow *s, struct walk *w)
 {
     enum walk_fault fault = walk_own(s, w);
 

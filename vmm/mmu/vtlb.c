@@ -18,7 +18,7 @@
 #define LARGE (1ull << 21)
 
 /* A hypercall's number, in RAX, and how vtlb_write() is to map: besides ACCESS_ bits. */
-enum { CALL_WRITE = 1, CALL_FLUSH = 2, CALL_FLUSH_ALL = 3 };
+enum { CALL_WRITE = 1, CALL_FLUSH = 2, CALL_FLUSH_SPACE = 3 };
 #define HOW_LARGE (1u << 7)
 #define HOW_KNOWN (ACCESS_WRITE | ACCESS_USER | ACCESS_EXEC | HOW_LARGE)
 
@@ -178,7 +178,7 @@ static u64 answer(struct vcpu *v, u64 number, u64 gva, u64 mask)
     case CALL_FLUSH:
         shadow_flush_address(v, gva);
         return VTLB_DONE;
-    case CALL_FLUSH_ALL:
+    case CALL_FLUSH_SPACE:
         flush_all(v);
         return VTLB_DONE;
     default:

@@ -23,8 +23,10 @@ int rig_create(struct vm *vm, u16 id, const char *args, char *why, size_t why_si
 
 void rig_begin(struct vm *vm, const char *args)
 {
-    char text[512] = "mem=1M boot=raw ", why[200] = "";
+    char text[512] = "boot=raw ", why[200] = "";
 
+    if (!strstr(args, "mem="))
+        strcat(text, "mem=1M ");
     strncat(text, args, sizeof(text) - strlen(text) - 1);
     host_trace_start();
     host_console_clear();

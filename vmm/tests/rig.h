@@ -18,7 +18,7 @@
 enum rig_mode { RIG_REAL, RIG_FLAT32, RIG_LONG };
 
 /* A fresh trace, time 0, an unarmed timer, no calls recorded; then a VM made
- * from these arguments (mem= is given: 1M), its vCPU running and loaded. */
+ * from these arguments (mem=1M if they say nothing of it), its vCPU running and loaded. */
 void rig_begin(struct vm *, const char *args);
 /* Make it again without clearing anything: 0, or vm_create()'s error. */
 int rig_create(struct vm *, u16 id, const char *args, char *why, size_t why_size);
