@@ -152,8 +152,8 @@ VMM_SRC := \
     vmm/vmm.c
 
 # --- Guests -------------------------------------------------------------------
-GUESTS64   := pager hello ticker greedy probe walker crash canary hostile bench benchmmu yielder keeper stepper asker stray lines counter masker keeps behind watched regions churn spaces
-GUESTS32   := pager32 pager-pae hello32 hello-pae walker-pae watched-pae
+GUESTS64   := pager hello ticker greedy probe walker crash canary hostile bench benchmmu yielder keeper stepper asker stray lines counter masker keeps behind watched regions churn spaces vtlb
+GUESTS32   := pager32 pager-pae hello32 hello-pae walker-pae watched-pae vtlb32
 GUESTS16   := real
 
 # NOT IN A STARTER (grader/kit/makefile.py cuts these parts)
@@ -405,6 +405,8 @@ GUEST_OBJ_watched    := watched
 GUEST_OBJ_regions    := regions regions_use
 GUEST_OBJ_churn      := churn
 GUEST_OBJ_spaces     := spaces
+GUEST_OBJ_vtlb       := vtlb vtlb_map pager/probe pager/probe64
+GUEST_OBJ_vtlb32     := vtlb vtlb_map pager/probe pager/probe32
 GUEST_OBJ_watched-pae := watched
 GUEST_OBJ_hello32    := hello hello_flat
 GUEST_OBJ_hello-pae  := hello hello_pae

@@ -10,6 +10,7 @@
 
 #include "guests/lib/guest.h"
 #include "guests/lib/table.h"
+#include "guests/pager/probe.h"
 
 #define POOL        (4 * MIB)
 #define POOL_SIZE   (4 * MIB)
@@ -23,8 +24,6 @@
 #define PTE_G   (1ull << 8)
 #define CR4_PSE (1ul << 4)
 #define CR4_PGE (1ul << 7)
-
-enum { ERROR_P = 1, ERROR_W = 2, ERROR_U = 4, ERROR_RSVD = 8, ERROR_I = 16 };
 
 /* --- Formats: one file each (format_*.c) ----------------------------------------- */
 
@@ -72,8 +71,6 @@ static inline bool permille(u32 p)
 {
     return rng_permille(&pager.rng, p);
 }
-/* Something is not as the model has it: say what, and end. */
-__attribute__((noreturn)) void diverge(const char *what, u64 gva, u64 value, u64 expected);
 
 /* --- The model (model.c) --------------------------------------------------------------- */
 
@@ -174,47 +171,6 @@ void cached_flush(void);     /* forget everything, one way or another */
 void cached_load(u32 space); /* MOV CR3 */
 void cached_modes(void);     /* CR0, CR4 and EFER as pager.wp and so on say */
 void cached_paging_off_and_on(void (*between)(void)); /* 32-bit code only, else nothing */
-
-/* --- Instructions under observation (probe.c, probe64.S, probe32.S) -------------------------- */
-
-enum probe_kind {
-    R1,
-    R2,
-    R4,
-    R8,
-    R16,
-    W1,
-    W2,
-    W4,
-    W8,
-    W16,
-    XCHG1,
-    XCHG4,
-    CMPXCHG8,
-    XADD4,
-    OR1,
-    AND4,
-    ZERO,
-    STOS,
-    MOVS,
-    EXEC,
-    PROBE_KINDS
-};
-
-struct probe {
-    unsigned long ax, bx, cx, dx, si, di;
-    u8 xmm[16];
-    /* the outcome */
-    bool faulted;
-    u32 error;
-    u64 cr2;
-};
-
-void probe_init(void);
-/* Run one instruction with these registers, as a user if asked. */
-void probe_run(struct probe *p, enum probe_kind kind, bool user);
-/* A page that users may read and write, for what strings are copied from. */
-extern u8 user_page[PAGE_SIZE];
 
 /* --- Accesses with expectations (access.c, effect.c) --------------------------------------------
  */

@@ -5,8 +5,6 @@
  */
 #include "guests/pager/probe.h"
 
-#include "guests/pager/pager.h"
-
 #define SELECTOR_USER_DATA 0x23
 #define SELECTOR_TSS       0x28
 #define TSS_AVAILABLE      0x0000890000000000ull
@@ -35,11 +33,14 @@ static u8 trap_stack[8192] __attribute__((aligned(16)));
 
 u8 user_page[PAGE_SIZE] __attribute__((aligned(4096)));
 struct probe *probe_current;
+unsigned long probe_base = (unsigned long)probe_stubs;
+unsigned long probe_user_stack = (unsigned long)user_page + PAGE_SIZE;
+bool (*probe_first)(const struct trap_frame *);
 
 static void leave(struct trap_frame *f, bool faulted)
 {
     struct probe *p = probe_current;
-    if (!p || f->ip - (unsigned long)probe_stubs >= PAGE_SIZE) {
+    if (!p || f->ip - probe_base >= PAGE_SIZE) {
         if (!p || !faulted || f->ip != p->di) { /* a fetch faults where it goes */
             print("vector %U error 0x%X at 0x%X cr2 0x%X\n", (u64)f->vector, (u64)f->error,
                   (u64)f->ip, (u64)read_cr2());
@@ -61,7 +62,8 @@ static void leave(struct trap_frame *f, bool faulted)
 
 static void on_fault(struct trap_frame *f)
 {
-    leave(f, true);
+    if (!probe_first || !probe_first(f))
+        leave(f, true);
 }
 
 static void on_end(struct trap_frame *f)
@@ -104,5 +106,5 @@ void probe_init(void)
 void probe_run(struct probe *p, enum probe_kind kind, bool user)
 {
     probe_current = p;
-    probe_enter(p, (uintptr_t)probe_stubs + (unsigned)kind * PROBE_STUB, user);
+    probe_enter(p, probe_base + (unsigned)kind * PROBE_STUB, user);
 }

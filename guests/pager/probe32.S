@@ -53,7 +53,7 @@ probe_enter:
         test    %edx, %edx
         jz      1f
         push    $0x23
-        push    $user_page + 4096
+        push    probe_user_stack
         push    $0x002
         push    $0x1b
         push    %esi

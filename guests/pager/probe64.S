@@ -51,8 +51,7 @@ probe_enter:
         test    %edx, %edx
         jz      1f
         push    $0x23
-        lea     user_page + 4096(%rip), %rax
-        push    %rax
+        pushq   probe_user_stack(%rip)
         push    $0x002
         push    $0x1b
         push    %r8
