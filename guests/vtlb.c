@@ -106,7 +106,7 @@ static bool on_miss(const struct trap_frame *f)
 /* --- Accesses -------------------------------------------------------------------------------- */
 
 struct access {
-    enum probe_kind kind; /* R4, W4, XCHG4, EXEC */
+    enum probe_kind kind; /* R4, W4, EXEC */
     bool user;
     u64 gva;
 };
@@ -114,7 +114,7 @@ struct access {
 /* The code of its fault; 0: there is none. */
 static u32 expected_error(const struct access *a, const struct page *p)
 {
-    bool writes = a->kind == W4 || a->kind == XCHG4, executes = a->kind == EXEC;
+    bool writes = a->kind == W4, executes = a->kind == EXEC;
     u32 code = (writes ? ERROR_W : 0) | (a->user ? ERROR_U : 0) | (executes ? ERROR_I : 0);
 
     if (!p)
@@ -137,12 +137,11 @@ static void judge_fault(const struct access *a, const struct probe *seen, u32 er
 static void judge_value(const struct access *a, const struct probe *seen, const volatile u32 *at,
                         u32 before, u32 operand, bool faulted)
 {
-    bool writes = a->kind == W4 || a->kind == XCHG4;
-    u32 after = writes && !faulted ? operand : before;
+    u32 after = a->kind == W4 && !faulted ? operand : before;
 
     if (*at != after)
         diverge("memory", a->gva, *at, after);
-    if (!faulted && (a->kind == R4 || a->kind == XCHG4) && (u32)seen->ax != before)
+    if (!faulted && a->kind == R4 && (u32)seen->ax != before)
         diverge("what was read", a->gva, (u32)seen->ax, before);
 }
 
@@ -168,10 +167,10 @@ static void try_access(const struct access *a)
 
 static void op_access(void)
 {
-    static const enum probe_kind kinds[] = {R4, W4, XCHG4, EXEC};
+    static const enum probe_kind kinds[] = {R4, W4, EXEC};
     const struct page *p = any_page();
     u64 words = map_size(p) / 4;
-    struct access a = {.kind = kinds[rng_below(&vtlb.rng, 4)],
+    struct access a = {.kind = kinds[rng_below(&vtlb.rng, 3)],
                        .user = rng_permille(&vtlb.rng, 500),
                        .gva = p->gva + rng_below(&vtlb.rng, (u32)words) * 4};
 
