@@ -1,6 +1,6 @@
 /*
  * What vtlb has for page tables: a hash of pages, which no processor could walk, and the
- * hypercalls by which they reach the TLB (handouts/formats.md, section 5).
+ * hypercalls by which they reach the TLB (handouts/formats.md, section 12).
  */
 #ifndef GUESTS_VTLB_MAP_H
 #define GUESTS_VTLB_MAP_H

@@ -302,7 +302,7 @@ static inline bool vtlb_in_segment(u64 gva)
 }
 /* What has memory there is filled; false: nothing has. */
 bool vtlb_fill_segment(struct shadow *, u64 gva);
-/* A page of its own, 4 KiB or 2 MiB: formats.md, section 5. */
+/* A page of its own, 4 KiB or 2 MiB: formats.md, section 12. */
 enum vtlb_result { VTLB_DONE, VTLB_MALFORMED, VTLB_NO_MEMORY };
 enum vtlb_result vtlb_write(struct shadow *, u64 gva, gpa_t, u64 how);
 bool vtlb_flush(struct shadow *, u64 gva); /* was there an entry? */

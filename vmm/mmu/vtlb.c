@@ -7,7 +7,7 @@
  *
  * So that a miss can be handled at all, gVAs below 1 GiB are no matter of the TLB: they are
  * gPAs, for the kernel alone. Source: MIPS R4000 User's Manual, chapter 4 (a TLB that
- * software fills, and its unmapped segments); the hypercalls: formats.md, section 5.
+ * software fills, and its unmapped segments); the hypercalls: formats.md, section 12.
  */
 #include "kernel/todo.h"
 #include "vmm/cpubits.h"

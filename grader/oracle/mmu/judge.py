@@ -11,7 +11,7 @@ from typing import Any, Dict, List, Optional, Set
 
 from grader.oracle import isolation
 from grader.oracle.memory import Memory
-from grader.oracle.mmu import entries, nested, shadow
+from grader.oracle.mmu import entries, nested, shadow, software
 from grader.oracle.mmu.guest import Tables, Vm, settings_of, vm_of
 from grader.oracle.paging import LONG4, PAE, Mode, nested_of
 
@@ -40,7 +40,7 @@ class Verdict:
     """Of one VM."""
 
     vm: Vm
-    kind: str                       # nested, shadow
+    kind: str                       # nested, shadow, vtlb
     found: entries.Reached
     wrong: List[str]
 
@@ -54,6 +54,13 @@ class Verdict:
         return outside(self.found.pages, self.vm)
 
 
+def born(trace: Any, vm: int) -> int:
+    """Which record begins the VM's last life; -1: none."""
+    births = trace.select("vm_create")
+    mine = births.index[births.vm == vm]
+    return int(mine.max()) if len(mine) else -1
+
+
 def roots(trace: Any) -> Dict[int, Root]:
     """The last shadow_root of each VM's life."""
     records = trace.select("shadow_root")
@@ -62,10 +69,8 @@ def roots(trace: Any) -> Dict[int, Root]:
     modes = records.word("mode")
     columns = [records[name].tolist() for name in ("groot", "root", "cr0", "cr4", "efer")]
     last: Dict[int, Root] = {}
-    births = trace.select("vm_create")
     for i, (vm, index) in enumerate(zip(records.vm.tolist(), records.index.tolist())):
-        born = births.index[births.vm == vm]
-        if len(born) and index > int(born.max()):
+        if index > born(trace, vm) >= 0:
             groot, root, cr0, cr4, efer = (column[i] for column in columns)
             last[vm] = Root(groot, root, str(modes[i]), cr0, cr4, efer)
     return last
@@ -102,10 +107,14 @@ def judge_vm(trace: Any, memory: Memory, guest: isolation.Guest, root: Optional[
     vm, found = vm_of(guest, trace), reached(trace, memory, guest, root)
     if root is None or not is_shadow(root):
         return Verdict(vm, "nested", found, found.problems + nested.check(found.pages, vm))
+    strangers = outside(found.pages, vm)
+    if software.is_software(trace, guest.vm):
+        wrong = software.check(found.pages, software.filled(trace, guest.vm, born(trace, guest.vm)), vm)
+        return Verdict(vm, "vtlb", found, found.problems + wrong + strangers)
     tables = Tables(vm, memory, root.groot, root.mode,
                     settings_of(root.cr0, root.cr4, root.efer))
     wrong = shadow.check(found.pages, tables, unsynced(trace, guest.vm))
-    return Verdict(vm, "shadow", found, found.problems + wrong + outside(found.pages, vm))
+    return Verdict(vm, "shadow", found, found.problems + wrong + strangers)
 
 
 def outside(pages: List[entries.Page], vm: Vm) -> List[str]:
