@@ -16,7 +16,7 @@ from grader.oracle import isolation
 from grader.oracle.mmu import judge
 from grader.tests.test_machine_mmu import Patched, told
 
-pytestmark = pytest.mark.machine
+pytestmark = [pytest.mark.machine, pytest.mark.everywhere]
 
 VMS = {1: "vtlb -- hold=1", 2: "vtlb32 -- hold=1", 3: "vtlb32 -- hold=1 pae=0",
        4: "vtlb shadowpages=16 -- hold=1"}
@@ -25,10 +25,10 @@ WRITES = {1: 7 / 8, 2: 6 / 7, 3: 6 / 7, 4: 7 / 8}     # of the calls that are to
 
 @pytest.fixture(scope="module")
 def run(machine: Any, torture: bool) -> Any:
-    ops = 50_000 if torture else 1200
+    ops = 50_000 if torture else 600
     made = machine([f"{text} ops={ops}" for text in VMS.values()],
                    "trace=memory,sched mmu=vtlb slice=3ms tracebuf=190M",
-                   time="4s" if torture else "120ms", seed=6)
+                   time="4s" if torture else "60ms", seed=6)
     assert made.trace.dropped == 0
     assert all("vanished" in told(made.trace, vm) for vm in VMS), "the time is too short"
     return made
@@ -61,11 +61,11 @@ def test_misses_are_the_guests(run: Any) -> None:
 
 
 def test_entries_stay_while_there_is_room(run: Any) -> None:
-    """Over a hundred of the guest's MOV CR3; with few tables they vanish, and come again."""
+    """Through all of the guest's MOV CR3; with few tables they vanish, and come again."""
     assert [told(run.trace, vm)["vanished"] for vm in (1, 2, 3)] == [0, 0, 0]
     assert told(run.trace, 4)["vanished"] > 100
     roots = run.trace.select("shadow_root")
-    assert all(len(of(roots, vm)) > 40 for vm in VMS)
+    assert all(len(of(roots, vm)) > 20 for vm in VMS)
 
 
 def test_the_tables_hold_what_was_asked_for(run: Any) -> None:
