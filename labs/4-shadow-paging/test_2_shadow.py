@@ -35,19 +35,19 @@ def test_the_processors_walk_is_short(lab):
     expect(counts == {4}, f"walks of the shadow should make 4 references; these made {sorted(counts)}")
 
 
-@points(6, hint="4.4", needs="test_a_guest_boots")
+@points(4, hint="4.4", needs="test_a_guest_boots")
 def test_faults_are_exact(lab):
     """What the guest's tables forbid faults with the code and the CR2 of a processor, and nothing else does."""
     tortured(lab, "unmap", "protect")
 
 
-@points(5, hint="4.6", needs="test_a_guest_boots")
+@points(4, hint="4.6", needs="test_a_guest_boots")
 def test_accessed_and_dirty(lab):
     """A and D are set in the guest's entries when a processor would set them, and not before."""
     tortured(lab, "age")
 
 
-@points(5, hint="4.6", needs="test_a_guest_boots")
+@points(4, hint="4.6", needs="test_a_guest_boots")
 def test_modes(lab):
     """CR0.WP, EFER.NXE and CR4.PGE, changed at any time: each access by the rules of the moment."""
     tortured(lab, "mode", "protect", ops=(1500, 2000))
@@ -59,13 +59,13 @@ def test_large_pages(lab):
     tortured(lab, "large", "split", "protect")
 
 
-@points(5, hint="4.7", needs="test_a_guest_boots")
+@points(4, hint="4.7", needs="test_a_guest_boots")
 def test_tables_are_memory(lab):
     """A page that is a table at two levels, in its own space, or data at once; written in any size."""
     tortured(lab, "self", "share", "raw", "data", "pair")
 
 
-@points(5, hint="4.8", needs="test_a_guest_boots")
+@points(4, hint="4.8", needs="test_a_guest_boots")
 def test_old_or_new(lab):
     """Between a change and its flush an access sees the old or the new tables; after it, the new ones."""
     tortured(lab, "remap", "unmap", "stale", "flush")

@@ -77,7 +77,7 @@ bool shadow_resolve_quickly(struct vcpu *v, const struct exit *x, u8 access)
     gpte = mark_used(p, i, gpte, access);
     shadow_resolve(v, x, p, gpte, access);
     return true;
-    /* LAB 4 END: todo_not(4, "4.9", v, x, access, mark_used, guest_error); return false; */
+    /* LAB 4 END: todo_not(4, "4.10", v, x, access, mark_used, guest_error); return false; */
 }
 
 const void *shadow_code(struct shadow *s, u64 gva)

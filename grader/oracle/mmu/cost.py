@@ -18,8 +18,8 @@ from grader.oracle.exitlog import MARK_PORT
 
 # Exit codes and reasons: page fault (of VMX any exception: no other is asked for), INVLPG, a
 # nested fault, a write to CR3 (of VMX CR accesses, told apart by the qualification).
-CODES = {"svm": {"PF": 0x4E, "INVLPG": 0x79, "NESTED": 0x400, "CR3": 0x13},
-         "vmx": {"PF": 0, "INVLPG": 14, "NESTED": 48, "CR3": 28}}
+CODES = {"svm": {"PF": 0x4E, "INVLPG": 0x79, "NESTED": 0x400, "CR3": 0x13, "HYPERCALL": 0x81},
+         "vmx": {"PF": 0, "INVLPG": 14, "NESTED": 48, "CR3": 28, "HYPERCALL": 18}}
 MOV_TO_CR3, CR_AND_KIND = 0x03, 0x3F
 EXCEPTIONS, NESTED, ROOT = 0x08, 0x90, 0x550           # in a VMCB; CR3 is the guest's
 PAGE_FAULT, NP_ENABLE, ADDRESS = 1 << 14, 1, 0x000F_FFFF_FFFF_F000

@@ -14,7 +14,7 @@ from grader.oracle.mmu import cost, judge
 
 OPERATIONS = ("access", "map", "unmap", "remap", "protect", "age", "switch", "fork", "cow", "large",
               "split", "self", "share", "raw", "mode", "flush", "stale", "fresh", "data", "pair")
-DIVERGED = re.compile(r"pager: (operation \d+ \(\w+\).*?);")
+DIVERGED = re.compile(r"(?:pager|vtlb): (operation \d+ (?:\(\w+\))?.*?)(?:;|$)", re.MULTILINE)
 
 
 def guest(at: random.Random, *operations: str, name: str = "pager", args: str = "mmu=shadow",

@@ -58,13 +58,13 @@ def test_little_memory(lab):
     expect(len(used) <= 16, f"the VM was given 16 shadow pages, and used {len(used)}")
 
 
-@points(4, hint="4.9", needs="test_a_guest_boots")
+@points(4, hint="4.10", needs="test_a_guest_boots")
 def test_all_at_once(lab):
     """All kinds of operations in a hundred spaces of four levels."""
     tortured(lab)
 
 
-@points(4, hint="4.9", needs="test_a_guest_boots")
+@points(4, hint="4.10", needs="test_a_guest_boots")
 def test_neighbours(lab):
     """A shadow beside another and beside a nested table: no page of one is reached by another."""
     at = lab.random()
@@ -74,5 +74,21 @@ def test_neighbours(lab):
     for vm in (1, 2, 3):
         wrong = pager.failed_checks(run, vm)
         expect(not wrong, f"VM {vm}: {''.join(wrong[:1])}")
+    wrong = judge.check(run.trace, run.memory)
+    expect(not wrong, "; ".join(wrong[:2]))
+
+
+@points(2, hint="4.9", needs="test_its_own_tlb")
+def test_its_own_tlb_in_other_formats(lab):
+    """32-bit guests that fill their TLB, with CR4.PAE and without; and one that is given sixteen tables."""
+    at = lab.random()
+    args = [f"ops={at.randrange(250, 350)} hold=1" for _ in range(3)]
+    run = lab.run(f"vtlb32 mem=15M mmu=vtlb -- {args[0]}", f"vtlb32 mem=15M mmu=vtlb -- pae=0 {args[1]}",
+                  f"vtlb mem=15M mmu=vtlb shadowpages=16 -- {args[2]}", option="trace=memory slice=1ms",
+                  time="80ms")
+    for vm in (1, 2, 3):
+        wrong = pager.failed_checks(run, vm)
+        expect(not wrong, f"VM {vm}: {''.join(wrong[:1])}")
+        expect("vanished" in dict(run.checkpoints(vm)), f"VM {vm} has not done its operations")
     wrong = judge.check(run.trace, run.memory)
     expect(not wrong, "; ".join(wrong[:2]))
