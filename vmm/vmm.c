@@ -33,7 +33,7 @@ static const struct sched_ops *sched;
 static struct vm vms[MAX_VMS];
 static u32 vm_count, living; /* VMs made, and those of them that have not ended */
 static bool all_ready;       /* none is blocked or watched: nothing to poll for */
-static struct vcpu *on_cpu; /* whose registers the processor holds */
+static struct vcpu *on_cpu;  /* whose registers the processor holds */
 
 static int choose_backend(void)
 {

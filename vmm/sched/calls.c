@@ -62,9 +62,8 @@ void call_trace_pick(const struct sched_ops *ops, const struct sched_choice *c, 
 
     TRACE(sched_pick, u ? u->vm : 0, u ? u->vcpu : 0, .prev = prev ? prev->vm : 0,
           .why = u ? why : WHY_IDLE, .until = c->until, .key = (u64)r.key,
-          .other = r.other ? r.other->vm : 0, .other_key = (u64)r.other_key,
-          .runnable = r.runnable, .at = now, .cpu = cpu,
-          .other_vcpu = r.other ? r.other->vcpu : 0);
+          .other = r.other ? r.other->vm : 0, .other_key = (u64)r.other_key, .runnable = r.runnable,
+          .at = now, .cpu = cpu, .other_vcpu = r.other ? r.other->vcpu : 0);
     if (!ops->report)
         return;
     if (u)
