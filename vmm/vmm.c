@@ -32,7 +32,7 @@ static struct options options;
 static const struct sched_ops *sched;
 static struct vm vms[MAX_VMS];
 static u32 vm_count, living; /* VMs made, and those of them that have not ended */
-static bool all_ready;       /* none is blocked or watched: nothing to poll for */
+static bool all_ready;       /* poll_all() found none blocked or watched, and none blocked since */
 static struct vcpu *on_cpu;  /* whose registers the processor holds */
 
 static int choose_backend(void)
@@ -85,7 +85,6 @@ static int start(struct vm *vm, char *why, size_t why_size)
     call_add(sched, &vm->unit, clock_now(), why, why_size); /* nothing came between */
     vclock_ready(&vm->clock, clock_now());
     living++;
-    all_ready = false;
     return 0;
 }
 
