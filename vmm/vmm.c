@@ -137,6 +137,7 @@ static void bury(struct vm *vm)
 
 /* --- Who runs ---------------------------------------------------------------- */
 
+/* The unit is a part of its VM. */
 static struct vm *vm_of(struct sched_unit *u)
 {
     return (struct vm *)((u8 *)u - offsetof(struct vm, unit));
