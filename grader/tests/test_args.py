@@ -55,7 +55,7 @@ def test_memory_slots(text, value):
 
 @pytest.mark.parametrize("text, words", [
     ("rom=4K", "needs an @GPA"), ("rom=4K@1", "multiple of 4K"), ("noexec=4K@1G,", "needs an @GPA"),
-    ("rom=4K@16M mmu=shadow", "for mmu=nested"), ("mmu=vtlb noexec=4K@16M", "for mmu=nested"),
+    ("rom=4K@16M mmu=shadow", "for mmu=nested"), ("mmu=shadow noexec=4K@16M", "for mmu=nested"),
     ("rom=4K@8M", "^'16M' overlaps a slot before it"),
     ("mem=2M noexec=8K@0x1ff000", "'noexec=.*: '8K@0x1ff000' overlaps a slot before it"),
     ("rom=4K@1G noexec=4K@0x40000000", "'noexec=.*overlaps a slot before it"),

@@ -283,7 +283,7 @@ def test_the_same_commands_stop_at_the_same_places(tmp_path):
 def test_a_panic_stops_where_it_can_be_looked_at(tmp_path):
     session = debug(tmp_path / "out", [TICKER, "hello"],
                     ["continue", "vms", "bt", "exits 1 1", "vmcb 1", "walk 1 0x100000", "continue",
-                     "vms", "trace 0 1"], build=with_bug(tmp_path, UD2), time="1s")
+                     "vms", "trace 0 1"], build=with_bug(tmp_path, "qemu-svm", UD2), time="1s")
     assert "the host kernel panics: bt says from where" in session.said[1]
     for command in ("vms", "exits 1 1", "vmcb 1", "walk 1 0x100000"):
         assert "the host kernel has panicked: no guest will run again" in session.of(command)

@@ -175,7 +175,7 @@ void cached_load(u32 space); /* MOV CR3 */
 void cached_modes(void);     /* CR0, CR4 and EFER as pager.wp and so on say */
 void cached_paging_off_and_on(void (*between)(void)); /* 32-bit code only, else nothing */
 
-/* --- Instructions under observation (probe.c, probe64.S, probe32.S) -------------------------- */
+/* --- Instructions under observation (probe.c, probe64.S, probe32.S) ------------------ */
 
 enum probe_kind {
     R1,
@@ -216,8 +216,7 @@ void probe_run(struct probe *p, enum probe_kind kind, bool user);
 /* A page that users may read and write, for what strings are copied from. */
 extern u8 user_page[PAGE_SIZE];
 
-/* --- Accesses with expectations (access.c, effect.c) --------------------------------------------
- */
+/* --- Accesses with expectations (access.c, effect.c) --------------------------------- */
 
 struct access {
     enum probe_kind kind;
@@ -245,7 +244,7 @@ bool access_do(struct access *a);
 void access_stale(struct access *a, const struct route *before);
 u32 access_bits(const struct access *a);
 
-/* --- Writing to the pool at its own address (poke.c) ------------------------------------------ */
+/* --- Writing to the pool at its own address (poke.c) --------------------------------- */
 
 /* n bytes (at most 64), by seeded instructions; false: it is vital and was left. */
 bool poke(u64 gpa, const void *bytes, u32 n);
@@ -254,8 +253,7 @@ bool poke_entry(u64 at, u64 e);
 bool poke_copy(u64 to, u64 from);
 void poke_zero(u64 frame);
 
-/* --- Operations (ops*.c) -------------------------------------------------------------------------
- */
+/* --- Operations (ops*.c) ------------------------------------------------------------- */
 
 void op_access(void);
 void op_map(void);

@@ -70,8 +70,7 @@ bool shadow_write_table(struct vcpu *v, const struct exit *x, u32 frame, hpa_t h
     return store(v, &insn, x->exc.addr, frame, host) || fetch_execute(v, &insn) != -ENOTSUP;
 }
 
-/* --- Writes that the VMM makes -------------------------------------------------------------------
- */
+/* --- Writes that the VMM makes ------------------------------------------------------- */
 
 void shadow_wrote(struct vcpu *v, gpa_t at, u64 value, u32 n)
 {

@@ -37,8 +37,7 @@ void shadow_reflect(struct vcpu *v, u64 gva, u64 error)
     TRACE_BY(inject, v->who, .vector = VECTOR_PF, .type = EV_EXCEPTION, .error = error);
 }
 
-/* --- What can ----------------------------------------------------------------------------------
- */
+/* --- What can ------------------------------------------------------------------------ */
 
 /* The guest allows it, and p is the page of level 1 for it. */
 void shadow_resolve(struct vcpu *v, const struct exit *x, struct shadow_page *p, u64 gpte,

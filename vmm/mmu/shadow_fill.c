@@ -70,7 +70,7 @@ void shadow_fill(struct shadow *s, struct shadow_page *p, u64 gva, u64 gpte, u8 
     shadow_trace_fill(s, p, i, gva, gpte, before);
 }
 
-/* --- The path -------------------------------------------------------------------------------- */
+/* --- The path ------------------------------------------------------------------------ */
 
 /* The reference of a walk to the guest's table of that level; NULL: the walk made none. */
 static const struct walk_ref *guest_ref(const struct walk *w, u32 level)

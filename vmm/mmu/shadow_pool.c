@@ -97,7 +97,7 @@ void shadow_fini(struct vm *vm)
     s->on = false;
 }
 
-/* --- The order of use ------------------------------------------------------------------------ */
+/* --- The order of use ---------------------------------------------------------------- */
 
 static void order_remove(struct shadow *s, struct shadow_page *p)
 {
@@ -115,8 +115,7 @@ static void order_add(struct shadow *s, struct shadow_page *p)
     s->newest = n;
 }
 
-/* --- Which pages belong to a frame -------------------------------------------------------------
- */
+/* --- Which pages belong to a frame --------------------------------------------------- */
 
 static u16 *list_of(struct shadow *s, u32 frame, u32 role)
 {
@@ -142,8 +141,7 @@ static struct shadow_page *find(struct shadow *s, gpa_t table, u32 frame, u32 ro
     return NULL;
 }
 
-/* --- Giving up pages -----------------------------------------------------------------------------
- */
+/* --- Giving up pages ----------------------------------------------------------------- */
 
 u32 shadow_empty(struct shadow *s, struct shadow_page *p)
 {
@@ -184,8 +182,7 @@ void shadow_drop_all(struct shadow *s, enum shadow_why why)
     s->root = 0;
 }
 
-/* --- Taking one --------------------------------------------------------------------------------
- */
+/* --- Taking one ---------------------------------------------------------------------- */
 
 /* The oldest but the root, on which the processor runs. */
 static void recycle(struct shadow *s)

@@ -16,8 +16,7 @@
 #define EXCEPTION_PF (1u << 14)
 #define POINTERS     4u
 
-/* --- PAE's directory pointers ------------------------------------------------------------------
- */
+/* --- PAE's directory pointers -------------------------------------------------------- */
 
 static bool pointer_is_good(u64 pointer)
 {

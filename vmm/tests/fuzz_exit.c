@@ -212,7 +212,7 @@ static void set_mode(const struct start *start)
     memcpy(&v->gpr[GPR_RSI], start->gpr, sizeof(start->gpr));
 }
 
-/* --- What must hold --------------------------------------------------------------------------- */
+/* --- What must hold ------------------------------------------------------------------ */
 
 /* AMD64 Manual vol. 2, 15.5.1: an entry with this state is not refused. */
 static void check_state(struct vcpu *v)

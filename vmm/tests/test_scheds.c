@@ -268,7 +268,7 @@ static void test_late_ticks(void)
     CHECK_EQ(vm(2)->credit.credit, (u64)-200);
 }
 
-/* --- Years ------------------------------------------------------------------------------------ */
+/* --- Years --------------------------------------------------------------------------- */
 
 /* Two that want to run, at any time: still half and half. */
 static void check_halves(const char *name, u64 start)

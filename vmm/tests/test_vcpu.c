@@ -291,7 +291,7 @@ static void test_fault_before_interrupt(void)
     rig_end(&vm);
 }
 
-/* --- Double faults --------------------------------------------------------------------------- */
+/* --- Double faults ------------------------------------------------------------------- */
 
 /* AMD64 Manual vol. 2, 8.2.9: the first exception down, the second across. */
 static void test_double_fault(void)
@@ -342,7 +342,7 @@ static void test_raise(void)
     rig_end(&vm);
 }
 
-/* --- Behind an instruction --------------------------------------------------------------------- */
+/* --- Behind an instruction ----------------------------------------------------------- */
 
 static void test_advance(void)
 {

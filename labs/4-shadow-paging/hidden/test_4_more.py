@@ -13,7 +13,7 @@ def tortured(lab, *operations, name="pager", args="mmu=shadow", ops=(400, 600), 
     return run
 
 
-@points(4, hint="4.1", needs="test_walk_refuses")
+@points(4, hint="4.1", needs="test_walk_finds_pages")
 def test_walk_through_garbage(lab):
     """Entries of random bits, in every format: where they lead, or the fault."""
     for mode in ("LONG4", "PAE", "LEGACY32"):
