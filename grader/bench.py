@@ -82,11 +82,11 @@ EXACT = (
     Row("A to B to A between two VMs through the scheduler", "yield", "instructions", 1500,
         kvm=9645),
 )
-# The other schedulers do more at a decision than round robin, whose budget is 1,500: heaps of
-# virtual times, of deadlines and of scores. These rows keep what has been reached. SEDF's VMs
-# take turns in extra time, since yielding does not give one's slice to another.
+# The other schedulers do more at a decision than round robin, for the same budget: heaps of
+# virtual times, of deadlines and of scores. SEDF's VMs take turns in extra time, since
+# yielding does not give one's slice to another.
 SCHEDULERS = (
-    ("bvt", "", 1850), ("sedf", "slice=5us period=10s", 1800), ("credit", "", 1650))
+    ("bvt", "", 1500), ("sedf", "slice=5us period=10s", 1500), ("credit", "", 1500))
 # What shadow paging costs: counted by another guest, alone on its machine.
 MMU_GUESTS = ("benchmmu mmu=shadow",)
 SHADOW = (

@@ -31,8 +31,9 @@ bool hv_verify;
 static struct options options;
 static const struct sched_ops *sched;
 static struct vm vms[MAX_VMS];
-static u32 vm_count;
-static struct vcpu *on_cpu; /* whose registers the processor holds */
+static u32 vm_count, living; /* VMs made, and those of them that have not ended */
+static bool all_ready;       /* poll_all() found none blocked or watched, and none blocked since */
+static struct vcpu *on_cpu;  /* whose registers the processor holds */
 
 static int choose_backend(void)
 {
@@ -83,6 +84,7 @@ static int start(struct vm *vm, char *why, size_t why_size)
     vm->watched = vm->args.watchdog || vm->args.changes;
     call_add(sched, &vm->unit, clock_now(), why, why_size); /* nothing came between */
     vclock_ready(&vm->clock, clock_now());
+    living++;
     return 0;
 }
 
@@ -119,6 +121,7 @@ static void bury(struct vm *vm)
     if (on_cpu == &vm->vcpu)
         on_cpu = NULL;
     vm->vcpu.loaded = false;
+    living--;
     call_remove(sched, &vm->unit, clock_now());
     count_checks(vm);
     if (!vm->quiet)
@@ -134,9 +137,10 @@ static void bury(struct vm *vm)
 
 /* --- Who runs ---------------------------------------------------------------- */
 
-static struct vm *vm_of(const struct sched_unit *u)
+/* The unit is a part of its VM. */
+static struct vm *vm_of(struct sched_unit *u)
 {
-    return &vms[u->vm - 1];
+    return (struct vm *)((u8 *)u - offsetof(struct vm, unit));
 }
 
 static void wake(struct vm *vm, u64 now)
@@ -190,6 +194,7 @@ static void end_run(struct vm *vm, enum vcpu_stop stop, u64 from, u64 now)
     call_charge(sched, &vm->unit, now - from, now);
     if (stop == STOP_BLOCKED) {
         call_block(sched, &vm->unit, now);
+        all_ready = false;
     } else if (stop != STOP_ENDED) {
         vcpu_ticks(v, now);
         v->state = VCPU_READY;
@@ -250,18 +255,27 @@ static u64 poll_watched(struct vm *vm, u64 *now)
 }
 
 /* See to those that do not run: who wakes, who hangs. The time at which one of
- * them is to be looked at again. */
-static u64 poll(u64 *now)
+ * them is to be looked at again. Not inlined: not every turn comes here. */
+static __attribute__((noinline)) u64 poll_all(u64 *now)
 {
     u64 next = ~0ull;
 
+    all_ready = true;
     for (struct vm *vm = vms; vm < vms + vm_count; vm++) {
-        if (vm->alive && vm->watched)
+        if (!vm->alive)
+            continue;
+        all_ready &= !vm->watched && vm->vcpu.state != VCPU_BLOCKED;
+        if (vm->watched)
             next = min_u64(next, poll_watched(vm, now));
         if (vm->alive && vm->vcpu.state == VCPU_BLOCKED)
             next = min_u64(next, poll_blocked(vm, *now));
     }
     return next;
+}
+
+static u64 poll(u64 *now)
+{
+    return all_ready ? ~0ull : poll_all(now);
 }
 
 /* Nobody can run: wait for the next tick of anybody, or for the end. */
@@ -272,14 +286,6 @@ static void idle(u64 until)
         cpu_idle();
 }
 
-static bool somebody_alive(void)
-{
-    for (u32 i = 0; i < vm_count; i++)
-        if (vms[i].alive)
-            return true;
-    return false;
-}
-
 static void run_vms(void)
 {
     enum sched_why why = WHY_FIRST;
@@ -288,7 +294,7 @@ static void run_vms(void)
 
     for (;;) {
         u64 next = poll(&now);
-        if (!somebody_alive() || now >= options.time)
+        if (!living || now >= options.time)
             return;
         struct sched_choice c = call_pick(sched, 0, prev, why, now);
         prev = c.unit;
@@ -314,7 +320,7 @@ static void run_vms(void)
 
 static enum host_status finish(void)
 {
-    bool time_up = somebody_alive();
+    bool time_up = living > 0;
     u32 failed = 0;
 
     for (u32 i = 0; i < vm_count; i++) {

@@ -23,7 +23,7 @@
 static struct {
     s64 svt;                    /* system virtual time: the lowest avt on the queue */
     s64 base;                   /* what was taken off all virtual times so far */
-    struct heap by_evt, by_avt; /* all that are runnable, the current unit too */
+    struct heap by_evt, by_avt; /* all that are runnable, the current unit too; see lowest_avt() */
     struct heap by_unwarp;      /* those that may warp again at a time */
     struct sched_unit *current;
     u64 start, timer; /* of the last decision; of the next at the latest */
@@ -53,11 +53,28 @@ static void dequeue(struct sched_unit *u)
     heap_remove(&u->bvt.by_avt);
 }
 
-/* Its virtual times changed: to its place, if it is on the queue. */
+/* Its virtual times changed: to its place, if it is on the queue. On by_avt it stays
+ * where it is until that is asked for. */
 static void requeue(struct sched_unit *u, u64 since)
 {
     heap_move(&u->bvt.by_evt, evt_of(u), since);
-    heap_move(&u->bvt.by_avt, u->bvt.avt, since);
+}
+
+/* The lowest avt on the queue, which is not empty. If the first by evt is not warped,
+ * it is that one's: who has a lower avt has a lower evt, too. Else by_avt knows, once
+ * those that ran have gone to their places: on the queue an avt only grows. */
+static s64 lowest_avt(void)
+{
+    struct sched_unit *u = heap_first(&bvt.by_evt);
+
+    if (!u->bvt.warped)
+        return u->bvt.avt;
+    for (;;) {
+        u = heap_first(&bvt.by_avt);
+        if (u->bvt.by_avt.key == u->bvt.avt)
+            return u->bvt.avt;
+        heap_move(&u->bvt.by_avt, u->bvt.avt, u->bvt.by_avt.since);
+    }
 }
 
 static void rebase(struct heap *h, s64 by)
@@ -271,8 +288,7 @@ static u64 slice_of(const struct sched_unit *n1, const struct heap_node *n2)
     /* LAB 3 END: todo(3, "3.2", n1, n2, evt_of); */
 }
 
-/* Who comes behind the one that runs now, or NULL. */
-static const struct heap_node *schedule(u64 now)
+static void schedule(u64 now)
 {
     /* LAB 3 BEGIN: The decision: the lowest effective virtual time runs; and who would be next. */
     struct sched_unit *prev = bvt.current;
@@ -284,30 +300,35 @@ static const struct heap_node *schedule(u64 now)
     changes_take(&bvt.changes, change, now);
     struct sched_unit *n1 = heap_first(&bvt.by_evt);
     if (n1)
-        bvt.svt = bvt.by_avt.root->key;
+        bvt.svt = lowest_avt();
     if (bvt.svt >= BVT_REBASE)
         rebase_all();
     bvt.current = n1;
     bvt.due = false;
     bvt.start = now;
-    const struct heap_node *n2 = heap_first_but(&bvt.by_evt, n1);
-    bvt.timer = now + slice_of(n1, n2);
+    bvt.timer = now + slice_of(n1, heap_first_but(&bvt.by_evt, n1));
     if (n1 && n1->bvt.warped && n1->params.warpl)
         bvt.warp_timer = now + n1->params.warpl;
-    return n2;
-    /* LAB 3 END: todo(3, "3.2", now, deschedule, requeue, change, slice_of, rebase_all); */
+    /* LAB 3 END: todo(3, "3.2", now, deschedule, requeue, change, lowest_avt, slice_of,
+       rebase_all); */
 }
 
 static struct sched_choice bvt_pick(u32 cpu, u64 now)
 {
     (void)cpu;
     advance(now);
-    bool due = bvt.due || now >= bvt.timer;
-    const struct heap_node *other = due ? schedule(now) : heap_first_but(&bvt.by_evt, bvt.current);
-    struct sched_unit *u = bvt.current;
-    return (struct sched_choice){
-        .unit = u,
-        .until = min_u64(bvt.timer, min_u64(bvt.warp_timer, next_unwarp())),
+    if (bvt.due || now >= bvt.timer)
+        schedule(now);
+    return (struct sched_choice){bvt.current,
+                                 min_u64(bvt.timer, min_u64(bvt.warp_timer, next_unwarp()))};
+}
+
+static struct sched_reason bvt_reason(u32 cpu)
+{
+    (void)cpu;
+    const struct sched_unit *u = bvt.current;
+    const struct heap_node *other = heap_first_but(&bvt.by_evt, u);
+    return (struct sched_reason){
         .key = u ? evt_of(u) + bvt.base : 0,
         .other = other ? other->unit : NULL,
         .other_key = other ? other->key + bvt.base : 0,
@@ -333,5 +354,6 @@ const struct sched_ops sched_bvt = {
     .timer = bvt_timer,
     .charge = bvt_charge,
     .pick = bvt_pick,
+    .reason = bvt_reason,
     .report = bvt_report,
 };

@@ -57,12 +57,13 @@ void call_block(const struct sched_ops *ops, struct sched_unit *u, u64 now)
 void call_trace_pick(const struct sched_ops *ops, const struct sched_choice *c, u32 cpu,
                      const struct sched_unit *prev, enum sched_why why, u64 now)
 {
-    const struct sched_unit *u = c->unit, *other = c->other;
+    const struct sched_reason r = ops->reason(cpu);
+    const struct sched_unit *u = c->unit;
 
     TRACE(sched_pick, u ? u->vm : 0, u ? u->vcpu : 0, .prev = prev ? prev->vm : 0,
-          .why = u ? why : WHY_IDLE, .until = c->until, .key = (u64)c->key,
-          .other = other ? other->vm : 0, .other_key = (u64)c->other_key, .runnable = c->runnable,
-          .at = now, .cpu = cpu, .other_vcpu = other ? other->vcpu : 0);
+          .why = u ? why : WHY_IDLE, .until = c->until, .key = (u64)r.key,
+          .other = r.other ? r.other->vm : 0, .other_key = (u64)r.other_key, .runnable = r.runnable,
+          .at = now, .cpu = cpu, .other_vcpu = r.other ? r.other->vcpu : 0);
     if (!ops->report)
         return;
     if (u)

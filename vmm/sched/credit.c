@@ -263,10 +263,15 @@ static struct sched_choice credit_pick(u32 number, u64 now)
     credit_advance(now);
     if (cpu->due || now >= cpu->expires)
         schedule(number, now);
-    struct sched_unit *other = cpu->current ? head_of(cpu) : NULL;
-    return (struct sched_choice){
-        .unit = cpu->current,
-        .until = next_decision(cpu),
+    return (struct sched_choice){cpu->current, next_decision(cpu)};
+}
+
+static struct sched_reason credit_reason(u32 number)
+{
+    const struct credit_cpu *cpu = &credit.cpu[number];
+    const struct sched_unit *other = cpu->current ? head_of(cpu) : NULL;
+
+    return (struct sched_reason){
         .key = cpu->current ? -cpu->current->credit.pri : 0, /* as with others: lower is better */
         .other = other,
         .other_key = other ? -other->credit.pri : 0,
@@ -291,5 +296,6 @@ const struct sched_ops sched_credit = {
     .timer = credit_timer,
     .charge = credit_charge,
     .pick = credit_pick,
+    .reason = credit_reason,
     .report = credit_report,
 };

@@ -84,25 +84,21 @@ void heap_remove(struct heap_node *n)
     n->in = NULL;
 }
 
-/* A root without a right half goes into what is left without it, which has the new
- * root. Of two units, the most frequent case, one hangs below the other. */
-static __attribute__((noinline)) struct heap_node *sink(struct heap_node *n, struct heap_node *rest)
-{
-    n->left = NULL;
-    n->parent = rest;
-    rest->parent = NULL;
-    rest->right = rest->right ? merge(rest->right, n) : n;
-    rest->right->parent = rest;
-    settle(rest);
-    return rest;
-}
-
-static __attribute__((noinline)) void move_inner(struct heap_node *n, s64 key, u64 since)
+/* Not inlined: who comes the short way need not save its registers. */
+static __attribute__((noinline)) void take_out_and_in(struct heap_node *n)
 {
     struct heap *h = n->in;
 
     heap_remove(n);
-    heap_insert(h, n, key, since);
+    heap_insert(h, n, n->key, n->since);
+}
+
+/* The root of two: the other one, a leaf, is on its left. They change places. */
+static void swap_two(struct heap_node *n, struct heap_node *other)
+{
+    n->in->root = n->parent = other;
+    n->left = other->parent = NULL;
+    other->left = n;
 }
 
 void heap_move(struct heap_node *n, s64 key, u64 since)
@@ -111,15 +107,12 @@ void heap_move(struct heap_node *n, s64 key, u64 since)
 
     if (!h)
         return;
-    if (n->parent || n->right) {
-        move_inner(n, key, since);
-        return;
-    }
-    struct heap_node *rest = n->left;
     n->key = key;
     n->since = since;
-    if (rest && goes_before(rest, n))
-        h->root = sink(n, rest);
+    if (h->count > 2 || h->root != n)
+        take_out_and_in(n);
+    else if (n->left && goes_before(n->left, n))
+        swap_two(n, n->left);
 }
 
 struct heap_node *heap_lower(struct heap_node *a, struct heap_node *b)

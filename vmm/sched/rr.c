@@ -143,9 +143,13 @@ static struct sched_choice rr_pick(u32 cpu, u64 now)
         rr_timer(rr.current, now);
     if (!rr.current)
         take_head(now);
-    return (struct sched_choice){
-        .unit = rr.current,
-        .until = rr.head ? rr.slice_end : NEVER,
+    return (struct sched_choice){rr.current, rr.head ? rr.slice_end : NEVER};
+}
+
+static struct sched_reason rr_reason(u32 cpu)
+{
+    (void)cpu;
+    return (struct sched_reason){
         .key = rr.current ? (s64)rr.current->turn : 0,
         .other = rr.head,
         .other_key = rr.head ? (s64)rr.head->turn : 0,
@@ -164,4 +168,5 @@ const struct sched_ops sched_rr = {
     .timer = rr_timer,
     .charge = rr_charge,
     .pick = rr_pick,
+    .reason = rr_reason,
 };

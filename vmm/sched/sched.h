@@ -90,12 +90,17 @@ struct sched_unit {
     };
 };
 
+/* Two words: a function returns these in registers. */
 struct sched_choice {
-    struct sched_unit *unit;  /* NULL: idle */
-    u64 until;                /* the latest time of the next decision; ~0: none */
-    s64 key;                  /* the values compared, for the trace */
-    struct sched_unit *other; /* the best one not chosen, or NULL */
+    struct sched_unit *unit; /* NULL: idle */
+    u64 until;               /* the latest time of the next decision; ~0: none */
+};
+
+/* Why that one: for the trace, and for tests. */
+struct sched_reason {
+    s64 key; /* the values compared */
     s64 other_key;
+    const struct sched_unit *other; /* the best one not chosen, or NULL */
     u32 runnable;
 };
 
@@ -122,6 +127,8 @@ struct sched_ops {
     void (*timer)(struct sched_unit *, u64 now);
     void (*charge)(struct sched_unit *, u64 ran, u64 now);
     struct sched_choice (*pick)(u32 cpu, u64 now);
+    /* The reason of that CPU's choice; only right after pick. */
+    struct sched_reason (*reason)(u32 cpu);
     /* May the unit have these? NULL: whatever is in range. */
     bool (*admits)(const struct sched_unit *, const struct sched_params *);
     /* Write what the scheduler knows of it into the trace; NULL: nothing more. */

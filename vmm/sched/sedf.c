@@ -77,11 +77,23 @@ static void join_l1(struct sched_unit *u, u64 now)
         heap_insert(&sedf.l1, &u->sedf.l1, u->sedf.score1 + sedf.l1_lowered, now);
 }
 
+/* The score that it has by now, if it is there. */
+static s64 score_on_l1(const struct sched_unit *u)
+{
+    return u->sedf.l1.key - sedf.l1_lowered;
+}
+
+/* It has another score: to the place that this gives it, if it is there. */
+static void move_l1(struct sched_unit *u, u64 now)
+{
+    heap_move(&u->sedf.l1, u->sedf.score1 + sedf.l1_lowered, now);
+}
+
 /* It keeps the score that it has by now. */
 static void leave_l1(struct sched_unit *u)
 {
     if (u->sedf.l1.in)
-        u->sedf.score1 = u->sedf.l1.key - sedf.l1_lowered;
+        u->sedf.score1 = score_on_l1(u);
     heap_remove(&u->sedf.l1);
 }
 
@@ -163,12 +175,11 @@ static void end_l1(struct sched_unit *u, u64 now)
     /* LAB 3 BEGIN: Its turn on L1 is over. */
     const struct sched_params *p = &u->params;
 
-    leave_l1(u);
-    lower_l1(u->sedf.score1);
+    lower_l1(score_on_l1(u));
     u->sedf.score1 =
         (s64)(p->extraweight ? (1u << 17) / p->extraweight : (p->period << 10) / p->slice);
-    join_l1(u, now);
-    /* LAB 3 END: todo(3, "3.7", u, now, leave_l1, lower_l1, join_l1); */
+    move_l1(u, now);
+    /* LAB 3 END: todo(3, "3.7", u, now, score_on_l1, lower_l1, move_l1); */
 }
 
 static void deschedule(u64 now)
@@ -411,7 +422,7 @@ static s64 key_of(const struct sched_unit *u)
 {
     if (sedf.as == SEDF_EDF)
         return u->sedf.deadline;
-    return sedf.as == SEDF_L0 ? u->sedf.score0 : u->sedf.l1.key - sedf.l1_lowered;
+    return sedf.as == SEDF_L0 ? u->sedf.score0 : score_on_l1(u);
 }
 
 static struct sched_choice sedf_pick(u32 cpu, u64 now)
@@ -419,11 +430,15 @@ static struct sched_choice sedf_pick(u32 cpu, u64 now)
     (void)cpu;
     if (sedf.due || now >= sedf.expires)
         schedule(now);
-    struct sched_unit *u = sedf.current;
+    return (struct sched_choice){sedf.current, sedf.expires};
+}
+
+static struct sched_reason sedf_reason(u32 cpu)
+{
+    (void)cpu;
+    const struct sched_unit *u = sedf.current;
     const struct heap_node *other = u ? heap_first_but(source(), u) : NULL;
-    return (struct sched_choice){
-        .unit = u,
-        .until = sedf.expires,
+    return (struct sched_reason){
         .key = u ? key_of(u) : 0,
         .other = other ? other->unit : NULL,
         .other_key = other ? key_of(other->unit) : 0,
@@ -436,7 +451,7 @@ static void sedf_report(const struct sched_unit *u)
     TRACE(sched_sedf, u->vm, u->vcpu, .as = u == sedf.current ? sedf.as : SEDF_IDLE,
           .deadline = (u64)u->sedf.deadline, .slice = u->params.slice, .used = u->sedf.cputime,
           .score0 = (u64)(u->sedf.l0.in ? u->sedf.score0 : 0),
-          .score1 = (u64)(u->sedf.l1.in ? u->sedf.l1.key - sedf.l1_lowered : u->sedf.score1));
+          .score1 = (u64)(u->sedf.l1.in ? score_on_l1(u) : u->sedf.score1));
 }
 
 const struct sched_ops sched_sedf = {
@@ -450,6 +465,7 @@ const struct sched_ops sched_sedf = {
     .timer = sedf_timer,
     .charge = sedf_charge,
     .pick = sedf_pick,
+    .reason = sedf_reason,
     .admits = sedf_admits,
     .report = sedf_report,
 };

@@ -29,17 +29,18 @@ static void check_pick(u64 now, struct sched_unit *who, u64 until, struct sched_
                        u32 runnable)
 {
     struct sched_choice c = sched_rr.pick(0, now);
+    struct sched_reason r = sched_rr.reason(0);
 
     CHECK_EQ(c.unit ? c.unit->vm : 0, who ? who->vm : 0);
     CHECK_EQ(c.until, until);
-    CHECK_EQ(c.other ? c.other->vm : 0, other ? other->vm : 0);
-    CHECK_EQ(c.runnable, runnable);
+    CHECK_EQ(r.other ? r.other->vm : 0, other ? other->vm : 0);
+    CHECK_EQ(r.runnable, runnable);
     if (c.unit)
-        CHECK_EQ(c.key, c.unit->turn);
-    if (c.other)
-        CHECK_EQ(c.other_key, c.other->turn);
-    if (c.unit && c.other)
-        CHECK(c.key < c.other_key);
+        CHECK_EQ(r.key, c.unit->turn);
+    if (r.other)
+        CHECK_EQ(r.other_key, r.other->turn);
+    if (c.unit && r.other)
+        CHECK(r.key < r.other_key);
 }
 
 static void test_find(void)

@@ -243,6 +243,7 @@ static void test_all_cpus(void)
         for (u32 cpu = 0; cpu < SCHED_MAX_CPUS; cpu++) {
             struct sched_choice c = ops->pick(cpu, now);
             CHECK(c.unit == (cpu || now < 50 * MS ? &many[cpu] : NULL));
+            CHECK_EQ(ops->reason(cpu).runnable, SCHED_MAX_CPUS - (now >= 50 * MS));
             if (c.unit)
                 ops->charge(c.unit, 10 * MS, now + 10 * MS);
         }

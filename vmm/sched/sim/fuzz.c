@@ -241,7 +241,8 @@ static void pick_all(void)
         f.choice[i] = call_pick(f.ops, i, before.unit, f.why, f.now);
         const struct sched_choice *c = &f.choice[i];
         f.decisions += c->unit != before.unit || c->until != before.until;
-        f.ties += c->other && c->key == c->other_key;
+        const struct sched_reason why = f.ops->reason(i);
+        f.ties += why.other && why.key == why.other_key;
     }
 }
 

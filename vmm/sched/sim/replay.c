@@ -137,13 +137,15 @@ static void call(u64 tag, const struct trace_sched_call *r)
 
 static void pick(u64 tag, const struct trace_sched_pick *r)
 {
-    struct sched_choice c = ops->pick((u32)r->cpu, r->at);
+    const struct sched_choice c = ops->pick((u32)r->cpu, r->at);
+    const struct sched_reason why = ops->reason((u32)r->cpu);
     u64 vm = (tag >> 16) & 0xffff, vcpu = (tag >> 32) & 0xff;
 
     decisions++;
     if ((c.unit ? c.unit->vm : 0) == vm && (c.unit ? c.unit->vcpu : 0) == vcpu &&
-        c.until == r->until && (u64)c.key == r->key && (c.other ? c.other->vm : 0) == r->other &&
-        (u64)c.other_key == r->other_key && c.runnable == r->runnable)
+        c.until == r->until && (u64)why.key == r->key &&
+        (why.other ? why.other->vm : 0) == r->other && (u64)why.other_key == r->other_key &&
+        why.runnable == r->runnable)
         return;
     differs = true;
     printf("decision %llu, at %llu ns: there VM %llu until %llu ns, here VM %u until %llu ns\n",

@@ -60,10 +60,11 @@ static bool begin(char *text)
 static void pick(u32 cpu, u64 now)
 {
     const struct sched_choice c = ops->pick(cpu, now);
+    const struct sched_reason r = ops->reason(cpu);
 
     printf("%u %u %llu %lld %u %u %lld %u\n", c.unit ? c.unit->vm : 0u, c.unit ? c.unit->vcpu : 0u,
-           (unsigned long long)c.until, (long long)c.key, c.other ? c.other->vm : 0u,
-           c.other ? c.other->vcpu : 0u, (long long)c.other_key, c.runnable);
+           (unsigned long long)c.until, (long long)r.key, r.other ? r.other->vm : 0u,
+           r.other ? r.other->vcpu : 0u, (long long)r.other_key, r.runnable);
     fflush(stdout);
 }
 
