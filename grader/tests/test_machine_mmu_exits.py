@@ -27,9 +27,9 @@ class Bound:
 
     Measured when it was written: 0.02 hidden faults for an access alone, 0.6 to 1.2 with
     changes. Where modes change, the same tables have another role: each of the few roles
-    costs its faults once. A fork writes some forty entries of tables that are in use; a new
-    space takes frames that were upper tables elsewhere, and each of their entries that is
-    cleared exits. A VMM that drops all shadows at each MOV CR3 has 3.4 hidden faults for an
+    costs its faults once. A fork and a new space write to
+    frames that were upper tables elsewhere: a table that nobody uses exits three times, and is
+    the guest's again. A VMM that drops all shadows at each MOV CR3 has 3.4 hidden faults for an
     access alone, and 7 to 11 for the others.
     """
 
@@ -40,13 +40,13 @@ class Bound:
 
 BOUNDS = {
     "access": Bound(("access",), 0.1, 0.01),
-    "map": Bound(("access", "map", "unmap", "remap"), 1.3, 0.6),
-    "rights": Bound(("access", "map", "protect", "age", "stale"), 1.6, 1.3),
-    "spaces": Bound(("access", "map", "switch", "flush", "fresh"), 2.0, 6.0),
-    "fork": Bound(("access", "map", "fork", "cow"), 2.0, 8.0),
-    "large": Bound(("access", "map", "large", "split"), 1.6, 1.2),
-    "linked": Bound(("access", "map", "self", "share", "raw", "pair", "data"), 1.8, 2.0),
-    "modes": Bound(("access", "map", "mode"), 9.0, 0.6),
+    "map": Bound(("access", "map", "unmap", "remap"), 1.3, 0.4),
+    "rights": Bound(("access", "map", "protect", "age", "stale"), 1.6, 0.9),
+    "spaces": Bound(("access", "map", "switch", "flush", "fresh"), 2.0, 1.5),
+    "fork": Bound(("access", "map", "fork", "cow"), 1.5, 0.6),
+    "large": Bound(("access", "map", "large", "split"), 1.6, 0.9),
+    "linked": Bound(("access", "map", "self", "share", "raw", "pair", "data"), 1.8, 1.0),
+    "modes": Bound(("access", "map", "mode"), 9.0, 0.4),
 }
 
 

@@ -105,6 +105,7 @@ struct shadow_frame {
     bool unsynced;
     bool upper; /* then: it is not only a table of the lowest level */
     u8 access;  /* as struct slot's */
+    u8 writes;  /* to its tables that exited since one of them was looked for */
 };
 
 struct vcpu;
@@ -279,6 +280,9 @@ void shadow_flush_narrowed(struct vcpu *);
             shadow_flush_narrowed(v);                                                              \
     } while (0)
 
+/* shadow_pool.c. A table was written to once more: one that nobody uses loses its shadows if
+ * that goes on, and its frame may be written without an exit. */
+void shadow_count_write(struct shadow *, u32 frame);
 /* shadow_write.c. n bytes of guest memory have changed: drop what was made of them. */
 u32 shadow_write(struct shadow *, u32 frame, u32 offset, u32 n);
 

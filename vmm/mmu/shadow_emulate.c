@@ -67,7 +67,10 @@ bool shadow_write_table(struct vcpu *v, const struct exit *x, u32 frame, hpa_t h
 
     if (x->pending.valid || fetch_insn(v, &insn) != 0)
         return false;
-    return store(v, &insn, x->exc.addr, frame, host) || fetch_execute(v, &insn) != -ENOTSUP;
+    if (!store(v, &insn, x->exc.addr, frame, host) && fetch_execute(v, &insn) == -ENOTSUP)
+        return false;
+    shadow_count_write(&v->vm->shadow, frame);
+    return true;
 }
 
 /* --- Writes that the VMM makes ------------------------------------------------------- */

@@ -182,6 +182,36 @@ void shadow_drop(struct shadow *s, struct shadow_page *p, enum shadow_why why)
     s->free = (u16)p->number;
 }
 
+#define FLOOD 3 /* so many writes in a row are no change of a table, but another use of its frame */
+
+/* Does the active root lead there? A parent is one level higher. There may be many, and ways
+ * through them more than anybody wants to try: then it counts as used. */
+static bool in_use(const struct shadow *s, const struct shadow_page *p, u32 *tries)
+{
+    if (p->number == s->root || !*tries)
+        return true;
+    --*tries;
+    for (shadow_ref r = p->parents; r; r = s->link[r].next)
+        if (in_use(s, &s->page[r / SHADOW_ENTRIES], tries))
+            return true;
+    return false;
+}
+
+void shadow_count_write(struct shadow *s, u32 frame)
+{
+    struct shadow_frame *f = &s->frame[frame];
+    u32 tries = 64;
+
+    if (++f->writes < FLOOD)
+        return;
+    f->writes = 0;
+    for (u16 n = f->tables; n; n = s->page[n].same)
+        if (in_use(s, &s->page[n], &tries))
+            return;
+    while (f->tables)
+        shadow_drop(s, &s->page[f->tables], ZAP_WRITE);
+}
+
 void shadow_drop_all(struct shadow *s, enum shadow_why why)
 {
     while (s->oldest)
@@ -240,6 +270,7 @@ struct shadow_page *shadow_get(struct shadow *s, gpa_t table, u32 frame, u32 rol
 
     if (p) {
         order_remove(s, p);
+        s->frame[frame].writes = 0;
     } else {
         p = create(s, table, frame, role);
         if (frame && !(role & (ROLE_DIRECT | ROLE_POINTERS))) {

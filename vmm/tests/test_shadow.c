@@ -136,6 +136,48 @@ static void test_tables(void)
     rig_end(&vm);
 }
 
+/* MOV RAX to entry i of a table: did it cost an exit? */
+static bool write_exits(u32 table, u32 i)
+{
+    u64 rip = v->rip, at = TABLE(table) + i * 8;
+
+    if (leaf(at) & PTE_W)
+        return false;
+    v->gpr[GPR_RDI] = at;
+    v->gpr[GPR_RAX] = *guest_entry(table, i);
+    CHECK(hidden(at, PF_P | PF_W));
+    v->rip = rip;
+    return true;
+}
+
+/* An upper table is written over and over; in use it stays protected. */
+static void test_flood(void)
+{
+    begin("a table in use is written over", "mmu=shadow");
+    u64 *to = guestmem_ptr(&vm.mem, gpa(TABLE(8)), NULL);
+    to[0] = *guest_entry(0, 0);
+    RIG_CODE_AT(&vm, 0x48, 0x89, 0x07); /* mov %rax, (%rdi) */
+    CHECK(hidden(RIG_CODE, PF_I));
+    *guest_entry(3, TABLE(1) / PAGE_SIZE) |= PTE_D;
+    *guest_entry(3, TABLE(8) / PAGE_SIZE) |= PTE_D;
+    for (u32 i = 8; i < 40; i++)
+        CHECK(write_exits(1, i));
+
+    check_about("one that another root leads to");
+    CHECK(cr_write_3(v, TABLE(8)));
+    CHECK(hidden(PAGE_AT(FREE), 0));
+    CHECK(cr_write_3(v, RIG_ROOT));
+    u32 exits = 0;
+    for (u32 i = 8; i < 40; i++)
+        exits += write_exits(8, i);
+    CHECK_EQ(exits, 4); /* three are carried out, one makes it writable */
+    CHECK(!vm.shadow.narrowed);
+    CHECK(cr_write_3(v, TABLE(8)));
+    CHECK(hidden(TABLE(8), 0));
+    CHECK(!(leaf(TABLE(8)) & PTE_W)); /* used again: protected again */
+    rig_end(&vm);
+}
+
 static void test_roles(void)
 {
     begin("CR0.WP clear, and set again", "mmu=shadow");
@@ -175,6 +217,7 @@ int main(void)
     test_fill();
     test_guests_own();
     test_tables();
+    test_flood();
     test_roles();
     test_recycling();
     return check_done("shadow");
