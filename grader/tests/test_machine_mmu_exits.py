@@ -27,10 +27,10 @@ class Bound:
 
     Measured when it was written: 0.02 hidden faults for an access alone, 0.6 to 1.2 with
     changes. Where modes change, the same tables have another role: each of the few roles
-    costs its faults once. A fork and a new space write to
-    frames that were upper tables elsewhere: a table that nobody uses exits three times, and is
-    the guest's again. A VMM that drops all shadows at each MOV CR3 has 3.4 hidden faults for an
-    access alone, and 7 to 11 for the others.
+    costs its faults once. A fork and a new space write to frames that were upper tables
+    elsewhere: a table that nobody uses exits three times, and is the guest's again. A VMM that
+    drops all shadows at each MOV CR3 has 3.4 hidden faults for an access alone, and 7 to 11 for
+    the others.
     """
 
     kinds: Tuple[str, ...]

@@ -1,7 +1,8 @@
 /*
  * The pool of shadow pages: a fixed number of them, so that no guest can make the host
  * run out of memory by having many tables. When all are in use, the one that was looked
- * for longest ago is emptied and used again: a shadow can always be made anew.
+ * for longest ago is emptied and used again: a shadow can always be made anew. So what nobody
+ * uses and is written to again and again is given up, too.
  *
  * Each page of the pool has a table (what the processor walks), a frame of links (who
  * else maps what it maps) and a struct. Source: none; the idea is that of any cache.
