@@ -137,7 +137,9 @@ def _table(heads: Sequence[Cell], rows: Sequence[Tuple[Sequence[Cell], str]]) ->
 
 def _cell(text: str, status: str) -> str:
     mono = text[:2] == "0x" or text[:1] == "(" or set(text) <= set("WUADNXPSRwuad ")
-    piece = font(text or " ", 10, mono=mono)
+    # A browser's letters are a little wider than those that Graphviz has measured.
+    spare = "" if mono else "\u00a0" * (len(text) // 16)
+    piece = font(text + spare or " ", 10, mono=mono)
     if status == "gone" and mono:
         piece = f"<S>{piece}</S>"
     return f'<TD ALIGN="LEFT" BGCOLOR="{FILL[status]}">{_padded(piece)}</TD>'

@@ -11,6 +11,7 @@ from typing import List, Sequence
 import jinja2
 from matplotlib import pyplot as plt
 from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator
 
 from grader.experiment.churn import Size
 from grader.experiment.plots import Drawings, Tables, label_axes, plain, save_all
@@ -49,6 +50,7 @@ def draw(tables: Tables, size: Size) -> plt.Figure:
         ax.set_yscale("log")
         ax.set_xticks([LEAST, *[n for n in (1, 10, 100) if n <= max(size.changes)]],
                       ["0", *[str(n) for n in (1, 10, 100) if n <= max(size.changes)]])
+        ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         ax.minorticks_off()
         plain(ax.yaxis)
         fits = "fits" if pages <= size.entries else "does not fit"

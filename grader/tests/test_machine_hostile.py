@@ -32,6 +32,7 @@ COUNTED = "trace=io,sched,time,memory slice=1ms tracebuf=192M"     # OPTION, and
 DEATHS = 3                       # per mille of the actions
 CHECK = (4, 12_500, "900ms")       # seeds, actions of each, virtual time that suffices
 TORTURE = (20, 50_000, "2500ms")
+BOCHS_TORTURE = (20, 50_000, "1700ms")
 CLASSES, DEATH_MARK = 11, 15
 
 
@@ -137,8 +138,9 @@ def judge(run: Any, undisturbed: Any) -> None:
 
 def test_the_neighbours_of_a_hostile_guest(machine: Any, platform: str, torture: bool, seed: int
                                            ) -> None:
-    _, least, time = TORTURE if torture else CHECK
-    option = COUNTED if torture and platform in ("bochs-svm", "bochs-vmx") else OPTION
+    bochs = platform in ("bochs-svm", "bochs-vmx")
+    _, least, time = CHECK if not torture else BOCHS_TORTURE if bochs else TORTURE
+    option = COUNTED if torture and bochs else OPTION
     log = option is OPTION or seed == 1
     run = attack(machine, seed, time, option, log)
     judge(run, peace(machine, seed))
