@@ -1,85 +1,42 @@
 /*
- * bench: what an exit costs, seen from inside, in ticks of the TSC (under icount
- * one tick is one emulated instruction). Each operation runs in batches; the
- * same loop without the operation is the floor and is subtracted. Reported are
- * the mean of the best batch (NAME) and of the worst one (NAMEmax): the host's
- * own timer falls into some batches.
+ * bench: what an exit costs, seen from inside, in ticks of the TSC. Reported are
+ * the mean of the best batch (NAME) and of the worst one (NAMEmax): guests/lib/measure.h.
  * Operations: cpuid; out (to port 0x80, which nobody owns); npf (first touch of a
  * page); yield (to the other VM and back: needs yielder beside it).
  * Arguments: batches, rounds (operations a batch), pages (for npf), yields (0: leave out).
  */
 #include "guests/lib/guest.h"
+#include "guests/lib/measure.h"
 
 #define PORT_NOBODY 0x80
 #define NPF_BATCH   32
 
-struct result {
-    u64 best, worst;
-};
-
-/* The operation is inlined: each measuring function is a loop of its own. */
-typedef void (*operation)(void);
-
-static inline void op_nothing(void)
-{
-    __asm__ volatile("" : : : "memory");
-}
 /* CPUID needs its leaf anew each time: that is part of its floor. */
-static inline void op_leaf(void)
+static inline void op_leaf(u32 i)
 {
+    (void)i;
     __asm__ volatile("xor %%eax, %%eax; xor %%ecx, %%ecx"
                      :
                      :
                      : "eax", "ecx", "ebx", "edx", "memory");
 }
-static inline void op_cpuid(void)
+static inline void op_cpuid(u32 i)
 {
+    (void)i;
     __asm__ volatile("xor %%eax, %%eax; xor %%ecx, %%ecx; cpuid"
                      :
                      :
                      : "eax", "ecx", "ebx", "edx", "memory");
 }
-static inline void op_out(void)
+static inline void op_out(u32 i)
 {
+    (void)i;
     __asm__ volatile("outb %%al, %0" : : "i"(PORT_NOBODY) : "memory");
 }
-static inline void op_yield(void)
+static inline void op_yield(u32 i)
 {
+    (void)i;
     __asm__ volatile("outl %0, %1" : : "a"(TESTPORT_YIELD), "d"((u16)TESTPORT_BASE) : "memory");
-}
-
-static inline __attribute__((always_inline)) u64 batch(operation op, u32 rounds)
-{
-    u64 start = rdtsc();
-    for (u32 i = 0; i < rounds; i++) {
-        op();
-        __asm__ volatile("" : "+r"(i));
-    }
-    return rdtsc() - start;
-}
-
-static inline __attribute__((always_inline)) struct result measure(operation op, u32 batches,
-                                                                   u32 rounds)
-{
-    struct result r = {.best = ~0ull};
-    for (u32 i = 0; i < batches; i++) {
-        u64 t = batch(op, rounds);
-        r.best = t < r.best ? t : r.best;
-        r.worst = t > r.worst ? t : r.worst;
-    }
-    return r;
-}
-
-/* Ticks for one operation, rounded to the nearest. */
-static u64 mean(u64 total, u64 floor, u32 rounds)
-{
-    return total > floor ? (total - floor + rounds / 2) / rounds : 0;
-}
-
-static void report(const char *name, const char *worst, struct result r, u64 floor, u32 rounds)
-{
-    checkpoint(name, mean(r.best, floor, rounds));
-    checkpoint(worst, mean(r.worst, floor, rounds));
 }
 
 static u64 touch(const volatile u8 *first, u32 pages)
@@ -93,7 +50,7 @@ static u64 touch(const volatile u8 *first, u32 pages)
 /* Pages from 4 MiB on: nobody has touched them; a second round is the floor. */
 static void measure_npf(u64 pages)
 {
-    struct result r = {.best = ~0ull};
+    struct measured m = MEASURED_NONE;
     u64 room = (guest_memory_end() - 4 * MIB) / PAGE_SIZE;
     if (guest_memory_end() < 4 * MIB || room < NPF_BATCH || pages < NPF_BATCH)
         return;
@@ -102,11 +59,10 @@ static void measure_npf(u64 pages)
     touch(at, 1); /* the tables above the first page are made with it */
     at += PAGE_SIZE;
     for (u64 i = 0; i + NPF_BATCH < pages; i += NPF_BATCH, at += NPF_BATCH * PAGE_SIZE) {
-        u64 fresh = touch(at, NPF_BATCH), again = touch(at, NPF_BATCH), t = fresh - again;
-        r.best = t < r.best ? t : r.best;
-        r.worst = t > r.worst ? t : r.worst;
+        u64 fresh = touch(at, NPF_BATCH), again = touch(at, NPF_BATCH);
+        measured_add(&m, fresh - again);
     }
-    report("npf", "npfmax", r, 0, NPF_BATCH);
+    report("npf", "npfmax", m, 0, NPF_BATCH);
 }
 
 void guest_main(const struct multiboot_info *info)

@@ -1,8 +1,7 @@
 /*
- * benchmmu: what work on page tables costs, seen from inside, in ticks of the TSC (under
- * icount one tick is one emulated instruction). Made for mmu=shadow; it runs on any.
- * As in bench, operations run in batches, the same loop without them is the floor, and
- * the best batch counts (NAME) beside the worst (NAMEmax).
+ * benchmmu: what work on page tables costs, seen from inside, in ticks of the TSC. Made
+ * for mmu=shadow; it runs on any. The best batch counts (NAME) beside the worst (NAMEmax):
+ * guests/lib/measure.h.
  * Operations: fault (a page fault that is the guest's own, in a table in use; floor: an
  * exception that does not exit); hidden (first use of a page that is mapped and was
  * used before); upper (a write to an entry of level 2); cr3 (to another root and back, a
@@ -10,6 +9,7 @@
  * Arguments: batches, rounds (operations a batch).
  */
 #include "guests/lib/guest.h"
+#include "guests/lib/measure.h"
 #include "guests/lib/table.h"
 
 #define WINDOW  (1ull << 30) /* where pages come and go */
@@ -24,19 +24,8 @@ static struct {
     u64 frame[PAGES];
 } t;
 
-struct result {
-    u64 best, worst;
-};
-
 /* --- Operations: each is inlined into a loop of its own ----------------------------- */
 
-typedef void (*operation)(u32 i);
-
-static inline void op_nothing(u32 i)
-{
-    (void)i;
-    __asm__ volatile("" : : : "memory");
-}
 static inline void op_exception(u32 i)
 {
     (void)i;
@@ -54,39 +43,6 @@ static inline void op_upper(u32 i)
 static inline void op_cr3(u32 i)
 {
     write_cr3(i & 1 ? t.root : t.other);
-}
-
-static inline __attribute__((always_inline)) u64 batch(operation op, u32 rounds)
-{
-    u64 start = rdtsc();
-    for (u32 i = 0; i < rounds; i++) {
-        op(i);
-        __asm__ volatile("" : "+r"(i));
-    }
-    return rdtsc() - start;
-}
-
-static inline __attribute__((always_inline)) struct result measure(operation op, u32 batches,
-                                                                   u32 rounds)
-{
-    struct result r = {.best = ~0ull};
-    for (u32 i = 0; i < batches; i++) {
-        u64 n = batch(op, rounds);
-        r.best = n < r.best ? n : r.best;
-        r.worst = n > r.worst ? n : r.worst;
-    }
-    return r;
-}
-
-static u64 mean(u64 total, u64 floor, u32 rounds)
-{
-    return total > floor ? (total - floor + rounds / 2) / rounds : 0;
-}
-
-static void report(const char *name, const char *worst, struct result r, u64 floor, u32 rounds)
-{
-    checkpoint(name, mean(r.best, floor, rounds));
-    checkpoint(worst, mean(r.worst, floor, rounds));
 }
 
 /* --- The window ---------------------------------------------------------------------- */
@@ -123,16 +79,12 @@ static u64 map_use_unmap(void)
 
 static void measure_window(u32 batches)
 {
-    struct result whole = {.best = ~0ull}, hidden = {.best = ~0ull};
+    struct measured whole = MEASURED_NONE, hidden = MEASURED_NONE;
     for (u32 i = 0; i < batches; i++) {
-        u64 n = map_use_unmap();
-        whole.best = n < whole.best ? n : whole.best;
-        whole.worst = n > whole.worst ? n : whole.worst;
+        measured_add(&whole, map_use_unmap());
         map_all();
         u64 first = use_all(), again = use_all();
-        n = first - again;
-        hidden.best = n < hidden.best ? n : hidden.best;
-        hidden.worst = n > hidden.worst ? n : hidden.worst;
+        measured_add(&hidden, first - again);
         unmap_all();
         write_cr3(t.root);
     }

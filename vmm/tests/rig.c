@@ -154,3 +154,35 @@ bool rig_raised(const struct vm *vm, u8 vector, s64 error)
     return vm->alive && e->valid && e->type == EV_EXCEPTION && e->vector == vector &&
            e->has_error == (error >= 0) && (error < 0 || e->error == (u32)error);
 }
+
+void rig_fault(struct vm *vm, u64 gva, u32 error)
+{
+    vm->vcpu.inject.valid = false;
+    vm->vcpu.attention = true; /* what is the guest's waits in inject */
+    rig_exit(vm, EXIT_EXCEPTION,
+             (struct exit){.exc = {.vector = 14, .error = error, .addr = gva}});
+}
+
+bool rig_hidden(struct vm *vm, u64 gva, u32 error)
+{
+    rig_fault(vm, gva, error);
+    return vm->alive && !vm->vcpu.inject.valid;
+}
+
+u64 rig_leaf(struct vm *vm, u64 gva, int top)
+{
+    u64 table = vm->vcpu.ctl.shadow_root.v;
+
+    for (int shift = top; shift >= 12; shift -= 9) {
+        u64 entry = ((u64 *)table)[gva >> shift & 511];
+        if (!(entry & PTE_P) || shift == 12)
+            return entry & PTE_P ? entry : 0;
+        table = entry & PTE_ADDR;
+    }
+    return 0;
+}
+
+u64 rig_host(struct vm *vm, u64 at)
+{
+    return ptr_hpa(guestmem_ptr(&vm->mem, gpa(at), NULL)).v;
+}

@@ -44,4 +44,18 @@ const char *rig_why(const struct vm *);
 /* Is that exception waiting to be delivered, and nothing else done? */
 bool rig_raised(const struct vm *, u8 vector, s64 error /* -1: none */);
 
+/* --- Guests whose page faults exit: mmu=shadow, mmu=vtlb --------------------------------- */
+
+#define RIG_TOP 39 /* where the index of level 4 begins in a gVA */
+
+/* A page fault exits, with that error code. */
+void rig_fault(struct vm *, u64 gva, u32 error);
+/* The same, and the guest will never know. */
+bool rig_hidden(struct vm *, u64 gva, u32 error);
+/* The leaf that a processor would find in the tables it now uses, whose uppermost index
+ * begins at bit `top`; 0: none. */
+u64 rig_leaf(struct vm *, u64 gva, int top);
+/* The hPA of a gPA. */
+u64 rig_host(struct vm *, u64 gpa);
+
 #endif

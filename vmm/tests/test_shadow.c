@@ -30,37 +30,19 @@ static void begin(const char *what, const char *args)
     CHECK(vm.shadow.active);
 }
 
-/* The processor's walk of the shadow: the leaf, or 0. */
 static u64 leaf(u64 gva)
 {
-    u64 table = v->ctl.shadow_root.v;
-
-    for (int shift = 39; shift >= 12; shift -= 9) {
-        u64 entry = ((u64 *)table)[gva >> shift & 511];
-        if (!(entry & PTE_P) || shift == 12)
-            return entry & PTE_P ? entry : 0;
-        table = entry & PTE_ADDR;
-    }
-    return 0;
-}
-
-static void fault(u64 gva, u32 error)
-{
-    v->inject.valid = false;
-    v->attention = true; /* what is the guest's waits in v->inject */
-    rig_exit(&vm, EXIT_EXCEPTION,
-             (struct exit){.exc = {.vector = 14, .error = error, .addr = gva}});
-}
-
-static bool hidden(u64 gva, u32 error)
-{
-    fault(gva, error);
-    return vm.alive && !v->inject.valid;
+    return rig_leaf(&vm, gva, RIG_TOP);
 }
 
 static u64 host(u64 at)
 {
-    return ptr_hpa(guestmem_ptr(&vm.mem, gpa(at), NULL)).v;
+    return rig_host(&vm, at);
+}
+
+static bool hidden(u64 gva, u32 error)
+{
+    return rig_hidden(&vm, gva, error);
 }
 
 static void test_fill(void)
@@ -84,14 +66,14 @@ static void test_guests_own(void)
     *guest_entry(3, FREE + 1) &= ~(PTE_W | PTE_U);
     *guest_entry(3, FREE + 2) |= 1ull << 51;
     for (u32 round = 0; round < 2; round++) { /* by a walk, and then without */
-        fault(PAGE_AT(FREE), PF_W);
+        rig_fault(&vm, PAGE_AT(FREE), PF_W);
         CHECK(rig_raised(&vm, 14, PF_W));
         CHECK_EQ(hv_get(v, HV_CR2), PAGE_AT(FREE));
-        fault(PAGE_AT(FREE + 1), PF_P | PF_U);
+        rig_fault(&vm, PAGE_AT(FREE + 1), PF_P | PF_U);
         CHECK(rig_raised(&vm, 14, PF_P | PF_U));
-        fault(PAGE_AT(FREE + 1), PF_W); /* missing with us, forbidden by the guest */
+        rig_fault(&vm, PAGE_AT(FREE + 1), PF_W); /* missing with us, forbidden by the guest */
         CHECK(rig_raised(&vm, 14, PF_P | PF_W));
-        fault(PAGE_AT(FREE + 2), 0);
+        rig_fault(&vm, PAGE_AT(FREE + 2), 0);
         CHECK(rig_raised(&vm, 14, PF_P | PF_RSVD));
         CHECK_EQ(leaf(PAGE_AT(FREE + 1)), 0);
         CHECK(hidden(PAGE_AT(FREE + 3), 0));
@@ -183,7 +165,7 @@ static void test_roles(void)
     begin("CR0.WP clear, and set again", "mmu=shadow");
     *guest_entry(3, FREE) &= ~PTE_W;
     CHECK(hidden(PAGE_AT(FREE), 0));
-    fault(PAGE_AT(FREE), PF_P | PF_W);
+    rig_fault(&vm, PAGE_AT(FREE), PF_P | PF_W);
     CHECK(rig_raised(&vm, 14, PF_P | PF_W));
     v->inject.valid = false;
     CHECK(cr_write_0(v, CR0_PE | CR0_PG));

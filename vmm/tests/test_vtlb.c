@@ -36,28 +36,19 @@ static void begin(const char *what, const char *args)
     CHECK(vm.shadow.active);
 }
 
-/* The processor's walk, with as many levels as its tables have: the leaf, or 0. */
-static u64 leaf_of(u64 gva, int top)
-{
-    u64 table = v->ctl.shadow_root.v;
-
-    for (int shift = top; shift >= 12; shift -= 9) {
-        u64 entry = ((u64 *)table)[gva >> shift & 511];
-        if (!(entry & PTE_P) || shift == 12)
-            return entry & PTE_P ? entry : 0;
-        table = entry & PTE_ADDR;
-    }
-    return 0;
-}
-
 static u64 leaf(u64 gva)
 {
-    return leaf_of(gva, 39);
+    return rig_leaf(&vm, gva, RIG_TOP);
 }
 
 static u64 host(u64 at)
 {
-    return ptr_hpa(guestmem_ptr(&vm.mem, gpa(at), NULL)).v;
+    return rig_host(&vm, at);
+}
+
+static bool hidden(u64 gva, u32 error)
+{
+    return rig_hidden(&vm, gva, error);
 }
 
 static u64 call(u64 number, u64 gva, u64 to, u64 how)
@@ -74,24 +65,10 @@ static u64 call(u64 number, u64 gva, u64 to, u64 how)
     return v->gpr[GPR_RAX];
 }
 
-static void fault(u64 gva, u32 error)
-{
-    v->inject.valid = false;
-    v->attention = true; /* what is the guest's waits in v->inject */
-    rig_exit(&vm, EXIT_EXCEPTION,
-             (struct exit){.exc = {.vector = 14, .error = error, .addr = gva}});
-}
-
-static bool hidden(u64 gva, u32 error)
-{
-    fault(gva, error);
-    return vm.alive && !v->inject.valid;
-}
-
 /* The guest gets it, with that code. */
 static bool missed(u64 gva, u32 error)
 {
-    fault(gva, error);
+    rig_fault(&vm, gva, error);
     return rig_raised(&vm, 14, error) && hv_get(v, HV_CR2) == gva;
 }
 
@@ -190,7 +167,7 @@ static void test_refused(void)
     CHECK_EQ(call(WRITE, PAGE, TO, ACCESS_WRITE), VTLB_MALFORMED);
     CHECK_EQ(call(WRITE, PAGE, TO, ALL), VTLB_DONE);
     CHECK(missed(PAGE + PAGE_SIZE, 0)); /* and its code has no bit 4: */
-    fault(PAGE + PAGE_SIZE, PF_I);
+    rig_fault(&vm, PAGE + PAGE_SIZE, PF_I);
     CHECK(rig_raised(&vm, 14, 0));
 
     check_about("a user's call");
@@ -218,7 +195,7 @@ static void test_segment(void)
     CHECK_EQ(leaf(LOW) & PTE_ADDR, host(LOW));
     CHECK_EQ(leaf(LOW) & (PTE_W | PTE_U | PTE_NX), PTE_W);
     CHECK(missed(LOW, PF_P | PF_U));
-    fault(LOW + PAGE_SIZE, PF_U); /* filled or not is no matter */
+    rig_fault(&vm, LOW + PAGE_SIZE, PF_U); /* filled or not is no matter */
     CHECK(rig_raised(&vm, 14, PF_P | PF_U));
 
     check_about("where there is no memory");
@@ -264,9 +241,9 @@ static void test_narrow(void)
         CHECK(hidden(LOW, 0));
         CHECK(missed(0xffc00000, PF_W));
         CHECK_EQ(call(WRITE, 0xffc00000, TO, ALL), VTLB_DONE);
-        CHECK_EQ(leaf_of(0xffc00000, 30) & PTE_ADDR, host(TO));
+        CHECK_EQ(rig_leaf(&vm, 0xffc00000, 30) & PTE_ADDR, host(TO));
         CHECK_EQ(call(0xabc00000000 | WRITE, 0xff00000000 | 0xffe00000, TO, ALL), VTLB_DONE);
-        CHECK_EQ(leaf_of(0xffe00000, 30) & PTE_ADDR, host(TO));
+        CHECK_EQ(rig_leaf(&vm, 0xffe00000, 30) & PTE_ADDR, host(TO));
         rig_end(&vm);
     }
 }

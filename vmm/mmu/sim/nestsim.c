@@ -141,19 +141,6 @@ static bool call(char *line)
 
 int main(int count, char **words)
 {
-    char line[512];
-
-    if (count != 2 || strcmp(words[1], "serve") != 0 || !arena_begin()) {
-        fprintf(stderr, "usage: nestsim serve\n");
-        return 2;
-    }
     memset(trace_mask, 0, sizeof(trace_mask)); /* nothing is traced */
-    while (fgets(line, sizeof(line), stdin)) {
-        if (!call(line)) {
-            fprintf(stderr, "nestsim: no call: %s", line);
-            return 2;
-        }
-        fflush(stdout);
-    }
-    return 0;
+    return tell_serve(count, words, "nestsim", call);
 }

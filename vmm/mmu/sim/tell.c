@@ -5,10 +5,29 @@
 #include "vmm/mmu/sim/tell.h"
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include "vmm/mmu/sim/arena.h"
 
 #define ENTRIES 512u
 #define AT_ONCE 8u /* entries or references in one answer */
+
+int tell_serve(int count, char **words, const char *name, bool (*call)(char *line))
+{
+    char line[512];
+
+    if (count != 2 || strcmp(words[1], "serve") != 0 || !arena_begin()) {
+        fprintf(stderr, "usage: %s serve\n", name);
+        return 2;
+    }
+    while (fgets(line, sizeof(line), stdin)) {
+        if (!call(line)) {
+            fprintf(stderr, "%s: no call: %s", name, line);
+            return 2;
+        }
+        fflush(stdout);
+    }
+    return 0;
+}
 
 u32 tell_numbers(char *text, u64 *number)
 {

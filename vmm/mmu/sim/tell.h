@@ -9,6 +9,10 @@
 
 #define TELL_NUMBERS 8u
 
+/* main() of such a program: `NAME serve` answers a call a line until there is none. A call
+ * that returns false is none: it ends the program, with status 2, as any other usage does. */
+int tell_serve(int count, char **words, const char *name, bool (*call)(char *line));
+
 /* The numbers that a line begins with, at most TELL_NUMBERS; how many. */
 u32 tell_numbers(char *text, u64 *number);
 /* The word there, changed before if a value is given. False: there is none. */

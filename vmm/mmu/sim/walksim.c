@@ -87,18 +87,5 @@ static bool call(char *line)
 
 int main(int count, char **words)
 {
-    char line[512];
-
-    if (count != 2 || strcmp(words[1], "serve") != 0 || !arena_begin()) {
-        fprintf(stderr, "usage: walksim serve\n");
-        return 2;
-    }
-    while (fgets(line, sizeof(line), stdin)) {
-        if (!call(line)) {
-            fprintf(stderr, "walksim: no call: %s", line);
-            return 2;
-        }
-        fflush(stdout);
-    }
-    return 0;
+    return tell_serve(count, words, "walksim", call);
 }
