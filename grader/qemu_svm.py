@@ -47,19 +47,29 @@ class QemuSvm(Platform):
     def check(self, emulator: str = "") -> List[Finding]:
         emulator = emulator or self.emulator
         text = _ask(emulator)
-        match = re.search(r"version (\d+)\.(\d+)", text)
-        if match is None:
+        number = _number(text)
+        if number is None:
             return [Finding(False, f"{emulator} does not answer: install qemu-system-x86")]
-        number = (int(match[1]), int(match[2]))
         if number < OLDEST:
             return [Finding(False, f"{text} is older than {OLDEST[0]}.{OLDEST[1]}, "
                             "the oldest that is known to work")]
         findings = [self._check_devices(emulator)]
         if number >= LOST_CR_READS:
             findings.append(Finding(True, (
-                f"{text} does not intercept reads of CR3, CR4 and CR8 (QEMU 7 did): those exits "
-                "are missing from traces; runs and marks do not depend on them")))
+                f"{text} does not intercept reads of CR3, CR4 and CR8 (QEMU 7 did): a guest with "
+                "mmu=shadow or mmu=vtlb that reads CR3 or CR4 sees the host's, so lab 4 is better "
+                "run with PLATFORM=bochs-svm; nothing else depends on them")))
         return findings
+
+    def remarks(self, machine: Machine) -> List[str]:
+        """That a guest on a shadow can see the host's CR3, where it can."""
+        number = _number(self.version(machine.emulator))
+        if number is None or number < LOST_CR_READS:
+            return []
+        if not re.search(rb"mmu=(shadow|vtlb)", (machine.dir / BUNDLE).read_bytes()):
+            return []
+        return [f"QEMU {number[0]}.{number[1]} does not intercept reads of CR3 and CR4: a guest with "
+                "mmu=shadow or mmu=vtlb sees the host's; --platform bochs-svm does it right"]
 
     def _check_devices(self, emulator: str) -> Finding:
         result = subprocess.run([emulator, "-accel", "help"], text=True, capture_output=True,
@@ -124,6 +134,12 @@ class QemuSvm(Platform):
 def _version(command: str, changed: int) -> str:
     """Its version, asked once: a grading makes many runs.  `changed`: when the file was."""
     return _ask(command)
+
+
+def _number(text: str) -> Optional[Tuple[int, int]]:
+    """(10, 0) of "QEMU emulator version 10.0.2 ..."."""
+    match = re.search(r"version (\d+)\.(\d+)", text)
+    return (int(match[1]), int(match[2])) if match else None
 
 
 def _ask(command: str) -> str:

@@ -16,6 +16,7 @@ import pytest
 from grader import doctor
 from grader.doctor import Tool, check_tool
 from grader.plan import ROOT
+from grader.platform import BUNDLE, Machine
 from grader.qemu_svm import QemuSvm
 from grader.tests.test_run_cli import Cli
 
@@ -180,11 +181,25 @@ def fake_version(cli: Cli, monkeypatch: pytest.MonkeyPatch, text: str) -> Dict[b
     return {finding.ok: finding.text for finding in QemuSvm().check(str(cli.emulator))}
 
 
+def remarks(folder: Path, version: str, bundle: bytes) -> List[str]:
+    """What is said of a run with these words in its bundle, on a QEMU of that version."""
+    said = {"version": f"QEMU emulator {version}"}
+    (folder / BUNDLE).write_bytes(b"NEST ... sched=rr " + bundle)
+
+    class Old(QemuSvm):
+        def version(self, emulator: str = "") -> str:
+            return said["version"]
+    return Old().remarks(Machine(folder, "nestling.elf"))
+
+
 def test_what_a_qemu_lacks_is_said(tmp_path, monkeypatch):
     cli = Cli(tmp_path)
     lost = fake_version(cli, monkeypatch, "QEMU emulator version 10.0.2 (Debian)")
     assert "does not intercept reads of CR3" in lost[True] and False not in lost
     fine = fake_version(cli, monkeypatch, "QEMU emulator version 7.2.22")
     assert "CR3" not in fine[True] and False not in fine
+    assert remarks(tmp_path, "version 10.0.2", b"mmu=shadow") != []
+    assert remarks(tmp_path, "version 10.0.2", b"mmu=nested") == []
+    assert remarks(tmp_path, "version 9.2.1", b"mmu=shadow") == []
     assert "older than" in fake_version(cli, monkeypatch, "QEMU emulator version 4.2.1")[False]
     assert "does not answer" in fake_version(cli, monkeypatch, "no emulator")[False]
