@@ -69,6 +69,9 @@ def picture(trace: Trace, memory: Optional[Path], vm: int, which: Optional[str])
     if not recorded.has(trace, "memory"):
         raise TraceError(f"{trace.path}: its run had the option trace={recorded.option(trace)}, "
                          "which leaves changes of tables out; run it again with trace=memory")
+    if mode_of(trace, vm) == "vtlb":
+        raise TraceError(f"VM {vm} fills its TLB itself (mmu=vtlb): it has no tables that could be "
+                         "set beside each other; viz walk shows what it had filled")
     all_stops = stops(trace, vm)
     at = _find(all_stops, which)
     before = all_stops[at - 1] if at else Stop("the beginning", -1)

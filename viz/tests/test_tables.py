@@ -228,6 +228,21 @@ def test_not_recorded(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     assert "run it again with trace=memory" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("args, machine", [("vtlb mmu=vtlb", ""), ("vtlb", "mmu=vtlb")])
+def test_of_a_guest_that_fills_its_tlb_nothing_is_made_up(
+        tmp_path: Path, capsys: pytest.CaptureFixture, args: str, machine: str) -> None:
+    """Its CR3 is a name, and the addresses that name its shadow tables are no gPAs."""
+    writer = TraceWriter(tmp_path / "t", cmdline=machine)
+    writer.emit("vm_create", vm=1, args=args)
+    writer.emit("vm_create", vm=2, args="pager mmu=shadow -- mmu=vtlb")
+    writer.emit("shadow_page", vm=1, table=0x40_0000, level=1, role=LONG | 9, shadow=LEAF)
+    path, out = str(writer.save()), tmp_path / "t.svg"
+    assert main(["tables", path, "-o", str(out)]) == 2 and not out.exists()
+    assert "VM 1 fills its TLB itself" in capsys.readouterr().err
+    assert main(["tables", path, "--vm", "2"]) == 2
+    assert "VM 2 has no table then" in capsys.readouterr().err
+
+
 def test_nested_paging(tmp_path: Path) -> None:
     """The host's mappings, and the guest's page that a walk met before its mapping was made."""
     writer = TraceWriter(tmp_path / "trace.bin")
