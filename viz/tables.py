@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import List, Optional, Tuple
 
-from viz import recorded, tables_draw, tables_rows
+from viz import recorded, tables_draw, tables_nested, tables_rows
 from viz.exits import mode_of
 from viz.stats import write_text
 from viz.style import PROVENANCE
@@ -134,7 +134,7 @@ def _find(all_stops: List[Stop], which: Optional[str]) -> int:
 def _rows(trace: Trace, vm: int, state: State, stop: Stop, shadow: bool) -> List[Row]:
     if shadow:
         return tables_rows.shadow_rows(state)
-    return tables_rows.nested_rows(state, walked(trace, vm, stop.ns))
+    return tables_nested.rows_of_records(state, walked(trace, vm, stop.ns))
 
 
 def _rows_of_memory(trace: Trace, vm: int, state: State, memory: Path, shadow: bool) -> List[Row]:
@@ -145,7 +145,7 @@ def _rows_of_memory(trace: Trace, vm: int, state: State, memory: Path, shadow: b
     groot = mine[-1].groot if mine and mine[-1].mode != "OFF" else None
     modes = {"LEGACY32": 1, "PAE": 2, "LONG4": 3}
     ept = trace.header.platform.endswith("vmx")
-    return tables_rows.nested_rows_of_memory(state, read, groot, modes.get(
+    return tables_nested.rows_of_memory(state, read, groot, modes.get(
         mine[-1].mode if mine else "", 3), ept)
 
 

@@ -2,16 +2,17 @@
 
 A row is one page: its gVA, the guest's entry, the shadow's, the host's.  Rows are compared
 with those of the stop before, and neighbours that differ in their addresses alone become one.
-Flags are those of the entries: AMD64 Manual vol. 2, 5.4; EPT: Intel SDM vol. 3C, 28.2.2.
+Here are those of a VM on a shadow; a VM on nested tables: tables_nested.py.  Flags are those of the entries: AMD64 Manual vol. 2, 5.4; EPT: Intel SDM vol. 3C, 28.2.2.
 """
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, replace
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import Dict, Iterator, List, Optional, Sequence, Tuple
 
-from viz.tables_ram import EPT, LEGACY32, LONG4, OF_MODE, Leaf, Memory, entry_at, leaves
+from viz.tables_ram import LEGACY32, LONG4, OF_MODE, Memory, entry_at, leaves
 from viz.tables_replay import ADDRESS, PAGE, State
-from viz.walk_data import NX, A, D, U, W, Walk
+from viz.walk_data import NX, A, D, U, W
 
 FLAGS = (("W", W), ("U", U), ("A", A), ("D", D))
 
@@ -46,6 +47,11 @@ class Row:
         """By which rows are found again at another stop."""
         return (True, self.gva) if self.gva is not None else (
             False, self.host.to if self.host else 0)
+
+    @property
+    def end(self) -> int:
+        """The first gVA (or number) behind it."""
+        return self.key[1] + self.size * self.count
 
 
 def flag_words(entry: int, level: int = 1) -> str:
@@ -130,60 +136,12 @@ def shadow_rows_of_memory(state: State, memory: Memory) -> List[Row]:
     return found
 
 
-# --- A VM on nested tables ------------------------------------------------------------------------
-
-def nested_rows(state: State, walks: Dict[int, Walk]) -> List[Row]:
-    """The host's mappings, as recorded, and the guest's pages that a walk met before them."""
-    rows: List[Row] = []
-    met = set()
-    for gva, walk in sorted(walks.items()):
-        leaf = next(ref for ref in walk.refs if ref.dim == "GUEST" and ref.size)
-        gpa = leaf.after & ADDRESS & -leaf.size
-        at = next((at for at in (gpa & -size for size in (PAGE, 1 << 21, 1 << 30))
-                   if at in state.nested), None)
-        met.add(at)
-        rows.append(Row(gva, leaf.size, Side(gpa, flag_words(leaf.after, leaf.level), leaf.after),
-                        None, _mapped(state, at, gpa)))
-    for at in sorted(set(state.nested) - met):
-        hpa, size, access = state.nested[at]
-        rows.append(Row(None, size, None, None, Side(hpa, access_words(access), at)))
-    return rows
-
-
-def _mapped(state: State, at: Optional[int], gpa: int) -> Optional[Side]:
-    if at is None:
-        return None
-    hpa, _, access = state.nested[at]
-    return Side(hpa + gpa - at, access_words(access), at)
-
-
-def nested_rows_of_memory(state: State, memory: Memory, groot: Optional[int], mode: int,
-                          ept: bool) -> List[Row]:
-    """The same out of memory.bin: the guest's tables from their root on, if it is known, and
-    the nested table."""
-    host: Dict[int, Leaf] = {leaf.address: leaf for leaf in leaves(
-        memory, state.nested_root, EPT if ept else LONG4)}
-    words = ept_words if ept else flag_words
-    if groot is None:
-        return [Row(None, leaf.size, None, None, Side(leaf.target, words(leaf.entry), leaf.address))
-                for leaf in host.values()]
-    rows = []
-    for own in leaves(memory, groot, OF_MODE.get(mode, LONG4), state.host):
-        gpa = own.target
-        at = next((at for at in (gpa & -size for size in (PAGE, 1 << 21, 1 << 30)) if at in host),
-                  None)
-        side = Side(host[at].target + gpa - at, words(host[at].entry), at) if at is not None \
-            else None
-        rows.append(Row(own.address, own.size, Side(gpa, flag_words(own.entry), own.entry), None,
-                        side, "" if side else "not touched yet: no mapping"))
-    return rows
-
-
 # --- Comparing and joining ------------------------------------------------------------------------
 
 def compare(before: Sequence[Row], now: Sequence[Row], loose: bool = False) -> List[Row]:
     """The rows of `now` with their status.  `loose`: A and D, which the processor sets without a
     record, are no change, since `before` is from records and `now` is not."""
+    before, now = _cut(before, now), _cut(now, before)
     old = {row.key: row for row in before}
     found = [_marked(old.get(row.key), row, loose) for row in now]
     there = {row.key for row in now}
@@ -194,15 +152,37 @@ def compare(before: Sequence[Row], now: Sequence[Row], loose: bool = False) -> L
 def compare_hosts(before: State, known: Sequence[Row], now: Sequence[Row]) -> List[Row]:
     """The same with nested paging and rows from memory: nobody recorded the guest's entries, but
     for those in `known`; the host's mappings all were."""
-    old = {row.key: row for row in known if row.guest}
+    own = [row for row in known if row.guest]
+    old = {row.key: row for row in _cut(own, now)}
     found = []
-    for row in now:
+    for row in _cut(now, own):
         if row.key in old:
             row = _marked(old[row.key], row, True)
-        elif row.host and row.host.entry not in before.nested:
+        if not row.status and row.host and row.host.entry not in before.nested:
             row = replace(row, status="new", note="the host's mapping is new")
         found.append(row)
     return found
+
+
+def _cut(rows: Sequence[Row], others: Sequence[Row]) -> List[Row]:
+    """Stretches that the host has not mapped, cut where one of the others begins or ends, so that
+    each piece is found again there."""
+    places = sorted({place for row in others if row.gva is not None
+                     for place in (row.gva, row.end)})
+    return [piece for row in rows for piece in _pieces(row, places)]
+
+
+def _pieces(row: Row, places: Sequence[int]) -> Iterator[Row]:
+    if row.gva is None or row.guest is None or row.host or row.shadow:
+        yield row
+        return
+    inside = places[bisect_right(places, row.gva):bisect_left(places, row.end)]
+    if not inside:
+        yield row
+        return
+    for low, high in zip([row.gva, *inside], [*inside, row.end]):
+        yield replace(row, gva=low, size=PAGE, count=(high - low) // PAGE,
+                      guest=replace(row.guest, to=row.guest.to + low - row.gva))
 
 
 def _marked(old: Optional[Row], row: Row, loose: bool) -> Row:
@@ -232,7 +212,7 @@ def join(rows: Sequence[Row]) -> List[Row]:
     for row in rows:
         last = found[-1] if found else None
         if last is not None and _continues(last, row):
-            found[-1] = replace(last, count=last.count + 1)
+            found[-1] = replace(last, count=last.count + row.count)
         else:
             found.append(row)
     return found

@@ -260,6 +260,70 @@ def test_nested_paging(tmp_path: Path) -> None:
         None, 0x80_0000, "R W", "new")
 
 
+def large_page(path: Path) -> TraceWriter:
+    """The guest's 2M page at gPA 6M; the host has 4K of it, and once a is reached two more."""
+    writer = TraceWriter(path)
+    writer.emit("vm_create", vm=1, ns=0, args="walker", root=0x1000)
+    writer.emit("vm_slot", vm=1, gpa=0, size=16 * MIB, hpa=0, access=5)
+    writer.emit("map", vm=1, ns=5, gpa=0x60_0000, hpa=0x90_0000, size=PAGE, access=5)
+    nested_walk(writer, vm=1, gva=0x4020_0000, ns=10, guest_leaf=2)
+    writer.emit("checkpoint", vm=1, ns=20, name="a")
+    for gpa, hpa in ((0x60_1000, 0x90_5000), (0x70_0000, 0x90_7000)):
+        writer.emit("map", vm=1, ns=30, gpa=gpa, hpa=hpa, size=PAGE, access=5)
+    return writer
+
+
+def brief(made: tables.Picture) -> List:
+    return [(row.gva, row.count, row.guest.to, row.host and row.host.to, row.status)
+            for row in tables_rows.join(made.rows)]
+
+
+def test_a_large_page_is_shown_as_the_host_has_it(tmp_path: Path) -> None:
+    """In pieces: what is mapped of it, each where it lies, and what is not."""
+    trace = load(str(large_page(tmp_path / "trace.bin").save()))
+    at, to = 0x4020_0000, 0x60_0000
+    first = tables.picture(trace, None, 1, "a")
+    assert brief(first) == [(at, 1, to, 0x90_0000, "new"),
+                            (at + PAGE, 511, to + PAGE, None, "new")]
+    assert "would exit" in first.rows[1].note
+    assert brief(tables.picture(trace, None, 1, None)) == [
+        (at, 1, to, 0x90_0000, ""), (at + PAGE, 1, to + PAGE, 0x90_5000, "changed"),
+        (at + 2 * PAGE, 254, to + 2 * PAGE, None, ""),
+        (at + 256 * PAGE, 1, to + 256 * PAGE, 0x90_7000, "changed"),
+        (at + 257 * PAGE, 255, to + 257 * PAGE, None, "")]
+
+
+def test_a_large_page_in_the_memory_that_is_left(tmp_path: Path) -> None:
+    """The same of memory.bin, and pages that the host holds in one piece, or not at all."""
+    writer = large_page(tmp_path / "trace.bin")
+    ram = Ram(tmp_path / "memory.bin")
+    for at in (0x1000, 0x2000):                             # the host's: 0x1000 to 0x4000
+        ram.put(at, at + 0x1007)
+    ram.put(0x3000 + 8 * 3, 0x4007)
+    ram.put(0x3000 + 8 * 5, 0xE0_0087)                      # 2M at gPA 10M
+    for index, hpa in ((0, 0x90_0000), (1, 0x90_5000), (256, 0x90_7000)):
+        ram.put(0x4000 + 8 * index, hpa | 7)
+    ram.put(0x6000, 0x7003)                                 # the guest's: 0x6000, 0x7000, 0x8000
+    ram.put(0x7000 + 8 * 1, 0x8003)
+    for index, gpa in ((1, 0x60_0000), (2, 0x80_0000), (3, 0xA0_0000)):
+        ram.put(0x8000 + 8 * index, gpa | 0x87)
+    ram.put(0x8000 + 8 * 4, 0x9003)
+    ram.put(0x9000, 0xA0_3003)                              # 4K in the middle of that 2M
+    ram.memory()
+    writer.emit("walk_begin", vm=1, ns=40, gva=0x5555_0000, groot=0x6000, mode="LONG4",
+                kind="NESTED")
+    made = tables.picture(load(str(writer.save())), ram.path, 1, None)
+    at, to = 0x4020_0000, 0x60_0000
+    assert brief(made) == [
+        (at, 1, to, 0x90_0000, ""), (at + PAGE, 1, to + PAGE, 0x90_5000, "new"),
+        (at + 2 * PAGE, 254, to + 2 * PAGE, None, ""),
+        (at + 256 * PAGE, 1, to + 256 * PAGE, 0x90_7000, "new"),
+        (at + 257 * PAGE, 255, to + 257 * PAGE, None, ""),
+        (0x4040_0000, 1, 0x80_0000, None, ""), (0x4060_0000, 1, 0xA0_0000, 0xE0_0000, "new"),
+        (0x4080_0000, 1, 0xA0_3000, 0xE0_3000, "new")]
+    assert [row.size for row in tables_rows.join(made.rows)] == [PAGE] * 5 + [2 * MIB] * 2 + [PAGE]
+
+
 # --- Tables in memory ----------------------------------------------------------------------------
 
 class Ram:
