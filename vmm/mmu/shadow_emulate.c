@@ -91,10 +91,11 @@ void shadow_wrote(struct vcpu *v, gpa_t at, u64 value, u32 n)
 void shadow_flush_address(struct vcpu *v, u64 gva)
 {
     struct shadow *s = &v->vm->shadow;
+    bool all = s->uppers; /* they are protected again, at whatever addresses they are mapped */
 
     if (s->software ? vtlb_flush(s, gva) : shadow_invlpg(s, gva))
         TRACE_BY(shadow_zap, v->who, .table = shadow_find(s, gva)->table.v, .level = 1,
                  .entries = 1, .why = ZAP_INVLPG);
-    s->narrowed = false;
-    hv->flush(v, HV_FLUSH_ADDR, gva);
+    s->narrowed = false; /* what else there was is of this address alone */
+    hv->flush(v, all ? HV_FLUSH_ALL : HV_FLUSH_ADDR, gva);
 }

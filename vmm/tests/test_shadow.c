@@ -118,6 +118,29 @@ static void test_tables(void)
     rig_end(&vm);
 }
 
+/* The processor may still hold that the table is writable, wherever it is mapped. */
+static void test_refused_write(void)
+{
+    begin("a write to an upper one that the emulator does not know", "mmu=shadow");
+    CHECK(hidden(PAGE_AT(FREE), 0));
+    CHECK(hidden(RIG_CODE, PF_I));
+    RIG_CODE_AT(&vm, 0x48, 0x0f, 0xc7, 0x0f); /* cmpxchg16b (%rdi) */
+    v->gpr[GPR_RDI] = TABLE(2);
+    u64 rip = v->rip;
+    CHECK(hidden(TABLE(2), PF_P | PF_W));
+    CHECK_EQ(v->rip, rip); /* the guest does it itself */
+    CHECK(leaf(TABLE(2)) & PTE_W);
+    fake_forget();
+    shadow_flush_address(v, PAGE_AT(FREE + 1));
+    CHECK_EQ(leaf(TABLE(2)) & PTE_W, 0);
+    CHECK_EQ(fake_last(FAKE_FLUSH)->which, HV_FLUSH_ALL);
+    fake_forget();
+    shadow_flush_address(v, PAGE_AT(FREE + 1)); /* now all is in step */
+    CHECK_EQ(fake_last(FAKE_FLUSH)->which, HV_FLUSH_ADDR);
+    CHECK_EQ(fake_last(FAKE_FLUSH)->value, PAGE_AT(FREE + 1));
+    rig_end(&vm);
+}
+
 /* MOV RAX to entry i of a table: did it cost an exit? */
 static bool write_exits(u32 table, u32 i)
 {
@@ -199,6 +222,7 @@ int main(void)
     test_fill();
     test_guests_own();
     test_tables();
+    test_refused_write();
     test_flood();
     test_roles();
     test_recycling();
