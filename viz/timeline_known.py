@@ -64,10 +64,10 @@ def extract(line: Timeline) -> Optional[Strips]:
         value, band = (field["slice"] - field["used"]).clip(0), field["as"]
     low, high = (-300, 300) if line.scheduler == "credit" else (min(0, value.min()),
                                                                max(1, value.max()))
-    found = {}
+    found, vms, ns = {}, records.vm, records.ns
     for vm in line.names:
-        mine = records.vm == vm
-        found[vm] = Known(records.ns[mine], value[mine], band[mine],
+        mine = vms == vm
+        found[vm] = Known(ns[mine], value[mine], band[mine],
                           field.get("deadline", none)[mine])
     return Strips(line.scheduler, found, float(low), float(high))
 

@@ -14,7 +14,7 @@ from typing import Dict, List, Sequence, Tuple
 import jinja2
 import numpy as np
 
-from viz import timeline_html
+from viz import timeline_html, timeline_known
 from viz import timeline_static as still
 from viz import timeline_style as words
 from viz import timeline_totals as sums
@@ -36,10 +36,12 @@ def save(lines: Sequence[Timeline], out_path: str, start: int, end: int,
          vms: Sequence[Sequence[int]]) -> None:
     """The picture; vms: of each trace those to draw."""
     same_reasons(lines)
+    strips = [timeline_known.extract(line) for line in lines]
     with still.plt.rc_context(still.settings()):
-        heights = [HEAD + still.height_of(line, chosen) for line, chosen in zip(lines, vms)]
+        heights = [HEAD + still.height_of(*each) for each in zip(lines, vms, strips)]
         ax, figure = still.canvas(sum(heights), start, end)
-        pages = [still.page_of(line, ax, start, end, chosen) for line, chosen in zip(lines, vms)]
+        pages = [still.page_of(line, ax, start, end, *each) for line, *each
+                 in zip(lines, vms, strips)]
         top = 0.0
         for page, name, height in zip(pages, names(lines), heights):
             _head(page, name, top)

@@ -61,10 +61,11 @@ class Page:
 
 def save(line: Timeline, out_path: str, start: int, end: int, vms: Sequence[int]) -> None:
     """Draw start..end of the VMs `vms` and all pCPUs into a file; its ending says how."""
+    strips = known.extract(line)
     with plt.rc_context(settings()):
-        height = height_of(line, vms)
+        height = height_of(line, vms, strips)
         ax, figure = canvas(height, start, end)
-        page = page_of(line, ax, start, end, vms)
+        page = page_of(line, ax, start, end, vms, strips)
         lanes(page, 0.0)
         _title(page)
         footer(page, height + 0.42, f"Facts: {words.sources(line)}; {words.asked_rule(line)}")
@@ -76,23 +77,23 @@ def settings() -> Dict[str, Any]:
     return {**matplotlib_settings(T), "text.parse_math": False}
 
 
-def height_of(line: Timeline, vms: Sequence[int]) -> float:
+def height_of(line: Timeline, vms: Sequence[int], strips: Optional[known.Strips]) -> float:
     """Of all lanes of a trace, in inches."""
-    strip = STRIP_ROOM if known.extract(line) else 0
-    return len(vms) * (_vm_height(line) + strip) + len(line.pcpus) * CPU_H
+    strip = STRIP_ROOM if strips else 0
+    return len(vms) * (_vm_height(line, strips) + strip) + len(line.pcpus) * CPU_H
 
 
-def _vm_height(line: Timeline) -> float:
+def _vm_height(line: Timeline, strips: Optional[known.Strips]) -> float:
     """Of a VM's lane without its strip."""
-    quiet = not len(line.exits.ns) and not len(line.ticks.ns) and known.extract(line)
+    quiet = not len(line.exits.ns) and not len(line.ticks.ns) and strips
     return LOW_VM_H if quiet and not line.left_out else VM_H
 
 
-def page_of(line: Timeline, ax: plt.Axes, start: int, end: int, vms: Sequence[int]) -> Page:
-    """What is to be drawn of a trace."""
+def page_of(line: Timeline, ax: plt.Axes, start: int, end: int, vms: Sequence[int],
+            strips: Optional[known.Strips]) -> Page:
+    """What is to be drawn of a trace; `strips` as timeline_known.extract() has them."""
     rows = {row.vm: row for row in sums.totals(line, start, end)}
-    return Page(line, ax, start, end, list(vms), rows, sums.edges(start, end, BUCKETS),
-                known.extract(line))
+    return Page(line, ax, start, end, list(vms), rows, sums.edges(start, end, BUCKETS), strips)
 
 
 def lanes(page: Page, top: float) -> float:
@@ -100,7 +101,7 @@ def lanes(page: Page, top: float) -> float:
     y = top
     for vm in page.vms:
         _vm_lane(page, vm, y)
-        y += _vm_height(page.line) + (STRIP_ROOM if page.strips else 0)
+        y += _vm_height(page.line, page.strips) + (STRIP_ROOM if page.strips else 0)
     for cpu, lane in page.line.pcpus.items():
         _pcpu_lane(page, cpu, lane, y)
         y += CPU_H
@@ -148,7 +149,7 @@ def _separator(page: Page, y: float) -> None:
 
 
 def _vm_lane(page: Page, vm: int, y: float) -> None:
-    height = _vm_height(page.line)
+    height = _vm_height(page.line, page.strips)
     _separator(page, y)
     put(page, -LEFT, y + 0.08, f"VM {vm}", fontsize=9.5, fontweight="bold", color=T.vm(vm))
     put(page, -LEFT, y + 0.26, "\n".join(textwrap.wrap(page.line.names[vm], 17)[:2]))
@@ -274,7 +275,7 @@ def _lifetime(page: Page, vm: int, y: float) -> List[Mark]:
     marks = [m for m in page.line.marks
              if m.vm == vm and page.start <= m.ns <= page.end and m.kind in ("create", "end")]
     ends = [m for m in marks if m.kind == "end"]
-    low = _vm_height(page.line) - 0.06 if len(ends) <= MOST_LIVES else STATE_Y - 0.01
+    low = _vm_height(page.line, page.strips) - 0.06 if len(ends) <= MOST_LIVES else STATE_Y - 0.01
     for kind, color in (("create", T.muted), ("end", T.bad)):
         at = np.array([m.ns for m in marks if m.kind == kind])
         places = np.unique(((at - page.start) * BUCKETS // max(1, page.end - page.start)))

@@ -58,6 +58,16 @@ def test_the_picture_says_it(tmp_path, scheduler, shown):
     assert all(f">{word}<" in svg for word in shown)
 
 
+@pytest.mark.parametrize("traces", [1, 2])
+def test_all_records_are_gone_through_once(tmp_path, monkeypatch, traces):
+    """Not again for each VM's lane."""
+    calls, real = [], timeline_known.extract
+    monkeypatch.setattr(timeline_known, "extract", lambda line: calls.append(line) or real(line))
+    path = traced(tmp_path / "t", "credit")
+    timeline.draw_together([load(str(path)) for _ in range(traces)], str(tmp_path / "t.svg"))
+    assert len(calls) == traces
+
+
 def test_many_records_are_aggregated_and_the_picture_says_so(tmp_path):
     many = timeline_known.MOST_RECORDS + 10
     w = TraceWriter(tmp_path / "t")
