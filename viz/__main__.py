@@ -69,7 +69,7 @@ exits show: 1 ms of virtual time is 1,000,000 instructions in QEMU."""),
   viz stats trace.bin                       a table
   viz stats trace.bin --json -o stats.json  the same for a program
   viz stats trace.bin --json | jq '.vms[] | {name, share}'"""),
-    "exits": Command("why a guest left, by cause; two runs side by side", """\
+    "exits": Command("why a guest left, by cause; up to four runs side by side", """\
   viz exits trace.bin                       a table: how often, and how long the VMM took
   viz exits shadow.bin nested.bin -o exits.svg
                                             the same guests in two ways, as bars

@@ -1,15 +1,15 @@
-"""`python3 -m viz exits`: why a guest left, by cause, in one run or in two side by side.
+"""`python3 -m viz exits`: why a guest left, by cause, in one run or in several side by side.
 
 With shadow paging a #PF exit says little by itself: what the VMM did about it tells whether
 it was the guest's own (reflected), hidden, a write to one of its tables, or a device.  So a
 cause is an exit and what was recorded until the next entry.  Counts and the virtual time from
-an exit to the next entry, which is the VMM's; in QEMU a nanosecond is an instruction.
+an exit to the VM's next entry, which is the VMM's; in QEMU a nanosecond is an instruction.
 """
 from __future__ import annotations
 
 import argparse
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Dict, List, Optional, Sequence, Tuple
 
@@ -40,18 +40,32 @@ CAUSES: Dict[str, str] = {
 BY_REASON = {"CR": "cr", "INVLPG": "invlpg", "NESTED": "nested", "IO": "io",
              "EXCEPTION": "other exception", "HYPERCALL": "hypercall", "INTR": "interrupt",
              "NMI": "interrupt", "INTR_WINDOW": "interrupt", "PREEMPTION": "interrupt"}
+TIMES = ("ns, each: from the exit to the next entry, where that is the same VM's; after the others "
+         "another VM ran, or the run ended")
 # What was recorded behind an exit decides; the last that fits counts.
 MARKS: Tuple[Tuple[str, str], ...] = (("shadow_fault", "hidden"), ("shadow_unsync", "unsync"),
                                       ("shadow_write", "table"), ("mmio", "device"))
+UNTIMED = -1    # ns of an exit that no entry of the same VM follows
 
 
 @dataclass
 class Exits:
-    """Of one run, or one VM of it: counts and ns by cause, where there were any."""
+    """Of one run, or one VM of it, by cause where there were any: how many, how many of them the
+    same VM was entered after, and the ns until then."""
 
     name: str
-    counts: Dict[str, int]
-    ns: Dict[str, int]
+    counts: Dict[str, int] = field(default_factory=dict)
+    timed: Dict[str, int] = field(default_factory=dict)
+    ns: Dict[str, int] = field(default_factory=dict)
+
+    def add(self, causes: np.ndarray, ns: np.ndarray) -> None:
+        """More exits; ns as _until_entry() gives them."""
+        for cause in CAUSES:
+            mine = ns[causes == cause]
+            if len(mine):
+                self.counts[cause] = self.counts.get(cause, 0) + len(mine)
+                self.timed[cause] = self.timed.get(cause, 0) + int((mine != UNTIMED).sum())
+                self.ns[cause] = self.ns.get(cause, 0) + int(mine[mine != UNTIMED].sum())
 
 
 @dataclass(frozen=True)
@@ -68,18 +82,13 @@ def of(trace: Trace, name: str, part: Part = Part()) -> Exits:
     if not recorded.has(trace, "exits"):
         raise TraceError(f"{trace.path}: its run had the option trace={recorded.option(trace)}, "
                          "which leaves exits out; run it again with trace=exits,memory")
-    found = Exits(name, {}, {})
+    found = Exits(name)
     first, last = _moment(trace, part, part.start, 0), _moment(trace, part, part.end, trace.t1)
     everybody = sorted(set(trace.select("exit").vm.tolist()))
     for number in everybody if part.vm is None else [part.vm]:
         causes, ns, at = _of_vm(trace, number)
         inside = (at >= first) & (at <= last)
-        causes, ns = causes[inside], ns[inside]
-        for cause in CAUSES:
-            mine = causes == cause
-            if mine.any():
-                found.counts[cause] = found.counts.get(cause, 0) + int(mine.sum())
-                found.ns[cause] = found.ns.get(cause, 0) + int(ns[mine].sum())
+        found.add(causes[inside], ns[inside])
     return found
 
 
@@ -99,7 +108,7 @@ def _moment(trace: Trace, part: Part, word: Optional[str], default: int) -> int:
 
 
 def _of_vm(trace: Trace, vm: int) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Each exit's cause, how long the VMM took (0 if no entry follows), and when it was."""
+    """Each exit's cause, how long the VMM took (or UNTIMED), and when it was."""
     exits = trace.select("exit")
     exits = exits.where(exits.vm == vm)
     causes = np.array([BY_REASON.get(word.upper(), "rest") for word in exits.word("reason")],
@@ -117,15 +126,15 @@ def _of_vm(trace: Trace, vm: int) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _until_entry(trace: Trace, vm: int, index: np.ndarray, ns: np.ndarray) -> np.ndarray:
-    """From each exit to the next entry, unless another VM ran meanwhile."""
+    """From each exit to the next entry; UNTIMED where that is another VM's, or there is none."""
     entries = trace.select("entry")
     place = np.searchsorted(entries.index, index)
     there = place < len(entries)
     if not there.any():
-        return np.zeros(len(index), np.int64)
+        return np.full(len(index), UNTIMED)
     place = np.minimum(place, len(entries) - 1)
     own = there & (entries.vm[place] == vm)
-    return np.where(own, entries.ns[place] - ns, 0)
+    return np.where(own, entries.ns[place] - ns, UNTIMED)
 
 
 # --- As text ----------------------------------------------------------------------------------
@@ -138,8 +147,17 @@ def text(runs: Sequence[Exits]) -> str:
         rows.append([cause] + [word for run in runs for word in _cells(run, cause)])
     sums = [(sum(run.counts.values()), sum(run.ns.values())) for run in runs]
     rows.append(["all"] + [word for count, ns in sums for word in (f"{count:,}", f"{ns:,}", "")])
-    legend = "\n".join(f"{cause}: {CAUSES[cause]}" for cause in shown(runs))
-    return f"{table(rows)}\n\n{legend}\n"
+    legend = [f"{cause}: {CAUSES[cause]}" for cause in shown(runs)] + [TIMES]
+    legend += [f"{run.name}: {_said(run)}" for run in runs if _untimed(run)]
+    return f"{table(rows)}\n\n" + "\n".join(legend) + "\n"
+
+
+def _untimed(run: Exits) -> int:
+    return sum(run.counts.values()) - sum(run.timed.values())
+
+
+def _said(run: Exits) -> str:
+    return f"{_untimed(run):,} of {sum(run.counts.values()):,} exits have no such time"
 
 
 def shown(runs: Sequence[Exits]) -> List[str]:
@@ -151,7 +169,9 @@ def _cells(run: Exits, cause: str) -> Tuple[str, str, str]:
     count = run.counts.get(cause, 0)
     if not count:
         return "0", "", ""
-    return f"{count:,}", f"{run.ns[cause]:,}", f"{run.ns[cause] / count:,.0f}"
+    if not run.timed[cause]:
+        return f"{count:,}", "", ""
+    return f"{count:,}", f"{run.ns[cause]:,}", f"{run.ns[cause] / run.timed[cause]:,.0f}"
 
 
 # --- As a picture -----------------------------------------------------------------------------
@@ -166,14 +186,18 @@ def draw(runs: Sequence[Exits], out: str, subtitle: str) -> None:
         height = 1.5 + (0.24 * len(runs) + 0.22) * len(causes)
         figure, (left, right) = plt.subplots(1, 2, figsize=(11, height), sharey=True,
                                              layout="constrained", width_ratios=(1, 1))
-        _bars(left, runs, causes, [run.counts for run in runs], "exits")
-        _bars(right, runs, causes, [run.ns for run in runs],
-              "virtual time from exit to entry, ns")
+        _bars(left, runs, causes, [{cause: run.counts.get(cause, 0) for cause in causes}
+                                   for run in runs], "exits")
+        _bars(right, runs, causes, [{cause: ns for cause, ns in run.ns.items() if run.timed[cause]}
+                                    for run in runs], "virtual time from exit to entry, ns")
         left.set_yticks(range(len(causes)), [_wrapped(CAUSES[cause]) for cause in causes])
         left.invert_yaxis()
         figure.suptitle("Exits by cause", x=0.01, ha="left", fontsize=13, fontweight="bold")
         left.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=len(runs), frameon=False)
-        figure.supxlabel(f"observed: {style.PROVENANCE['observed']}; {subtitle}", fontsize=7.5)
+        said = [f"{run.name}: {_said(run)}: another VM ran next, or the run ended"
+                for run in runs if _untimed(run)]
+        figure.supxlabel("\n".join([f"observed: {style.PROVENANCE['observed']}; {subtitle}", *said]),
+                         fontsize=7.5)
         kind = os.path.splitext(out)[1][1:]
         figure.savefig(out, format=kind, dpi=130,
                        metadata={"Date": None} if kind == "svg" else None)
@@ -196,11 +220,12 @@ def _bars(ax, runs: Sequence[Exits], causes: Sequence[str],  # type: ignore[no-u
         y = [i - 0.4 + each * (k + 0.5) for i in range(len(causes))]
         x = [found.get(cause, 0) for cause in causes]
         ax.barh(y, x, each * 0.9, color=style.LIGHT.vm(k + 1), label=run.name)
-        for at, value in zip(y, x):
-            ax.text(value + most / 120, at, f"{value:,}", va="center", fontsize=7.5,
-                    color=style.LIGHT.ink)
+        for at, cause, value in zip(y, causes, x):
+            ax.text(value + most / 120, at, f"{value:,}" if cause in found else "", va="center",
+                    fontsize=7.5, color=style.LIGHT.ink)
     ax.set_xlim(0, most * 1.16)
     ax.set_xlabel(what)
+    ax.locator_params(axis="x", nbins=5)
     ax.grid(True, axis="x", color=style.LIGHT.line, linewidth=0.5)
     ax.set_axisbelow(True)
     ax.xaxis.set_major_formatter(lambda value, _: f"{value:,.10g}")
@@ -211,7 +236,8 @@ def _bars(ax, runs: Sequence[Exits], causes: Sequence[str],  # type: ignore[no-u
 # --- The command ------------------------------------------------------------------------------
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("trace", metavar="TRACE", nargs="+", help="one run's trace.bin, or two")
+    parser.add_argument("trace", metavar="TRACE", nargs="+",
+                        help="a run's folder, or its trace.bin; of up to four runs")
     parser.add_argument("--vm", type=int, metavar="N", help="of this VM alone (from 1)")
     parser.add_argument("--from", dest="start", metavar="WHEN",
                         help="a time such as 20ms, or the name of a guest's checkpoint")

@@ -52,7 +52,7 @@ def expected(story: List) -> Tuple[Dict[str, int], Dict[str, int]]:
 
 def test_each_exit_has_its_cause(tmp_path: Path) -> None:
     found = exits.of(load(record(tmp_path / "t")), "shadow")
-    assert (found.counts, found.ns) == expected(STORY)
+    assert (found.counts, found.ns) == expected(STORY) and found.timed == found.counts
 
 
 def test_other_vms_do_not_mix(tmp_path: Path) -> None:
@@ -68,6 +68,22 @@ def test_other_vms_do_not_mix(tmp_path: Path) -> None:
     assert exits.of(trace, "x", exits.Part(vm=1)).counts == {"hidden": 1}
     both = exits.of(trace, "x")
     assert both.counts == {"hidden": 1, "invlpg": 1} and both.ns == {"hidden": 0, "invlpg": 0}
+    assert both.timed == {"hidden": 0, "invlpg": 0}
+
+
+def test_what_another_vm_ran_after_has_no_time(tmp_path: Path) -> None:
+    """VM 1's timer takes its turn away, twice of three times: that costs 60 ns where it can be
+    told, not 20; a HLT gives it up: nothing can be told of that."""
+    writer = TraceWriter(tmp_path / "t")
+    for ns, reason, next_vm in ((100, "INTR", 2), (300, "INTR", 1), (500, "INTR", 2),
+                                (700, "HLT", 2)):
+        writer.emit("exit", vm=1, ns=ns, reason=reason)
+        writer.emit("entry", vm=next_vm, ns=ns + 60)
+        writer.emit("entry", vm=1, ns=ns + 90)
+    said = exits.text([exits.of(load(str(writer.save())), "x", exits.Part(vm=1))])
+    rows = {line.split()[0]: line.split()[1:] for line in said.split("\n\n")[0].split("\n")}
+    assert rows["interrupt"] == ["3", "60", "60"] and rows["rest"] == ["1"]
+    assert exits.TIMES in said and "x: 3 of 4 exits have no such time" in said
 
 
 def test_a_part_of_the_run(tmp_path: Path) -> None:
