@@ -2,7 +2,8 @@
 
 Pure code (a scheduler, say) needs no machine.  Who asks is a test, outside of the sandbox:
 it plays the world and judges each answer, so all that a program can do for its points is to
-answer right.  It has no network, sees no other file than itself, and ends with its test.
+answer right.  It has no network, sees no other file than itself, can write none (a limit binds each
+file, not their number), and ends with its test.
 """
 from __future__ import annotations
 
@@ -11,16 +12,17 @@ import select
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from pathlib import Path
-from typing import Optional, Sequence
+from typing import List, Optional, Sequence
 
 from grader.grading import limits, processes
 from grader.grading.api import Failed
 from grader.grading.limits import Limits
 from grader.grading.sandbox import Sandbox
 
-SAID, SAID_BYTES = "said.txt", 4096     # what it writes to its standard error
+SAID_BYTES = 4096                       # of what it writes to its standard error
 ANSWER_BYTES = 512
 WALL_S = 20.0 * limits.HOST.cpu_s       # for one answer; a busy host is no hang
 TODO = 5                                # its exit status: STATUS_TODO of the kernel
@@ -36,13 +38,13 @@ class Program:
         folder.mkdir(parents=True)
         shutil.copyfile(binary, folder / binary.name)
         (folder / binary.name).chmod(0o755)
-        self._said = folder / SAID
-        with open(self._said, "wb") as said:
-            sandbox.hand_over(folder)
-            self._process: Optional["subprocess.Popen[bytes]"] = subprocess.Popen(
-                ["setpriv", "--pdeathsig", "KILL", "--", *sandbox.wrap(folder, bounds),
-                 f"./{binary.name}", *words], cwd=folder, stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE, stderr=said, start_new_session=True)
+        folder.chmod(0o755)
+        self._said = tempfile.TemporaryFile()   # without a name that the program could give away
+        self._process: Optional["subprocess.Popen[bytes]"] = subprocess.Popen(
+            ["setpriv", "--pdeathsig", "KILL", "--",
+             *sandbox.wrap(folder, bounds, writable=False), f"./{binary.name}", *words],
+            cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._said,
+            start_new_session=True)
         os.set_blocking(self._process.stdin.fileno(), False)
 
     def tell(self, line: str) -> None:
@@ -101,7 +103,7 @@ class Program:
         except subprocess.TimeoutExpired:
             return "it closed its output"
         number = code - 128 if code > 128 else -code
-        said = self.said()
+        said = self._last_words()
         if code == TODO and said:
             return said[-1]
         if number in (signal.SIGXCPU, signal.SIGKILL):
@@ -112,10 +114,9 @@ class Program:
                     "nowhere" + (f"; it said: {said[-1]}" if said else ""))
         return f"it ended with status {code}" + (f": {said[-1]}" if said else "")
 
-    def said(self) -> list:
-        """The lines that it wrote to its standard error."""
-        with open(self._said, "rb") as file:
-            return file.read(SAID_BYTES).decode("utf-8", "replace").splitlines()
+    def _last_words(self) -> List[str]:
+        """The lines that it wrote to its standard error, wherever it has put the file's offset."""
+        return os.pread(self._said.fileno(), SAID_BYTES, 0).decode("utf-8", "replace").splitlines()
 
     def close(self) -> None:
         """End it, and all that it started."""
@@ -129,3 +130,4 @@ class Program:
             except OSError:
                 pass
         processes.end_group(process)
+        self._said.close()

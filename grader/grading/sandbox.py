@@ -24,7 +24,7 @@ from grader.plan import ROOT, RunError
 NAMESPACES, ANOTHER_USER, LIMITS_ONLY = "namespaces", "user", "limits"
 KINDS = (NAMESPACES, ANOTHER_USER, LIMITS_ONLY)
 FORCE = "NESTLING_SANDBOX"  # the kit's own tests take another kind than the best one
-INSIDE = "/sandbox"         # where the one writable folder is
+INSIDE = "/sandbox"         # where the one folder is that it works in
 PATH = "/usr/bin:/bin"
 ENVIRONMENT = {"PATH": PATH, "HOME": "/tmp", "TMPDIR": "/tmp", "LC_ALL": "C.UTF-8"}
 TOOL_FOLDERS = ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
@@ -57,13 +57,15 @@ class Sandbox:
                   "the score is not to be trusted for submissions that may be hostile")
         return f"built and run {how}, not in a sandbox ({self.reason}); {judged}"
 
-    def wrap(self, folder: Path, limits: Limits) -> List[str]:
-        """The words before a command that is to work in `folder`, and nowhere else."""
+    def wrap(self, folder: Path, limits: Limits, writable: bool = True) -> List[str]:
+        """The words before a command that is to work in `folder`, and nowhere else.  Where it is
+        not to write, the folder must not have been handed over: without namespaces that is all
+        that forbids it."""
         words = bounds.prlimit(limits, self.uid)
         if self.uid != os.getuid():
             words = bounds.setpriv(self.uid) + words
         if self.kind == NAMESPACES:
-            return _bubblewrap(folder, limits) + words
+            return _bubblewrap(folder, limits, writable) + words
         return ["env", "-i", *(f"{key}={value}" for key, value in ENVIRONMENT.items())] + words
 
     def hand_over(self, folder: Path) -> None:
@@ -133,7 +135,7 @@ def _probe(sandbox: Sandbox) -> str:
         return (made.stderr.strip().splitlines() or [f"it ended with {made.returncode}"])[-1]
 
 
-def _bubblewrap(folder: Path, limits: Limits) -> List[str]:
+def _bubblewrap(folder: Path, limits: Limits, writable: bool) -> List[str]:
     """No network, no /proc, no environment; /usr is read only, `folder` is INSIDE."""
     words = ["bwrap", "--die-with-parent", "--new-session", "--clearenv"]
     for key, value in ENVIRONMENT.items():
@@ -160,7 +162,8 @@ def _bubblewrap(folder: Path, limits: Limits) -> List[str]:
     for name in ("null", "zero", "urandom"):
         words += ["--dev-bind", f"/dev/{name}", f"/dev/{name}"]
     words += _if_known("--size", str(limits.tmp)) + ["--tmpfs", "/tmp", "--chmod", "1777", "/tmp"]
-    words += ["--bind", str(folder.resolve()), INSIDE, "--chdir", INSIDE]
+    words += ["--bind" if writable else "--ro-bind", str(folder.resolve()), INSIDE]
+    words += ["--chdir", INSIDE]
     return words + ["--remount-ro", "/", "--"]
 
 

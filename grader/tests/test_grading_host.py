@@ -5,6 +5,7 @@ The programs here are shell scripts; what submissions try is in forgers/host_*.t
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Optional
 
 import pytest
 
@@ -20,10 +21,11 @@ def started(tmp_path: Path):
     """started(script) -> Program; ended with the test."""
     made = []
 
-    def start(script: str, **how: float) -> Program:
+    def start(script: str, kind: Optional[str] = None, **how: float) -> Program:
         binary = tmp_path / "tool"
         binary.write_text(f"#!/bin/sh\n{script}\n")
-        made.append(Program(binary, [], tmp_path / f"run{len(made)}", sandbox.find(), **how))
+        box = sandbox.find(force=kind)
+        made.append(Program(binary, [], tmp_path / f"run{len(made)}", box, **how))
         return made[-1]
     yield start
     for each in made:
@@ -70,3 +72,21 @@ def test_who_sleeps_for_ever_is_a_hang(started):
 def test_it_sees_its_own_folder_only(started, tmp_path, namespaces):
     program = started(f"read x; ls {tmp_path} >/dev/null 2>&1 && echo seen || echo none")
     assert program.ask("?") == "none"
+
+
+def test_it_writes_no_file(started, namespaces):
+    program = started("read x; (touch mine || mkdir mine || rm tool) 2>/dev/null && echo wrote"
+                      " || echo none")
+    assert program.ask("?") == "none"
+
+
+@pytest.mark.parametrize("kind", [None, sandbox.LIMITS_ONLY])
+@pytest.mark.parametrize("make", ["ln -s {secret} said.txt", "mkfifo said.txt"])
+def test_nothing_that_it_puts_into_its_folder_is_opened(started, tmp_path, make, kind):
+    """Its last words are what it wrote, not what a file of some name holds."""
+    (tmp_path / "secret").write_text("expected value\n")
+    program = started("read x; rm -f said.txt; " + make.format(secret=tmp_path / "secret")
+                      + "; exit 7", kind)
+    with pytest.raises(Failed, match="^it ended with status 7") as told:
+        program.ask("well?")
+    assert "expected value" not in str(told.value) and not program.hung
