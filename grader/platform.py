@@ -11,6 +11,7 @@ import os
 import select
 import shutil
 import signal
+import stat
 import subprocess
 import time
 from abc import ABC, abstractmethod
@@ -110,7 +111,8 @@ class Platform(ABC):
 
         Ctrl-C reaches this process alone (the emulator has its own session): the emulator
         is ended and the Ending says so.  If this process is killed, setpriv makes the
-        kernel kill the emulator too.
+        kernel kill the emulator too.  What a sandboxed one leaves is looked through before
+        anybody opens it.
         """
         with open(machine.dir / EMULATOR_LOG, "wb") as log:
             start = time.monotonic()
@@ -127,9 +129,24 @@ class Platform(ABC):
                 how, limit = "interrupted", ""
             finally:
                 _end(process)
+        if machine.wrap:
+            _keep_plain_files(machine.dir)
         if how == "exit" and process.returncode in CPU_TIME_UP:
             how, limit = "timeout", "all the processor time that it was given"
         return Ending(how, process.returncode, time.monotonic() - start, limit)
+
+
+def _keep_plain_files(folder: Path) -> None:
+    """A link, a pipe or a folder was not left by an emulator that did its work: whoever opens
+    these files by their names would be led out, or wait for ever.  (Only where the folder is a
+    sandbox's own: else it may hold what is somebody's.)"""
+    for path in folder.iterdir():
+        found = path.lstat()
+        if stat.S_ISDIR(found.st_mode):
+            shutil.rmtree(path)
+        elif not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
+            path.unlink()
+    (folder / EMULATOR_LOG).touch()
 
 
 def _tied_to_us() -> List[str]:

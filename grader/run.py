@@ -11,7 +11,6 @@ import hashlib
 import importlib
 import json
 import shutil
-import stat
 import threading
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -137,7 +136,6 @@ def host_limit(plan: Plan) -> float:
 
 
 def _collect(plan: Plan, machine: Machine, ending: Ending) -> Result:
-    _keep_files_only(machine.dir)
     findings = _read_trace(plan, machine)
     if findings.hang and ending.how == "exit":
         ending = replace(ending, how="timeout")     # it ended before anybody looked
@@ -171,13 +169,6 @@ def _collect(plan: Plan, machine: Machine, ending: Ending) -> Result:
     sentence = _sentence(machine, ending, exit_reason, (status, reason), findings)
     return Result(machine.dir, contents, sentence, findings.warnings, findings.hang,
                   findings.loaded)
-
-
-def _keep_files_only(folder: Path) -> None:
-    """What is no regular file was not left by an emulator that did its work: none is followed."""
-    for path in folder.iterdir():
-        if not stat.S_ISREG(path.lstat().st_mode) and path.name != "gdb.sock":
-            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
 def _read_trace(plan: Plan, machine: Machine) -> "collect.Findings":

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from grader import bundle
+from grader import bundle, plan, run
 from grader.plan import ROOT, derive_nonce
 
 FAKE = Path(__file__).with_name("fake_emulator.py")
@@ -136,6 +136,28 @@ def test_nothing_of_an_earlier_run_survives(cli):
     assert not (cli.out / "memory.bin").exists()
     assert not (cli.out / "exits.log").exists()
     assert (cli.out / "mine.txt").exists()
+
+
+def test_what_else_is_in_its_folder_stays(cli):
+    (cli.out / "mine").mkdir(parents=True)
+    (cli.out / "mine/notes.txt").write_text("not the grader's")
+    assert cli.run("ended").returncode == 0
+    assert (cli.out / "mine/notes.txt").read_text() == "not the grader's"
+
+
+def test_no_link_that_a_confined_emulator_leaves_is_followed(cli, tmp_path, monkeypatch):
+    """Nor does anybody wait for a pipe; what leads elsewhere was not left."""
+    for key, value in cli.environment("links", NESTLING_FAKE_SECRET=str(tmp_path)).items():
+        monkeypatch.setenv(key, value)
+    for name in ("console.txt", "exits.log"):
+        (tmp_path / name).write_text("a secret of the machine\n")
+    made = run.make(plan.Request(("hello",), cli.out, build=cli.build, exit_log=True,
+                                 emulator=str(cli.emulator), wrap=("env",)))
+    assert made.json["exit_reason"] == "ended" and "no log of exits" in str(made.warnings)
+    assert sorted(path.name for path in cli.out.iterdir() if path.name != "nestling.elf") == \
+        ["bundle.bin", "memory.bin", "run.json", "trace.bin"]
+    assert all((tmp_path / name).read_text() == "a secret of the machine\n"
+               for name in ("console.txt", "exits.log"))
 
 
 def test_no_path_reaches_the_machine(cli):
