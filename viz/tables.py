@@ -16,7 +16,7 @@ from viz import recorded, tables_draw, tables_nested, tables_rows
 from viz.exits import mode_of
 from viz.stats import write_text
 from viz.style import PROVENANCE
-from viz.tables_ram import Memory
+from viz.tables_ram import MOST, Memory
 from viz.tables_replay import State, replay, walked
 from viz.tables_rows import Row
 from viz.trace import Trace, TraceError, announce, load
@@ -77,7 +77,7 @@ def picture(trace: Trace, memory: Optional[Path], vm: int, which: Optional[str])
     before = all_stops[at - 1] if at else Stop("the beginning", -1)
     states = replay(trace, vm, [before.ns, all_stops[at].ns])
     shadow = bool(states[1].root)
-    use_memory = at == len(all_stops) - 1 and lives(trace, vm) and memory is not None
+    read = Memory(memory) if memory and at == len(all_stops) - 1 and lives(trace, vm) else None
     rows = [_rows(trace, vm, state, stop, shadow) for state, stop in
             zip(states, (before, all_stops[at]))]
     name = trace.vms().get(vm, "")
@@ -85,18 +85,15 @@ def picture(trace: Trace, memory: Optional[Path], vm: int, which: Optional[str])
                    f"{_said(all_stops[at])}", f"since {_said(before)}", [], shadow=shadow)
     if states[1].created != states[0].created and at:
         made.notes.append("the VM was created anew since the stop before")
-    if use_memory and memory is not None:
-        now = _rows_of_memory(trace, vm, states[1], memory, shadow)
-        made.provenance = (f"computed: {PROVENANCE['computed']}, from {memory.name}; what changed: "
-                           f"observed: {PROVENANCE['observed']}")
-        made.rows = tables_rows.compare(rows[0], now, loose=True) if shadow else \
-            tables_rows.compare_hosts(states[0], rows[0], now)
-        made.notes += [] if shadow else [
-            "guest entries: what they were before is known only where a walk met them"]
+    if read:
+        now = _rows_of_memory(trace, vm, states[1], read, shadow)
+        _as_left(made, states[0], rows[0], now, read)
     else:
         made.provenance = f"observed: {PROVENANCE['observed']}"
         made.rows = tables_rows.compare(*rows)
         made.notes += _caveats(shadow)
+    if read and read.cut or len(made.rows) > MOST:
+        made.notes.append("not all: these tables lead to too many others, or to too many pages")
     if shadow and states[0].groot not in (0, states[1].groot):
         made.notes.append("the guest runs in another address space than at the stop before, whose "
                           "pages are gone from here")
@@ -105,6 +102,18 @@ def picture(trace: Trace, memory: Optional[Path], vm: int, which: Optional[str])
         made.notes += [f"{elsewhere} more shadow tables do not hang on the active root: they are kept "
                        "for an address space that may come back"] if elsewhere else []
     return made
+
+
+def _as_left(made: Picture, before: State, known: List[Row], now: List[Row], read: Memory) -> None:
+    """What memory.bin holds, compared with what was recorded until the stop before."""
+    made.provenance = (f"computed: {PROVENANCE['computed']}, from memory.bin; what changed: "
+                       f"observed: {PROVENANCE['observed']}")
+    made.rows = tables_rows.compare(known, now, loose=True) if made.shadow else \
+        tables_rows.compare_hosts(before, known, now)
+    if not made.shadow:
+        made.notes.append("guest entries: what they were before is known only where a walk met them")
+    if read.cut:
+        made.rows = [row for row in made.rows if row.status != "gone"]
 
 
 def _caveats(shadow: bool) -> List[str]:
@@ -137,8 +146,7 @@ def _rows(trace: Trace, vm: int, state: State, stop: Stop, shadow: bool) -> List
     return tables_nested.rows_of_records(state, walked(trace, vm, stop.ns))
 
 
-def _rows_of_memory(trace: Trace, vm: int, state: State, memory: Path, shadow: bool) -> List[Row]:
-    read = Memory(memory)
+def _rows_of_memory(trace: Trace, vm: int, state: State, read: Memory, shadow: bool) -> List[Row]:
     if shadow:
         return tables_rows.shadow_rows_of_memory(state, read)
     mine = [walk for walk in Walks(trace) if walk.vm == vm]

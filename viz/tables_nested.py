@@ -59,11 +59,11 @@ def pieces(host: Sequence[Mapping], starts: Sequence[int], gpa: int,
 
 
 def _rows(own: Iterable[Own], host: Sequence[Mapping]) -> List[Row]:
-    """At most MOST of them: a small table can map the same memory any number of times."""
+    """At most one more than MOST: a small table can map the same memory any number of times."""
     starts = [mapping.gpa for mapping in host]
     every = (_row(page, *piece) for page in own
              for piece in pieces(host, starts, page.gpa, page.size))
-    return list(islice(every, MOST))
+    return list(islice(every, MOST + 1))
 
 
 def _row(own: Own, gpa: int, size: int, mapping: Optional[Mapping]) -> Row:

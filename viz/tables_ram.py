@@ -11,9 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable, Dict, Iterator, Optional, Tuple
 
+import numpy as np
+
 from viz.tables_replay import ADDRESS, PAGE
 
-MOST = 1 << 18      # pages; tables that map themselves may come to any number
+# A guest can write any tables, such as few that map themselves or each other many times over:
+# so many pages are told of, and so many tables read for it, whether or not they map something.
+MOST, TABLES = 1 << 18, 1 << 14
 
 
 @dataclass(frozen=True)
@@ -43,9 +47,11 @@ class Leaf:
 
 
 class Memory:
-    """The machine's memory by host-physical address; what lies beyond the file is 0."""
+    """The machine's memory by host-physical address; what lies beyond the file is 0.
+    `cut`: leaves() has left out what is more than MOST and TABLES."""
 
     def __init__(self, path: Path) -> None:
+        self.cut = False
         with open(path, "rb") as file:
             self.data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
@@ -59,26 +65,29 @@ Locate = Callable[[int], Optional[int]]
 
 def leaves(memory: Memory, root: int, form: Format, locate: Locate = lambda a: a) -> Iterator[Leaf]:
     """All pages that the table at `root` maps, by address; `locate` tells where a table lies.
-    At most MOST of them."""
-    for count, leaf in enumerate(_below(memory, root, form.levels, 0, form, locate), start=1):
-        yield leaf
+    At most MOST of them, and what TABLES tables map (Memory.cut)."""
+    read = iter(range(TABLES))
+    for count, leaf in enumerate(_below(memory, root, form.levels, 0, form, locate, read)):
         if count == MOST:
+            memory.cut = True
             return
+        yield leaf
 
 
-def _below(memory: Memory, table: int, level: int, base: int, form: Format,
-           locate: Locate) -> Iterator[Leaf]:
+def _below(memory: Memory, table: int, level: int, base: int, form: Format, locate: Locate,
+           read: Iterator[int]) -> Iterator[Leaf]:
     at = locate(table)
     if at is None:
         return
+    if next(read, None) is None:
+        memory.cut = True
+        return
     low = 12 + form.bits * (level - 1)
     short = form is PAE and level == 3
-    raw = memory.table(at & -PAGE)
-    start = at % PAGE if short else 0
-    for index in range(4 if short else PAGE // form.width):
-        entry = int.from_bytes(raw[start + index * form.width:][:form.width], "little")
-        if not entry & form.present:
-            continue
+    start = at % PAGE & -32 if short else 0
+    entries = np.frombuffer(memory.table(at & -PAGE), f"<u{form.width}", 4 if short else -1, start)
+    there = np.flatnonzero(entries & entries.dtype.type(form.present))
+    for index, entry in zip(there.tolist(), entries[there].tolist()):
         address = _canonical(base + (index << low), form)
         where = (at & -PAGE) + start + index * form.width
         if level == 1 or (entry >> 7 & 1 and level < 4 and not short):
@@ -86,7 +95,7 @@ def _below(memory: Memory, table: int, level: int, base: int, form: Format,
             yield Leaf(address, size, entry, entry & ADDRESS & -size, where)
         else:
             yield from _below(memory, entry & ADDRESS, level - 1, base + (index << low), form,
-                              locate)
+                              locate, read)
 
 
 def _canonical(address: int, form: Format) -> int:
@@ -105,7 +114,7 @@ def entry_at(memory: Memory, root: int, form: Format, locate: Locate,
         short = form is PAE and level == 3
         low = 12 + form.bits * (level - 1)
         index = address >> low & ((1 << (2 if short else form.bits)) - 1)
-        offset = (at % PAGE if short else 0) + index * form.width
+        offset = (at % PAGE & -32 if short else 0) + index * form.width
         entry = int.from_bytes(memory.table(at & -PAGE)[offset:offset + form.width], "little")
         if not entry & form.present:
             return None

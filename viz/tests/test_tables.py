@@ -8,7 +8,7 @@ from typing import Callable, Dict, List
 
 import pytest
 
-from viz import tables, tables_draw, tables_ram, tables_rows
+from viz import tables, tables_draw, tables_nested, tables_ram, tables_rows
 from viz.__main__ import main
 from viz.tables_replay import State, replay
 from viz.tables_rows import Row, Side
@@ -378,6 +378,7 @@ def ept(ram: Ram) -> None:
         (0xFFFF_FF80_0000_0000 | 2 << 30 | 6 << 21 | 7 << 12, PAGE, 0x7000),
         (0xFFFF_FF80_0000_0000 | 3 << 30, 1 << 30, 0xC000_0000)]),
     (pae, 0x1020, tables_ram.PAE, [(1 << 30 | 1 << 21 | 2 << 12, PAGE, 0x9000)]),
+    (pae, 0x1038, tables_ram.PAE, [(1 << 30 | 1 << 21 | 2 << 12, PAGE, 0x9000)]),   # PWT, PCD
     (legacy, 0x1000, tables_ram.LEGACY32, [(1 << 22 | 3 << 12, PAGE, 0x8000),
                                            (2 << 22, 4 * MIB, 0x40_0000)]),
     (ept, 0x1000, tables_ram.EPT, [(1 << 12, PAGE, 0x5000)])])
@@ -392,6 +393,48 @@ def test_tables_are_read_out_of_memory(tmp_path: Path, make: Callable[[Ram], Non
         own = tables_ram.entry_at(memory, root, form, lambda at: at, leaf.address + 5)
         assert own == (leaf.entry, leaf.size)
     assert tables_ram.entry_at(memory, root, form, lambda at: at, 0x5555_0000_0000 >> 12) is None
+
+
+def test_hostile_tables_come_to_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """512 entries each lead to the same next table, and the last one maps nothing, or a page."""
+    monkeypatch.setattr(tables_ram, "TABLES", 600)
+    ram = Ram(tmp_path / "memory.bin")
+    for table in (0x1000, 0x2000, 0x3000):
+        for index in range(512):
+            ram.put(table + 8 * index, table + 0x1003)
+    memory, read = ram.memory(), []
+    real, memory.table = memory.table, lambda at: read.append(at) or real(at)
+    assert not list(tables_ram.leaves(memory, 0x1000, tables_ram.LONG4)) and memory.cut
+    assert len(read) == 600
+    ram.put(0x4000, 0x5003)
+    again = ram.memory()
+    assert len(list(tables_ram.leaves(again, 0x1000, tables_ram.LONG4))) == 600 - 4
+    assert again.cut
+    monkeypatch.setattr(tables_ram, "MOST", 9)
+    few = ram.memory()
+    assert len(list(tables_ram.leaves(few, 0x4000, tables_ram.LONG4))) == 0 and not few.cut
+    assert len(list(tables_ram.leaves(few, 0x1000, tables_ram.LONG4))) == 9 and few.cut
+
+
+def test_what_is_left_out_of_hostile_tables_is_said(tmp_path: Path,
+                                                    monkeypatch: pytest.MonkeyPatch) -> None:
+    ram = Ram(tmp_path / "memory.bin")
+    writer = large_page(tmp_path / "trace.bin")
+    writer.emit("walk_begin", vm=1, ns=40, gva=0, groot=0x6000, mode="LONG4", kind="NESTED")
+    trace = load(str(writer.save()))
+    for index in range(3):
+        ram.put(0x6000 + 8 * index, 0x6003)     # the guest's root maps itself
+    ram.memory()
+    whole = tables.picture(trace, ram.path, 1, None)
+    assert len(whole.rows) == 81 and not any("not all" in note for note in whole.notes)
+    for module in (tables, tables_nested):
+        monkeypatch.setattr(module, "MOST", 50)
+    made = tables.picture(trace, ram.path, 1, None)
+    assert len(made.rows) == 51 and any("not all" in note for note in made.notes)
+    monkeypatch.setattr(tables, "MOST", 1 << 18)
+    monkeypatch.setattr(tables_ram, "TABLES", 20)
+    made = tables.picture(trace, ram.path, 1, None)
+    assert len(made.rows) < 50 and any("not all" in note for note in made.notes)
 
 
 def test_at_the_end_of_a_vm_that_lives_memory_counts(tmp_path: Path) -> None:
