@@ -78,24 +78,36 @@ static bool hits_program(u64 e)
     return a >= MIB && a < frames && e & PTE_W;
 }
 
+/* Of an entry: mostly one of a few, so that what is written is what is used. The last one is
+ * the neighbour of the next table's first. */
+static u32 likely_index(void)
+{
+    u32 i = random_below(5);
+    return i < 4 ? i : ENTRIES - 1;
+}
+
 static void write_entry(u32 n)
 {
-    u32 i = one_in(3) ? random_below(4) : random_below(ENTRIES);
+    u32 i = one_in(3) ? likely_index() : random_below(ENTRIES);
     u64 e = random_entry();
     if (n == 0 && i < FIRST_PLAY)
         i += FIRST_PLAY;
     frame(n)[i] = hits_program(e) && !dares() ? e & ~PTE_W : e;
 }
 
+/* Anywhere in a table behind those entries of a root; often on the edge to the next table. */
+static u8 *place(u32 n)
+{
+    u32 room = (u32)PAGE_SIZE - FIRST_PLAY * 8 - (n == FRAMES - 1 ? 8 : 0);
+    u32 edge = one_in(3) ? 8 : room;
+    return (u8 *)frame(n) + FIRST_PLAY * 8 + room - 1 - random_below(edge);
+}
+
 /* Unaligned, narrow, across two entries or two tables: frames follow each other. */
 static void write_pieces(u32 n)
 {
-    u8 *at = (u8 *)frame(n) + FIRST_PLAY * 8 + random_below((u32)(PAGE_SIZE - FIRST_PLAY * 8));
+    u8 *at = place(n);
     u64 v = random_entry() & ~PTE_W;
-    if (n == FRAMES - 1)
-        at = (u8 *)frame(n) + random_below((u32)PAGE_SIZE - 16);
-    if (n + 1 < FRAMES && at + 8 > (u8 *)frame(n + 1))
-        at = (u8 *)frame(n) + PAGE_SIZE - 8;
     switch (random_below(5)) {
     case 0:
         *at = (u8)v;
@@ -114,12 +126,12 @@ static void write_pieces(u32 n)
     }
 }
 
-/* An address whose way leads through the play: small indices are the likely ones. */
+/* An address whose way leads through the play. */
 static u64 play_address(void)
 {
     u64 a = FIRST_PLAY + random_below(one_in(3) ? ENTRIES - FIRST_PLAY : 4);
     for (int level = 3; level; level--)
-        a = a << 9 | (one_in(3) ? random_below(ENTRIES) : random_below(4));
+        a = a << 9 | (one_in(3) ? random_below(ENTRIES) : likely_index());
     a = a << 12 | (one_in(4) ? PAGE_SIZE - 1 - random_below(8) : random_below((u32)PAGE_SIZE));
     return a >> 47 & 1 ? a | 0xffff000000000000ull : a;
 }
