@@ -104,7 +104,6 @@ struct shadow_frame {
     u32 next_unsynced; /* frame */
     bool unsynced;
     bool upper; /* then: it is not only a table of the lowest level */
-    u8 access;  /* as struct slot's */
     u8 writes;  /* to its tables that exited since one of them was looked for */
 };
 

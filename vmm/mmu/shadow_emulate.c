@@ -17,20 +17,17 @@ void shadow_flush_narrowed(struct vcpu *v)
 /* --- What cannot be filled
  * ------------------------------------------------------------------------ */
 
-/* No memory for it: a device, a ROM, or nothing. */
+/* No memory for it: a device, or nothing. */
 void shadow_outside(struct vcpu *v, const struct exit *x, u8 access, gpa_t at)
 {
     struct insn insn;
 
-    bool memory = guestmem_has(&v->vm->mem, at);
-
-    if (access & ACCESS_EXEC && memory)
-        vm_end(v->vm, END_KILLED, 0, "executes at gPA %#lx, which is not executable", at.v);
-    else if (access & ACCESS_EXEC)
+    if (access & ACCESS_EXEC)
         vm_end(v->vm, END_UNSUPPORTED, 0, "executes at gPA %#lx, outside its memory", at.v);
     else if (x->pending.valid)
-        vm_end(v->vm, END_UNSUPPORTED, 0, "delivering vector %u touches gPA %#lx, %s",
-               x->pending.vector, at.v, memory ? "which is read-only" : "outside its memory");
+        vm_end(v->vm, END_UNSUPPORTED, 0,
+               "delivering vector %u touches gPA %#lx, outside its memory", x->pending.vector,
+               at.v);
     else if (fetch_needed(v, &insn))
         fetch_emulate(v, &insn);
 }

@@ -49,7 +49,7 @@ void shadow_resolve(struct vcpu *v, const struct exit *x, struct shadow_page *p,
     u32 frame = shadow_frame_at(s, gpa(gpte & PTE_ADDR), &host);
 
     trace_fault(v, x->exc.addr, x->exc.error, true);
-    if (!frame || access & ~s->frame[frame].access & (ACCESS_WRITE | ACCESS_EXEC)) {
+    if (!frame) {
         shadow_outside(v, x, access, gpa((gpte & PTE_ADDR) | (x->exc.addr & PAGE_MASK)));
         return;
     }

@@ -39,14 +39,6 @@ static void give(const struct shadow *s, void *at, u64 bytes)
         frames_free(ptr_hpa(at), frames_for(bytes), owner(s));
 }
 
-static void know_access(struct shadow *s, u32 slot)
-{
-    u64 n = s->mem->slot[slot].size >> PAGE_SHIFT;
-
-    for (u64 i = 0; i < n; i++)
-        s->frame[s->first[slot] + i].access = s->mem->slot[slot].access;
-}
-
 /* Frames are numbered from 1 on, slot after slot. */
 static void number_frames(struct shadow *s)
 {
@@ -81,8 +73,6 @@ int shadow_init(struct vm *vm)
     s->frame = take(s, FRAME_BYTES(s), true);
     if (s->base + PAGE_SIZE == 0 || !s->link || !s->page || !s->frame)
         return -ENOMEM;
-    for (u32 i = 0; i < s->mem->slots; i++)
-        know_access(s, i);
     return 0;
 }
 

@@ -65,8 +65,8 @@ bool shadow_resolve_quickly(struct vcpu *v, const struct exit *x, u8 access)
         shadow_resolve(v, x, p, shadow_piece_entry(p, i), access);
         return true;
     }
-    if (!p || !p->guest || !(s->frame[p->frame].access & ACCESS_WRITE))
-        return false; /* A and D of a table in read-only memory are lost */
+    if (!p || !p->guest)
+        return false;
     u64 gpte = shadow_guest_entry(p, i);
     if (!(gpte & PTE_P) || (!(gpte & p->malformed) && forbids(p, gpte, access))) {
         shadow_reflect(v, gva, guest_error(s, x->exc.error, gpte & PTE_P));
