@@ -93,6 +93,7 @@ void shadow_flush_address(struct vcpu *v, u64 gva)
     if (s->software ? vtlb_flush(s, gva) : shadow_invlpg(s, gva))
         TRACE_BY(shadow_zap, v->who, .table = shadow_find(s, gva)->table.v, .level = 1,
                  .entries = 1, .why = ZAP_INVLPG);
-    s->narrowed = false; /* what else there was is of this address alone */
-    hv->flush(v, all ? HV_FLUSH_ALL : HV_FLUSH_ADDR, gva);
+    hv->flush(v, HV_FLUSH_ADDR, gva);
+    s->narrowed = all; /* what else there was is of this address alone */
+    shadow_flush(v);
 }
