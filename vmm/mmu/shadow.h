@@ -48,12 +48,6 @@
 #define ROLE_SOFTWARE                      (1u << 19) /* of vtlb.c: no table is read */
 #define ROLE_MAKE(level, quadrant, access) ((level) | (quadrant) << 4 | (u32)(access) << 6)
 #define ROLE_STRICT (ROLE_SMEP | ROLE_SMAP | ROLE_SOFTWARE)
-/* What of a role the registers say; the rest follows from the place in the tables. */
-#define ROLE_OF_CPU (7u << 10 | ROLE_NXE | ROLE_WP | ROLE_PSE | ROLE_SMEP | ROLE_SMAP)
-
-/* Marks in a leaf's bits that the processor ignores: the guest's kernel may write to it,
- * because CR0.WP is clear, and so its users may not use it. */
-#define SHADOW_KERNEL_ONLY (1ull << 9)
 
 #define SHADOW_ALL 7u /* ACCESS_ bits: write, user, execute */
 

@@ -28,10 +28,10 @@ static u64 rights_of(const struct shadow_page *p, u64 gpte)
  * gives it back. */
 static u64 kernel_only(u32 role, u64 rights)
 {
-    /* LAB 4 BEGIN: For a kernel that writes with CR0.WP clear: W, not U, and the mark. */
+    /* LAB 4 BEGIN: For a kernel that writes with CR0.WP clear: W, not U. */
     u64 forbidden = rights & PTE_U && role & ROLE_SMEP ? PTE_NX : 0;
 
-    return (rights & PTE_NX) | forbidden | PTE_W | SHADOW_KERNEL_ONLY;
+    return (rights & PTE_NX) | forbidden | PTE_W;
     /* LAB 4 END: todo(4, "4.6", role, rights); */
 }
 
