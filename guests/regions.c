@@ -67,7 +67,7 @@ static void read_arguments(void)
 {
     char word[100];
 
-    args_allow("ram rom noexec hole rounds end stay");
+    args_allow("ram rom noexec hole rounds end hold");
     add_list(args_word("ram", "", word, sizeof(word)), RAM);
     add_list(args_word("rom", "", word, sizeof(word)), ROM);
     add_list(args_word("noexec", "", word, sizeof(word)), NOEXEC);
@@ -169,7 +169,5 @@ void guest_main(const struct multiboot_info *info)
     regions_harvest();
     regions_report();
     last_act(args_word("end", "exit", word, sizeof(word)));
-    if (args_number("stay", 0, 0, 1))
-        for (;;)
-            halt_until_interrupt(); /* none comes: the machine is looked at as it is */
+    guest_hold();
 }

@@ -6,7 +6,7 @@
  * so that what it costs in exits is counted from outside, by the emulator's log.
  * What is read is checked each time, and each fault's code and address.
  * Arguments: spaces, pages (of each space's own), times (how often each kind of work is
- * done), hold (1: stay for ever with the tables as they are at the end).
+ * done), hold (1: halt for ever at the end, with the tables as they are).
  */
 #include "guests/lib/guest.h"
 #include "guests/lib/table.h"
@@ -211,6 +211,5 @@ void guest_main(const struct multiboot_info *info)
     check("contents", spaces.wrong, 0);
     check("faults", spaces.faults, spaces.times);
     check("codes", spaces.odd, 0);
-    while (args_number("hold", 0, 0, 1))
-        cpu_spin(1 << 20);
+    guest_hold();
 }

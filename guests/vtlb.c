@@ -4,7 +4,7 @@
  * section 5). Seeded pages of all rights in several spaces are read, written and executed
  * by kernel and user, changed, flushed; what should come of each access is known, code and
  * CR2 of its fault too. Calls that must be refused are tried in between.
- * Arguments: ops, spaces, pages (of each), hold (1: stay for ever at the end).
+ * Arguments: ops, spaces, pages (of each), hold (1: halt for ever at the end).
  */
 #include "guests/pager/probe.h"
 #include "guests/vtlb_map.h"
@@ -305,6 +305,5 @@ void guest_main(const struct multiboot_info *info)
         random_op();
     refuse_user(any_page());
     report();
-    while (args_number("hold", 0, 0, 1))
-        cpu_spin(1 << 20);
+    guest_hold();
 }

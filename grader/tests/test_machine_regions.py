@@ -31,7 +31,7 @@ def guest(layout: regions.Layout, more: str) -> str:
 
 def two(machine):
     """Two VMs that stay, each with memory of all kinds."""
-    return machine([guest(each, "rounds=6 stay=1") for each in LAYOUTS],
+    return machine([guest(each, "rounds=6 hold=1") for each in LAYOUTS],
                    "slice=500us trace=memory", "80ms")
 
 

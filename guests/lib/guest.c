@@ -13,6 +13,12 @@ u64 guest_memory_end(void)
     return memory_end;
 }
 
+void guest_hold(void)
+{
+    while (args_number("hold", 0, 0, 1))
+        halt_until_interrupt();
+}
+
 void guest_start(u32 magic, const struct multiboot_info *info)
 {
     if (magic == MULTIBOOT_BOOT_MAGIC && info->flags & MULTIBOOT_CMDLINE)

@@ -24,4 +24,8 @@ void guest_main(const struct multiboot_info *info);
 /* First address after memory that starts at 0 or 1 MiB, from the loader; at least 2 MiB. */
 u64 guest_memory_end(void);
 
+/* With hold=1 it halts for ever, so that the machine is looked at as it is; no interrupt comes.
+ * For guests that allow this argument; with hold=0, or without it, nothing is done. */
+void guest_hold(void);
+
 #endif

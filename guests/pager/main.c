@@ -3,8 +3,8 @@
  * are made of it: pager (long mode), pager-pae, pager32 (two levels, PSE).
  * Arguments: ops, spaces, mix (a mask of operations, in the order of the list below),
  * stops (every so many operations all caches are flushed, all memory compared and
- * a checkpoint made), verbose (print operations from that number on), hold (1: stay
- * for ever with the tables as they are at the end).
+ * a checkpoint made), verbose (print operations from that number on), hold (1: halt
+ * for ever at the end, with the tables as they are).
  */
 #include "guests/pager/pager.h"
 
@@ -139,6 +139,5 @@ void guest_main(const struct multiboot_info *info)
     }
     stop();
     report();
-    while (args_number("hold", 0, 0, 1))
-        halt_until_interrupt(); /* none comes */
+    guest_hold();
 }

@@ -18,7 +18,7 @@ def checked(run, vm, *names):
 def the_run(lab):
     """One run for most tests: it stays, so that its tables can be looked at."""
     memory = regions.Layout.random(random.Random(lab.seed))
-    return memory, lab.run(f"regions {memory.arguments} -- {memory.told} rounds=30 stay=1",
+    return memory, lab.run(f"regions {memory.arguments} -- {memory.told} rounds=30 hold=1",
                            time="60ms")
 
 

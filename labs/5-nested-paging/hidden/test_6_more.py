@@ -104,7 +104,7 @@ def test_three_vms(lab):
     """Three VMs with memory of all kinds: no frame of one is reached by another, nor a table."""
     at = lab.random()
     layouts = [regions.Layout.random(at) for _ in range(3)]
-    run = lab.run(*(f"regions {each.arguments} -- {each.told} rounds=8 stay=1" for each in layouts),
+    run = lab.run(*(f"regions {each.arguments} -- {each.told} rounds=8 hold=1" for each in layouts),
                   option="slice=700us", time="90ms")
     frames = {}
     for vm, memory in enumerate(layouts, 1):
