@@ -464,86 +464,71 @@ guests: $(patsubst %,$(B)/guests/%.elf,$(GUESTS64) $(GUESTS32)) \
     $(patsubst %,$(B)/guests/%.bin,$(GUESTS16))
 -include $(wildcard $(GUEST_OBJ_DIR)/*/*.d $(GUEST_OBJ_DIR)/*/*/*.d)
 
-# --- The schedulers on a developer's machine ---------------------------------------
-# The simulator: the schedulers' sources with a world around them, or answering calls. It has
-# no sanitizers: it is to be fast. A second one moves virtual times back so often that its
-# decisions tell whether that is right.
-SIM_SRC := $(sort $(filter vmm/sched/%,$(VMM_SRC)) \
-    $(addprefix vmm/sched/sim/,fuzz.c host.c load.c main.c replay.c serve.c simtrace.c work.c world.c) \
-    vmm/argtable.c vmm/vmargs.c kernel/trace.c kernel/trace_schema.c kernel/format.c kernel/args.c)
-SIM_CFLAGS := -std=gnu11 -O2 -g -Wall -Wextra -Werror -DHOST_BUILD -I. -MMD -MP
+# --- Programs for a developer's machine ---------------------------------------------
+# Sources of the kernel with a main() of their own. Programs of one folder share objects, and so
+# the flags that these are compiled with; a graded build finds the objects by the folder's name
+# (grader/grading/build.py).
+HOST_CFLAGS := -std=gnu11 -g -Wall -Wextra -Werror -DHOST_BUILD -I. -MMD -MP
+SIM_CFLAGS  := $(HOST_CFLAGS) -O2
 
-# $(1): its folder, $(2): more flags
-define sim_rule
+# $(1): the folder below build/, $(2): flags to compile
+define host_folder
 $(B)/$(1)/obj/%.o: %.c Makefile
 	@mkdir -p $$(@D)
-	@echo "  CC $$<"; $$(HOSTCC) $$(SIM_CFLAGS) $(2) -c -o $$@ $$<
-$(B)/$(1)/schedsim: $(patsubst %.c,$(B)/$(1)/obj/%.o,$(SIM_SRC))
-	@echo "  LD $$@"; $$(HOSTCC) -o $$@ $$^
+	@echo "  CC $$<"; $$(HOSTCC) $(2) -c -o $$@ $$<
+-include $$(wildcard $$(addprefix $(B)/$(1)/obj/,*/*.d */*/*.d */*/*/*.d))
 endef
-$(eval $(call sim_rule,sim,))
-$(eval $(call sim_rule,sim-rebase,-DBVT_REBASE=700 -DSEDF_REBASE=9000))
-# The TLB's model, with a main() that reads accesses.
-$(B)/sim/tlbsim: $(patsubst %,$(B)/sim/obj/vmm/mmu/%.o,tlb sim/tlbsim)
-	@echo "  LD $@"; $(HOSTCC) -o $@ $^
--include $(wildcard $(foreach d,sim sim-rebase,$(addprefix $(B)/$(d)/obj/,*/*.d */*/*.d */*/*/*.d)))
+# $(1): its folder, $(2): its name, $(3): its sources, $(4): flags to link
+define host_program
+$(B)/$(1)/$(2): $(patsubst %.c,$(B)/$(1)/obj/%.o,$(sort $(3)))
+	@echo "  LD $$@"; $$(HOSTCC) $(4) -o $$@ $$^
+endef
 
-# --- Nested tables on a developer's machine ------------------------------------------
-# The code that makes and walks them, in either format, answering calls (lab 5). Of another
-# lab it may come as an object of the kernel: at a fixed place, its stack aligned to 8.
+# The simulator: the schedulers' sources with a world around them, or answering calls. A second
+# one moves virtual times back so often that its decisions tell whether that is right.
+SIM_SRC := $(filter vmm/sched/%,$(VMM_SRC)) \
+    $(addprefix vmm/sched/sim/,fuzz.c host.c load.c main.c replay.c serve.c simtrace.c work.c world.c) \
+    vmm/argtable.c vmm/vmargs.c kernel/trace.c kernel/trace_schema.c kernel/format.c kernel/args.c
+$(eval $(call host_folder,sim,$(SIM_CFLAGS)))
+$(eval $(call host_folder,sim-rebase,$(SIM_CFLAGS) -DBVT_REBASE=700 -DSEDF_REBASE=9000))
+$(eval $(call host_program,sim,schedsim,$(SIM_SRC)))
+$(eval $(call host_program,sim-rebase,schedsim,$(SIM_SRC)))
+# The TLB's model, with a main() that reads accesses.
+$(eval $(call host_program,sim,tlbsim,vmm/mmu/tlb.c vmm/mmu/sim/tlbsim.c))
+
+# The code that makes and walks nested tables, in either format, answering calls (lab 5). Of
+# another lab it may come as an object of the kernel: at a fixed place, its stack aligned to 8.
 NEST_SRC := $(addprefix vmm/mmu/,descend.c ept.c nested.c npt.c pt_format.c walk.c walk2d.c \
     sim/arena.c sim/faults.c sim/nestsim.c sim/tell.c) vmm/exit_nested.c vmm/guestmem.c vmm/sched/sim/host.c \
     kernel/trace.c kernel/trace_schema.c kernel/format.c kernel/args.c
-$(B)/nest/obj/%.o: %.c Makefile
-	@mkdir -p $(@D)
-	@echo "  CC $<"; $(HOSTCC) $(SIM_CFLAGS) -fno-pie -mstackrealign -c -o $@ $<
-$(B)/nest/nestsim: $(patsubst %.c,$(B)/nest/obj/%.o,$(NEST_SRC))
-	@echo "  LD $@"; $(HOSTCC) -no-pie -z noexecstack -o $@ $^
--include $(wildcard $(addprefix $(B)/nest/obj/,*/*.d */*/*.d */*/*/*.d))
+$(eval $(call host_folder,nest,$(SIM_CFLAGS) -fno-pie -mstackrealign))
+$(eval $(call host_program,nest,nestsim,$(NEST_SRC),-no-pie -z noexecstack))
 
-# --- The walk of a guest's own tables on a developer's machine --------------------------
-# gVA to gPA in every format, answering calls (lab 4).
+# The walk of a guest's own tables, gVA to gPA in every format, answering calls (lab 4).
 WALKSIM_SRC := $(addprefix vmm/mmu/,descend.c pt_format.c shadow_role.c walk.c sim/arena.c sim/tell.c \
     sim/walksim.c) vmm/guestmem.c vmm/sched/sim/host.c
-$(B)/walk/obj/%.o: %.c Makefile
-	@mkdir -p $(@D)
-	@echo "  CC $<"; $(HOSTCC) $(SIM_CFLAGS) -c -o $@ $<
-$(B)/walk/walksim: $(patsubst %.c,$(B)/walk/obj/%.o,$(WALKSIM_SRC))
-	@echo "  LD $@"; $(HOSTCC) -o $@ $^
--include $(wildcard $(addprefix $(B)/walk/obj/,*/*.d */*/*.d */*/*/*.d))
+$(eval $(call host_folder,walk,$(SIM_CFLAGS)))
+$(eval $(call host_program,walk,walksim,$(WALKSIM_SRC)))
 
 # NOT IN A STARTER
 # --- Host-built tests -------------------------------------------------------------
 # The same sources as in the kernel, built for the host with AddressSanitizer and
 # UBSan. `make unit` builds everything; grader/tests/test_unit.py runs it.
 FUZZ_COUNT ?= 5000000
-HOST_CFLAGS := -std=gnu11 -O1 -g -Wall -Wextra -Werror -DHOST_BUILD -I. -MMD -MP \
-    -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
-UNIT_DIR    := $(B)/unit
-UNIT_OBJ    := $(UNIT_DIR)/obj
+SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all
+$(eval $(call host_folder,unit,$(HOST_CFLAGS) -O1 -fno-omit-frame-pointer $(SANITIZE)))
 
-host_objects = $(patsubst %.c,$(UNIT_OBJ)/%.o,$(sort vmm/tests/host.c $(1)))
-
-$(UNIT_OBJ)/%.o: %.c Makefile
-	@mkdir -p $(@D)
-	@echo "  CC $<"; $(HOSTCC) $(HOST_CFLAGS) -c -o $@ $<
-
-# $(1): the program's name, $(2): the sources it links
-define host_rule
-$(UNIT_DIR)/$(1): $$(call host_objects,vmm/tests/$(1).c $(2))
-	@mkdir -p $$(@D)
-	@echo "  LD $$@"; $$(HOSTCC) $$(HOST_CFLAGS) -o $$@ $$^
-endef
-$(foreach t,$(UNIT_TESTS),$(eval $(call host_rule,test_$(t),$(UNIT_SRC_$(t)))))
-$(foreach t,$(FUZZERS),$(eval $(call host_rule,fuzz_$(t),vmm/tests/fuzz_main.c $(FUZZ_SRC_$(t)))))
-$(eval $(call host_rule,tool_insn,$(INSN_SRC)))
+# $(1): the program's name, $(2): what it links beside its own source
+host_test = $(call host_program,unit,$(1),vmm/tests/$(1).c vmm/tests/host.c $(2),$(SANITIZE))
+$(foreach t,$(UNIT_TESTS),$(eval $(call host_test,test_$(t),$(UNIT_SRC_$(t)))))
+$(foreach t,$(FUZZERS),$(eval $(call host_test,fuzz_$(t),vmm/tests/fuzz_main.c $(FUZZ_SRC_$(t)))))
+$(eval $(call host_test,tool_insn,$(INSN_SRC)))
 
 .PHONY: unit fuzz $(FUZZERS:%=fuzz-%)
-unit: $(UNIT_TESTS:%=$(UNIT_DIR)/test_%) $(FUZZERS:%=$(UNIT_DIR)/fuzz_%) $(UNIT_DIR)/tool_insn
-$(FUZZERS:%=fuzz-%): fuzz-%: $(UNIT_DIR)/fuzz_%
+unit: $(UNIT_TESTS:%=$(B)/unit/test_%) $(FUZZERS:%=$(B)/unit/fuzz_%) $(B)/unit/tool_insn
+$(FUZZERS:%=fuzz-%): fuzz-%: $(B)/unit/fuzz_%
 	$< $(FUZZ_COUNT) $(SEED)
 fuzz: $(FUZZERS:%=fuzz-%) ## the fuzz targets at length (FUZZ_COUNT=)
--include $(wildcard $(UNIT_OBJ)/*/*.d $(UNIT_OBJ)/*/*/*.d)
 
 # For tests that ask what is listed here: make -s print-UNIT_TESTS
 print-%:

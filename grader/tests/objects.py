@@ -11,7 +11,7 @@ from typing import List
 
 from grader.plan import ROOT
 
-BUILT = ("build/obj", "build/sim/obj")
+BUILT = tuple(f"build/{name}obj" for name in ("", "sim/", "nest/", "walk/"))
 
 
 def lend(folder: Path) -> int:
