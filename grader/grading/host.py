@@ -24,7 +24,7 @@ from grader.grading.sandbox import Sandbox
 
 SAID_BYTES = 4096                       # of what it writes to its standard error
 ANSWER_BYTES = 512
-WALL_S = 20.0 * limits.HOST.cpu_s       # for one answer; a busy host is no hang
+WALL_S = 20.0 * limits.HOST.cpu_s       # of waiting for all its answers; a busy host is no hang
 TODO = 5                                # its exit status: STATUS_TODO of the kernel
 
 
@@ -33,7 +33,7 @@ class Program:
 
     def __init__(self, binary: Path, words: Sequence[str], folder: Path, sandbox: Sandbox,
                  bounds: Limits = limits.HOST, wall_s: float = WALL_S) -> None:
-        self.wall_s, self.hung = wall_s, False
+        self._patience, self.hung = wall_s, False   # seconds that are left
         self._told, self._heard = bytearray(), bytearray()
         folder.mkdir(parents=True)
         shutil.copyfile(binary, folder / binary.name)
@@ -56,22 +56,23 @@ class Program:
         self.tell(line)
         if self._process is not None:
             self._send()
-        deadline = time.monotonic() + self.wall_s
         while self._told or b"\n" not in self._heard:
-            self._step(deadline)
+            self._step()
             if len(self._heard) > ANSWER_BYTES * 64:
                 self._fail("it says more than it was asked")
         answer, _, rest = bytes(self._heard).partition(b"\n")
         self._heard = bytearray(rest)
         return answer[:ANSWER_BYTES].decode("ascii", "replace")
 
-    def _step(self, deadline: float) -> None:
+    def _step(self) -> None:
         """Send and hear what can be sent and heard."""
         if self._process is None:
             raise Failed("the program has ended")
         ours, theirs = self._process.stdin.fileno(), self._process.stdout.fileno()
+        before = time.monotonic()
         heard, free, _ = select.select([theirs], [ours] if self._told else [], [],
-                                       max(0.0, deadline - time.monotonic()))
+                                       max(0.0, self._patience))
+        self._patience -= time.monotonic() - before
         if not heard and not free:
             self.hung = True
             self._fail("it gave no answer and did not end")
@@ -99,8 +100,9 @@ class Program:
     def _ended(self) -> str:
         """How it ended by itself, in words."""
         try:
-            code = self._process.wait(self.wall_s)
+            code = self._process.wait(max(0.0, self._patience))
         except subprocess.TimeoutExpired:
+            self.hung = True
             return "it closed its output"
         number = code - 128 if code > 128 else -code
         said = self._last_words()

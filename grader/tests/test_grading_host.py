@@ -4,6 +4,7 @@ The programs here are shell scripts; what submissions try is in forgers/host_*.t
 """
 from __future__ import annotations
 
+import select
 from pathlib import Path
 from typing import Optional
 
@@ -65,6 +66,23 @@ def test_no_answer_is_told_in_words(started, script, sentence):
 def test_who_sleeps_for_ever_is_a_hang(started):
     program = started("sleep 1000", wall_s=0.3)
     with pytest.raises(Failed, match="gave no answer and did not end"):
+        program.ask("well?")
+    assert program.hung
+
+
+def test_who_sleeps_a_little_before_each_answer_hangs_as_well(started):
+    """Its time is for all answers together: thousands may be asked for."""
+    program = started("while read -r x; do sleep 0.4; echo heard; done", wall_s=0.6)
+    with pytest.raises(Failed, match="gave no answer and did not end"):
+        for _ in range(5):
+            program.ask("well?")
+    assert program.hung
+
+
+def test_who_closes_its_output_and_sleeps_hangs_as_well(started):
+    program = started("exec >&-; sleep 1000", wall_s=0.0)
+    select.select([program._process.stdout], [], [])
+    with pytest.raises(Failed, match="it closed its output"):
         program.ask("well?")
     assert program.hung
 
