@@ -36,6 +36,7 @@
 #define RFLAGS_IF  (1ull << 9)
 #define RFLAGS_DF  (1ull << 10)
 #define RFLAGS_VM  (1ull << 17)
+#define RFLAGS_AC  (1ull << 18)
 
 #define SELECTOR_TI 4u /* of a selector: in the LDT */
 

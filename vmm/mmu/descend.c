@@ -15,8 +15,6 @@
 #include "vmm/hv.h"
 #include "vmm/mmu/descend.h"
 
-#define FLAG_AC (1ull << 18)
-
 /* The highest level that denies it; 0: all grant it. */
 struct rights {
     u8 no_read, no_write, no_user, no_exec;
@@ -36,7 +34,7 @@ void descent_set_rules(struct descent *d, const struct guest_paging *p)
     d->wp = p->cr0 & CR0_WP;
     d->pse = p->cr4 & CR4_PSE;
     d->smep = p->cr4 & CR4_SMEP;
-    d->smap = (p->cr4 & CR4_SMAP) && !(p->rflags & FLAG_AC);
+    d->smap = (p->cr4 & CR4_SMAP) && !(p->rflags & RFLAGS_AC);
     d->nxe = (p->efer & EFER_NXE) && d->format->no_exec;
 }
 

@@ -44,10 +44,10 @@ static u64 mark_used(const struct shadow_page *p, u32 i, u64 gpte, u8 access)
 }
 
 /* The error code that the guest's processor would give: where it cannot forbid execution,
- * it does not tell it from reading. */
+ * it does not tell it from reading. (With SMEP nothing comes this way: ROLE_STRICT.) */
 static u64 guest_error(const struct shadow *s, u64 error, bool present)
 {
-    bool tells = s->role & (ROLE_NXE | ROLE_SMEP) && s->mode != PAGING_LEGACY32;
+    bool tells = s->role & ROLE_NXE && s->mode != PAGING_LEGACY32;
 
     return (error & (tells ? PF_W | PF_U | PF_I : PF_W | PF_U)) | (present ? PF_P : 0);
 }

@@ -202,6 +202,51 @@ static void test_roles(void)
     rig_end(&vm);
 }
 
+/* No machine shows these bits of CR4 to its guests, so they are set behind cr.c's back. */
+static void supervisor(u64 cr4, u64 cr0)
+{
+    hv_set(v, HV_CR4, CR4_PAE | cr4);
+    CHECK(cr_write_0(v, CR0_PE | CR0_PG | cr0));
+}
+
+static void refused(u64 gva, u32 error)
+{
+    rig_fault(&vm, gva, error);
+    CHECK(rig_raised(&vm, 14, error));
+}
+
+static void test_smep_and_smap(void)
+{
+    begin("SMEP: the kernel executes no user's page", "mmu=shadow");
+    CHECK(hidden(PAGE_AT(FREE), PF_I));
+    supervisor(CR4_SMEP, CR0_WP);
+    CHECK_EQ(leaf(PAGE_AT(FREE)), 0); /* another role, another shadow */
+    CHECK(hidden(PAGE_AT(FREE), PF_U | PF_I));
+    refused(PAGE_AT(FREE), PF_P | PF_I);
+    CHECK(hidden(PAGE_AT(FREE), PF_P | PF_W));
+
+    check_about("nor one that is the kernel's alone for a while");
+    *guest_entry(3, FREE + 1) &= ~PTE_W;
+    *guest_entry(3, FREE + 2) &= ~(PTE_W | PTE_U);
+    supervisor(CR4_SMEP, 0);
+    CHECK(hidden(PAGE_AT(FREE + 1), PF_W));
+    CHECK_EQ(leaf(PAGE_AT(FREE + 1)) & (PTE_W | PTE_U | PTE_NX), PTE_W | PTE_NX);
+    CHECK(hidden(PAGE_AT(FREE + 2), PF_W));
+    CHECK_EQ(leaf(PAGE_AT(FREE + 2)) & (PTE_W | PTE_U | PTE_NX), PTE_W);
+    supervisor(0, 0);
+    CHECK(hidden(PAGE_AT(FREE + 1), PF_W));
+    CHECK_EQ(leaf(PAGE_AT(FREE + 1)) & (PTE_W | PTE_U | PTE_NX), PTE_W);
+
+    check_about("SMAP: nor reads it, but with RFLAGS.AC");
+    supervisor(CR4_SMAP, CR0_WP);
+    CHECK_EQ(leaf(PAGE_AT(FREE)), 0);
+    CHECK(hidden(PAGE_AT(FREE), PF_U));
+    refused(PAGE_AT(FREE), PF_P);
+    v->rflags |= RFLAGS_AC;
+    CHECK(hidden(PAGE_AT(FREE), PF_P));
+    rig_end(&vm);
+}
+
 /* Each root is a copy of the rig's, with the tables below it shared but for the last. */
 static void test_recycling(void)
 {
@@ -225,6 +270,7 @@ int main(void)
     test_refused_write();
     test_flood();
     test_roles();
+    test_smep_and_smap();
     test_recycling();
     return check_done("shadow");
 }
