@@ -1,10 +1,11 @@
 /*
  * vtlb: a guest whose paging is its own invention. It has no page tables: a miss comes to it
  * as a #PF, is looked up in a hash, and filled by hypercall (mmu=vtlb; handouts/formats.md,
- * section 5). Seeded pages of all rights in several spaces are read, written and executed
+ * section 12). Seeded pages of all rights in several spaces are read, written and executed
  * by kernel and user, changed, flushed; what should come of each access is known, code and
  * CR2 of its fault too. Calls that must be refused are tried in between.
- * Arguments: ops, spaces, pages (of each), hold (1: halt for ever at the end).
+ * Arguments: ops, spaces, pages (of each), pae (32-bit code: 0 without), hold (1: halt for
+ * ever at the end).
  */
 #include "guests/pager/probe.h"
 #include "guests/vtlb_map.h"
@@ -296,6 +297,10 @@ void guest_main(const struct multiboot_info *info)
     vtlb.spaces = (u32)args_number("spaces", 4, 1, MAX_SPACES);
     vtlb.pages = (u32)args_number("pages", 64, 2, MAX_OF_ONE);
     vtlb.rng = (struct rng){guest_seed()};
+    if (guest_memory_end() < LARGE_DATA + LARGE_SIZE) {
+        print("vtlb wants 8M of memory\n");
+        guest_exit(3);
+    }
     begin_paging();
     for (u32 r = 0; r < REGIONS; r++)
         vtlb.region[r] = random_region(r);
