@@ -80,8 +80,7 @@ void guest_main(const struct multiboot_info *info)
 
     frames_init((u64)(uintptr_t)image_end, guest_memory_end());
     churn.root = table_new();
-    for (u64 a = 0; a < guest_memory_end(); a += PAGE_SIZE)
-        table_map(churn.root, a, a, 1, PTE_P | PTE_W);
+    table_map_identity(churn.root, guest_memory_end(), 1);
     make_pages();
     table_activate(churn.root);
     for (u64 page = 0; page < churn.pages; page++)

@@ -16,8 +16,7 @@ void hello_mode(void)
     u64 mapped = 4 * MIB < guest_memory_end() ? 4 * MIB : guest_memory_end();
     frames_init((uintptr_t)image_end, mapped);
     u64 root = table_new();
-    for (u64 a = 0; a < mapped; a += PAGE_SIZE)
-        table_map(root, a, a, 1, PTE_P | PTE_W);
+    table_map_identity(root, mapped, 1);
     u64 frame = frames_take(1, PAGE_SIZE);
     table_map(root, ALIAS, frame, 1, PTE_P | PTE_W);
     table_activate(root);

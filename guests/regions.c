@@ -81,8 +81,7 @@ static void map_all(void)
 
     frames_init((uintptr_t)image_end, end);
     regions.root = table_new();
-    for (u64 a = 0; a < end; a += PAGE_SIZE)
-        table_map(regions.root, a, a, 1, PTE_P | PTE_W);
+    table_map_identity(regions.root, end, 1);
     for (u32 i = 0; i < regions.parts; i++)
         for (u64 j = 0; j < regions.part[i].pages; j++) {
             u64 at = regions.part[i].first + j * PAGE_SIZE;

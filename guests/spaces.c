@@ -71,8 +71,7 @@ static void make_space(u64 s, u64 shared)
 static void make_spaces(void)
 {
     u64 kernel = table_new();
-    for (u64 a = 0; a < guest_memory_end(); a += PAGE_SIZE)
-        table_map(kernel, a, a, 1, PTE_P | PTE_W);
+    table_map_identity(kernel, guest_memory_end(), 1);
     for (u64 s = 0; s < spaces.spaces; s++)
         make_space(s, *(u64 *)(uintptr_t)kernel);
     u64 last = spaces.root[spaces.spaces - 1];

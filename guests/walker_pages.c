@@ -75,6 +75,5 @@ void walker_tables(struct walker *w)
     u64 end = guest_memory_end();
     frames_init((uintptr_t)image_end, end);
     w->root = table_new();
-    for (u64 a = 0; a < end && a < GIB; a += PAGE_SIZE)
-        table_map(w->root, a, a, 1, PTE_P | PTE_W);
+    table_map_identity(w->root, end < GIB ? end : GIB, 1);
 }

@@ -196,8 +196,7 @@ static void map_identity(void)
 {
     frames_init((uintptr_t)image_end, 2 * MIB + POOL_SIZE);
     identity = table_new();
-    for (u64 a = 0; a < IDENTITY; a += table_page_size(2))
-        table_map(identity, a, a, 2, PTE_P | PTE_W);
+    table_map_identity(identity, IDENTITY, 2);
     table_activate(identity);
 }
 

@@ -57,6 +57,12 @@ void table_map(u64 root, u64 gva, u64 gpa, int level, u64 bits)
     *entry_of(table, gva, level) = gpa | bits | (level > 1 ? PTE_PS : 0);
 }
 
+void table_map_identity(u64 root, u64 end, int level)
+{
+    for (u64 a = 0; a < end; a += table_page_size(level))
+        table_map(root, a, a, level, PTE_P | PTE_W);
+}
+
 u64 *table_entry(u64 root, u64 gva, int level)
 {
     u64 table = root;

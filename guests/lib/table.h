@@ -38,6 +38,8 @@ u64 frames_take(u64 n, u64 align);
 u64 table_new(void);
 /* Map gva to gpa by one page of that level; bits are those of the leaf entry. */
 void table_map(u64 root, u64 gva, u64 gpa, int level, u64 bits);
+/* Map what lies from 0 to end to itself, readable and writable, by pages of that level. */
+void table_map_identity(u64 root, u64 end, int level);
 /* The entry that maps gva at that level, or NULL: the tables as memory, nothing walked by hardware.
  */
 u64 *table_entry(u64 root, u64 gva, int level);
