@@ -73,9 +73,10 @@ def put(copy: Path, files: Dict[str, bytes], root: Path,
 
 
 def _stale(root: Path, name: str, folder: str) -> bool:
-    """Whether the object of the tree is older than its source, or missing."""
+    """Whether the object of the tree is older than its source.  What is missing make builds, and
+    not all that is the student's is part of each program."""
     source, made = root / name, (root / folder / name).with_suffix(".o")
-    return not made.is_file() or made.stat().st_mtime < source.stat().st_mtime
+    return made.is_file() and made.stat().st_mtime < source.stat().st_mtime
 
 
 def build(copy: Path, sandbox: Sandbox, programs: Sequence[str] = ()) -> Built:

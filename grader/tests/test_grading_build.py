@@ -1,6 +1,7 @@
 """Building a submission: what it may see of the tree, what it may use up, what is said."""
 from __future__ import annotations
 
+import os
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -59,6 +60,18 @@ def test_an_old_time_stamp_fools_nobody(copies, tmp_path):
     assert build.put(copy, {FILE: changed}, ROOT) == [FILE]
     assert not (copy / "build/obj/vmm/exit_msr.o").exists()
     assert (copy / FILE).read_bytes() == changed
+
+
+def test_a_file_that_a_program_does_not_hold_is_not_compiled_for_it(tmp_path):
+    """Of a lab's files some are in no program for the host: there is no object of theirs."""
+    copy, program, others = tmp_path / "copy", "walk/walksim", tmp_path / "root"
+    for folder in (others, copy):
+        for name in (FILE, "build/obj/vmm/exit_msr.o", "build/walk/obj/vmm/guestmem.o"):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_text(name)
+    assert build.put(copy, {FILE: FILE.encode()}, others, [program]) == []
+    os.utime(others / FILE, (2e9, 2e9))
+    assert build.put(copy, {FILE: FILE.encode()}, others, [program]) == [FILE]
 
 
 def test_a_mistake_is_told_in_the_compilers_words(built):
