@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Dict, List, Optional, Set
 
 from grader import labtoml
-from grader.kit import tree
+from grader.kit import objects, tree
 from grader.plan import RunError
 
 KINDS = ("reference", "object", "own")
@@ -78,6 +78,7 @@ def _compile(files: tree.Files, root: Path, sources: List[str]) -> tree.Files:
         for source in sources:
             (folder / source).write_bytes((root / source).read_bytes())
         made = [f"build/obj/{Path(source).with_suffix('.o')}" for source in sources]
+        objects.lend(folder, root, made)
         _run(["make", "-s", "-j2", *made], folder)
         for path in made:
             _run(["objcopy", "--strip-unneeded", path], folder)

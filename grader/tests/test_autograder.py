@@ -17,9 +17,9 @@ from pathlib import Path
 import pytest
 
 from grader import labtoml, plan
-from grader.kit import autograder, handin, score
+from grader.kit import autograder, handin, objects, score
 from grader.plan import ROOT, RunError
-from grader.tests import objects, toy
+from grader.tests import toy
 
 
 @pytest.fixture()

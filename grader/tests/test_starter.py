@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from grader import plan
-from grader.kit import makefile, pages, source, starter, tree
+from grader.kit import makefile, objects, pages, source, starter, tree
 from grader.plan import RunError
 from grader.tests import toy
 
@@ -145,6 +145,26 @@ def test_earlier_labs_as_objects(root, tmp_path):
     toy.build(out)
     assert (out / "build/obj/src/one.o").read_bytes() == (out / "prior/src/one.o").read_bytes()
     assert "`prior/src/one.o`" in (out / "README.md").read_text()
+
+
+def test_objects_are_lent_only_where_nothing_has_changed(root, tmp_path):
+    toy.build(root)
+    copy = toy.write(tmp_path / "copy")
+    assert objects.lend(copy, root) == 2
+    assert objects.lend(copy, root, ["build/obj/src/two.o"]) == 1
+    (copy / "src" / "one.c").write_text("int another;\n")
+    assert objects.lend(copy, root) == 1
+    os.utime(root / "src" / "todo.h", (2e9, 2e9))       # newer than what was made of it
+    assert objects.lend(copy, root) == 0
+
+
+def test_an_old_object_is_not_taken_for_the_source(root):
+    toy.build(root)
+    of_now = starter.make(root, 2, kind="object")["prior/src/one.o"].data
+    source = root / "src" / "one.c"
+    source.write_text(source.read_text().replace("7919", "7901"))
+    os.utime(source, (2e9, 2e9))
+    assert starter.make(root, 2, kind="object")["prior/src/one.o"].data != of_now
 
 
 def test_a_students_source_is_taken_before_an_object(root, tmp_path):

@@ -21,6 +21,7 @@ matplotlib.use("svg")
 from matplotlib import pyplot as plt  # noqa: E402
 
 from grader import plan, run as running  # noqa: E402
+from grader.grading import build  # noqa: E402
 from grader.oracle import timekeeping  # noqa: E402
 from viz import trace as viz_trace  # noqa: E402
 from viz.style import LIGHT  # noqa: E402
@@ -47,18 +48,17 @@ def guests(folder: Path) -> List[str]:
 
 def spoilt_run(like: Path, scratch: Path) -> Path:
     """The same guests under a VMM that leaves the end of a turn to the guest's timer."""
-    for name in ("kernel", "vmm"):
-        shutil.copytree(plan.ROOT / name, scratch / name)
-    shutil.copy(plan.ROOT / "Makefile", scratch)
     path, old, new = SPOILT
-    text = (scratch / path).read_text()
+    text = (plan.ROOT / path).read_text()
     if text.count(old) != 1:
         raise SystemExit(f"{path} is no longer what SPOILT changes")
-    (scratch / path).write_text(text.replace(old, new))
-    subprocess.run(["make", "-s", "kernel"], cwd=scratch, check=True, stdout=subprocess.DEVNULL)
-    shutil.copytree(plan.BUILD / "guests", scratch / "build" / "guests")
+    copy = scratch / "copy"
+    build.prepare(plan.ROOT, copy)
+    build.put(copy, {path: text.replace(old, new).encode()}, plan.ROOT)
+    subprocess.run(["make", "-s", "kernel"], cwd=copy, check=True, stdout=subprocess.DEVNULL)
+    shutil.copytree(plan.BUILD / "guests", copy / "build" / "guests")
     result = running.make(plan.Request(tuple(guests(like)), scratch / "run", option="slice=5ms",
-                                       time="100ms", seed=1, build=scratch / "build"))
+                                       time="100ms", seed=1, build=copy / "build"))
     if not result.made:
         raise SystemExit(result.sentence)
     return result.dir
