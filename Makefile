@@ -112,7 +112,6 @@ VMM_SRC := \
     vmm/exit_ltr.c \
     vmm/exit_msr.c \
     vmm/exit_nested.c \
-    vmm/exit_pf.c \
     vmm/faultwalk.c \
     vmm/fetch.c \
     vmm/guestmem.c \

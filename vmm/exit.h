@@ -25,8 +25,9 @@ void exit_descriptor(struct vcpu *, const struct exit *);
 void exit_dr(struct vcpu *, const struct exit *);
 void exit_cr(struct vcpu *, const struct exit *);
 void exit_nested(struct vcpu *, const struct exit *);
-void exit_pf(struct vcpu *, const struct exit *);
 void exit_invlpg(struct vcpu *, const struct exit *);
+/* Nobody asked for it, or only exits= did: the VM's end. */
+void exit_unknown(struct vcpu *, const struct exit *);
 
 /* The length of the instruction at rip when the processor did not say it:
  * what the exit reason implies, or decoded. */

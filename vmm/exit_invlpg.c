@@ -14,8 +14,7 @@ void exit_invlpg(struct vcpu *v, const struct exit *x)
     u64 linear = x->invlpg.addr;
 
     if (!v->vm->shadow.active) { /* asked for by exits=: for nobody */
-        vm_end(v->vm, END_UNSUPPORTED, x->code, "exit with code %#lx, which nobody handles",
-               x->code);
+        exit_unknown(v, x);
         return;
     }
     if (x->invlpg.known) {
