@@ -119,8 +119,6 @@ void vm_destroy(struct vm *vm)
     u64 free = frames_owned(OWNER_FREE);
 
     nested_fini(&vm->nested);
-    if (vm->shadow.on)
-        shadow_drop_all(&vm->shadow, ZAP_END);
     shadow_fini(vm);
     if (vm->vcpu.vm)
         vcpu_fini(&vm->vcpu);

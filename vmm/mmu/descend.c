@@ -3,10 +3,10 @@
  * the processor does it: read an entry, check P and the reserved bits, set A,
  * go down; at the leaf judge the rights of all levels together, then set D.
  *
- * PAE's four directory pointers are read during the walk, as one more level:
- * with nested paging AMD's processors do so (AMD64 Manual vol. 2, 15.25.10), and
- * QEMU always does. Intel's hold them since CR3 was written (SDM vol. 3A, 4.4.1):
- * that is no reference; here they are taken from memory all the same.
+ * PAE's four directory pointers are one more level. With nested paging AMD's processors
+ * read them during the walk (AMD64 Manual vol. 2, 15.25.10), and QEMU always does. Where
+ * they are held since CR3 was written (by Intel's processors: SDM vol. 3A, 4.4.1; for a
+ * guest on a shadow) they are no reference; whoever locates tables says where they are.
  * Sources: AMD64 Manual vol. 2, 5.4 to 5.6, 8.4.2 (error code), 15.25.6; Intel
  * SDM vol. 3C, 27.2.1 (exit qualification), 28.2.3.
  */

@@ -14,8 +14,7 @@ void shadow_flush_narrowed(struct vcpu *v)
     hv->flush(v, HV_FLUSH_ALL, 0);
 }
 
-/* --- What cannot be filled
- * ------------------------------------------------------------------------ */
+/* --- What cannot be filled ----------------------------------------------------------- */
 
 /* No memory for it: a device, or nothing. */
 void shadow_outside(struct vcpu *v, const struct exit *x, u8 access, gpa_t at)

@@ -82,6 +82,7 @@ void shadow_fini(struct vm *vm)
 
     if (!s->on)
         return;
+    shadow_drop_all(s, ZAP_END);
     give(s, hpa_ptr(hpa(s->base + PAGE_SIZE)), TABLE_BYTES(s));
     give(s, s->link, LINK_BYTES(s));
     give(s, s->page, PAGE_BYTES(s));

@@ -53,8 +53,7 @@ static void renew_pointers(struct shadow *s, struct shadow_page *root)
     /* LAB 4 END: todo(4, "4.3", s, root); */
 }
 
-/* --- The root
- * -------------------------------------------------------------------------------------- */
+/* --- The root ------------------------------------------------------------------------ */
 
 /* The page for this CR3, all that was out of step compared; NULL: it lies outside of memory. */
 static struct shadow_page *root_for(struct shadow *s, u64 cr3)

@@ -10,9 +10,8 @@
 #include "kernel/todo.h"
 #include "vmm/hv.h"
 #include "vmm/mmu/descend.h"
+#include "vmm/mmu/nested.h"
 #include "vmm/mmu/walk.h"
-
-#define GPA_BITS 48
 
 enum walk_fault walk_nested(hpa_t root, gpa_t a, u8 access, u8 serves, struct walk *w)
 {
@@ -29,7 +28,7 @@ enum walk_fault walk_nested(hpa_t root, gpa_t a, u8 access, u8 serves, struct wa
     };
 
     w->nroot = root;
-    if (a.v >> GPA_BITS)
+    if (a.v >> NESTED_GPA_BITS)
         return descent_fail(&d, w, FAULT_NOT_PRESENT, 4, false);
     return descend(&d, w, &w->hpa.v, &w->nested_size);
     /* LAB 5 END: todo(5, "5.8", root, a, access, serves, w, descend, descent_fail); */
