@@ -94,6 +94,7 @@ SHADOW = (
     Row("shadow: trapped PTE write", "upper", "instructions", 800, kvm=4761),
     Row("shadow: 64 PTEs mapped, used, unmapped, CR3 reloaded", "map64", "instructions", 40000,
         kvm=152411),
+    Row("shadow: hidden fault, a page used for the first time", "hidden", "instructions", 500),
     Row("shadow: MOV CR3", "cr3", "instructions", 700, kvm=3451),
 )
 VMX = "bochs-vmx"

@@ -13,7 +13,7 @@ from viz import trace as viz_trace
 from viz.tests.synth import TraceWriter
 
 COUNTS = {"cpuid": 200.0, "out": 240.0, "record": 14.0, "npf": 430.0, "yield": 1400.0}
-SHADOW = {"fault": 390.0, "upper": 790.0, "map64": 39000.0, "cr3": 690.0}
+SHADOW = {"fault": 390.0, "upper": 790.0, "map64": 39000.0, "cr3": 690.0, "hidden": 495.0}
 HOST = {"clean": 12.0, "incremental": 1.0, "first_exit": 0.3, "hello_vmx": 0.8, "draw_s": 2.0,
         "draw_mb": 180.0}
 VMX = 240.0
@@ -38,7 +38,7 @@ def test_all_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
     out = tmp_path / "new" / "bench.json"
     assert run_bench(monkeypatch, out, COUNTS, HOST) == 0
     rows: List[Dict[str, Any]] = json.loads(out.read_text())
-    assert [list(row) for row in rows] == [["name", "value", "unit", "budget", "anchor"]] * 19
+    assert [list(row) for row in rows] == [["name", "value", "unit", "budget", "anchor"]] * 20
     first = rows[0]
     assert (first["value"], first["unit"], first["budget"]) == (200, "instructions", 200)
     assert first["anchor"]["floor"]["value"] == 86 and first["anchor"]["kvm"]["value"] == 2993
@@ -65,7 +65,7 @@ def test_each_row_can_break(source: str, monkeypatch: pytest.MonkeyPatch, tmp_pa
     assert shown.err.splitlines()[-1] == f"grader: over budget: {row.name}"
     broken = [line for line in shown.out.splitlines() if "OVER BUDGET" in line]
     assert len(broken) == 1 and broken[0].startswith(row.name)
-    assert len(json.loads(out.read_text())) == 19
+    assert len(json.loads(out.read_text())) == 20
 
 
 def test_vmx_is_held_to_what_svm_counts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
@@ -92,7 +92,7 @@ def test_each_scheduler_has_its_row(monkeypatch: pytest.MonkeyPatch, tmp_path: P
 def test_exact_leaves_out_the_host(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     out = tmp_path / "bench.json"
     assert run_bench(monkeypatch, out, COUNTS, {}, "--exact") == 0
-    assert [row["unit"] for row in json.loads(out.read_text())] == ["instructions"] * 13
+    assert [row["unit"] for row in json.loads(out.read_text())] == ["instructions"] * 14
 
 
 def test_runs_must_agree() -> None:
