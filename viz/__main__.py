@@ -34,8 +34,7 @@ COMMANDS: Dict[str, Command] = {
                                             VM 1's walk of one address, in words
 
 Guest levels go down, nested levels across; the circles number the memory references in the
-processor's order. A walk is recorded when a guest asks for it through the test port: ticker,
-walker and hello-pae do.
+processor's order. A walk is recorded when a guest asks for it through the test port, as this does:
   python3 -m grader run --guest "walker -- size=4k,2m,1g" --time 100ms --out build/mine"""),
     "quiz": Command("ask about a real walk, some of which is hidden", """\
   viz quiz trace.bin                        eight questions, in the terminal
@@ -64,7 +63,7 @@ lives, the tables themselves are read out of memory.bin. Pages in a row are one 
 
 Run, ready (pale) and blocked (low, grey) alternate in a VM's lane; below them exits and
 timer ticks. Above the pCPU's lane stands why the scheduler chose. Zoom in until single
-exits show: 1 ms of virtual time is 1,000,000 instructions in QEMU."""),
+exits show: 1 ms of virtual time is 1,000,000 instructions, on each platform."""),
     "stats": Command("totals of each VM: run time, exits, ticks, switches", """\
   viz stats trace.bin                       a table
   viz stats trace.bin --json -o stats.json  the same for a program

@@ -3,7 +3,7 @@
 With shadow paging a #PF exit says little by itself: what the VMM did about it tells whether
 it was the guest's own (reflected), hidden, a write to one of its tables, or a device.  So a
 cause is an exit and what was recorded until the next entry.  Counts and the virtual time from
-an exit to the VM's next entry, which is the VMM's; in QEMU a nanosecond is an instruction.
+an exit to the VM's next entry, which is the VMM's; a nanosecond is an instruction.
 """
 from __future__ import annotations
 

@@ -25,8 +25,9 @@ from viz.walk_shadow import ShadowPicture
 from viz.walk_words import fault_name
 
 FORMATS = ("svg", "png", "pdf", "dot", "html")
-HOW_TO_ASK = ("a guest asks for one through the test port (command 6, WALK); of ours hello-pae, "
-              "ticker and walker do; in a run with trace=walks every nested fault is walked as well")
+HOW_TO_ASK = ("a guest asks for one through the test port (command 6, WALK); of ours churn, "
+              "hello-pae, regions, ticker, walker and watched do; in a run with trace=walks every "
+              "nested fault is walked as well")
 
 
 class WalkError(TraceError):

@@ -19,6 +19,7 @@ from grader import __main__ as grader_main
 from grader import args, labtoml
 from grader.plan import ROOT, RunError
 from viz import __main__ as viz_main
+from viz.walk import HOW_TO_ASK
 
 TEXTS = [ROOT / "README.md", ROOT / "guests" / "README.md",
          *sorted((ROOT / "handouts").glob("*.md"))]
@@ -145,6 +146,14 @@ def test_the_guests_are_those_that_are_built():
     names = [cell.strip() for row in table.splitlines()[2:] if row.startswith("|")
              for cell in row.split("|")[1].split(",")]
     assert sorted(names) == sorted(GUESTS)
+
+
+def test_the_guests_that_ask_for_walks_are_named():
+    said = re.search(r"of ours (.*?) do;", HOW_TO_ASK)[1]
+    files = [path.stem.replace("_", "-") for path in (ROOT / "guests").glob("*.c")
+             if "guest_walk(" in path.read_text()]
+    assert set(re.split(", | and ", said)) == {
+        name if name in GUESTS else name.partition("-")[0] for name in files}
 
 
 def test_the_entry_checks_are_those_that_can_be_broken():
