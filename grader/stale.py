@@ -23,8 +23,10 @@ def newer(root: Path, build: Path) -> Optional[str]:
         return None
     times: Dict[str, float] = {}
     for needs in sorted((build / "obj").rglob("*.d")):
-        made = _time(needs.with_suffix(".o"))
-        for name in _sources(needs) if made is not None else ():
+        made, sources = _time(needs.with_suffix(".o")), list(_sources(needs))
+        if made is None or (sources and not (root / sources[0]).exists()):
+            continue    # what is left of a source that is gone: nothing is linked from it
+        for name in sources:
             if _when(root, name, times) > made:
                 return name
     return next((name for name, made in _not_compiled(root, build)

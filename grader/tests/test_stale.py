@@ -54,6 +54,13 @@ def test_a_source_or_a_header_that_was_edited_is_named(tree, name):
     assert newer(tree) == name
 
 
+def test_an_object_whose_source_is_gone_does_not_count(tree):
+    """As after an update: make has no rule for it any more."""
+    (tree / "vmm/a.c").unlink()
+    put(tree / "vmm/a.h", 10)
+    assert newer(tree) is None
+
+
 def test_an_old_kernel_does_not_count_if_its_objects_are_new(tree):
     """As when an object was made anew and the kernel came out the same."""
     put(tree / "vmm/a.c", 1000)
