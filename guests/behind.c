@@ -8,9 +8,8 @@
  */
 #include "guests/lib/guest.h"
 
-#define TICK_HZ   1000
-#define FLAG_TF   (1ul << 8)
-#define INTEL_EBX 0x756e6547u /* CPUID leaf 0: Genu */
+#define TICK_HZ 1000
+#define FLAG_TF (1ul << 8)
 
 static unsigned long stopped_at; /* where an interrupt or a debug exception came; 0: nowhere */
 
@@ -36,7 +35,9 @@ static void on_debug(struct trap_frame *frame)
     {                                                                                              \
         unsigned long behind;                                                                      \
         __asm__ volatile("xorl %%eax, %%eax; sti; " instruction "; 1: cli; leaq 1b(%%rip), %0"     \
-                         : "=S"(behind) : : CHANGES);                                              \
+                         : "=S"(behind)                                                            \
+                         :                                                                         \
+                         : CHANGES);                                                               \
         return behind;                                                                             \
     }                                                                                              \
     static unsigned long step_##name(void)                                                         \
@@ -44,7 +45,9 @@ static void on_debug(struct trap_frame *frame)
         unsigned long behind;                                                                      \
         __asm__ volatile("xorl %%eax, %%eax; pushfq; orl $0x100, (%%rsp); popfq; " instruction     \
                          "; 1: nop; leaq 1b(%%rip), %0"                                            \
-                         : "=S"(behind) : : CHANGES);                                              \
+                         : "=S"(behind)                                                            \
+                         :                                                                         \
+                         : CHANGES);                                                               \
         return behind;                                                                             \
     }
 
@@ -100,5 +103,5 @@ void guest_main(const struct multiboot_info *info)
     for (u32 i = 0; i < ARRAY_SIZE(kinds); i++)
         try(&kinds[i]);
     if (testport_present())
-        try(cpuid(0, 0).b == INTEL_EBX ? &intel_call : &amd_call);
+        try(cpu_is_intel() ? &intel_call : &amd_call);
 }

@@ -65,8 +65,6 @@ static u64 merged(u64 rax, u8 size, u32 value)
     return size == 4 ? value : (rax & ~mask) | (value & mask);
 }
 
-#define INTEL_EBX 0x756e6547 /* Genu */
-
 /* --- One exiting instruction of each kind ------------------------------------------------ */
 
 static void write_cpuid(struct rng *r, struct step *s)
@@ -83,10 +81,9 @@ static void write_cpuid(struct rng *r, struct step *s)
     bytes("\x0f\xa2", 2);
 }
 
-/* VMMCALL; on a processor of Intel's VMCALL takes its place. */
 static void write_vmmcall(struct rng *r, struct step *s)
 {
-    bool intel = cpuid(0, 0).b == INTEL_EBX;
+    bool intel = cpu_is_intel();
 
     prefixes(r);
     s->after[RAX] = ~0ull;

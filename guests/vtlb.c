@@ -222,9 +222,8 @@ static void refuse_user(const struct page *victim)
                          .di = (unsigned long)p->gva};
     u8 *at = (u8 *)(uintptr_t)p->gpa;
 
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < HYPERCALL_BYTES; i++)
         at[i] = code[i];
-    at[3] = RET;
     probe_run(&seen, EXEC, true);
     if (seen.faulted || seen.ax != VTLB_NO_SERVICE)
         diverge("a user's call", p->gva, seen.ax, VTLB_NO_SERVICE);
@@ -252,7 +251,8 @@ static void op_refused(void)
 static const struct {
     u32 weight; /* of 1000 */
     void (*run)(void);
-} ops[] = {{860, op_access}, {60, op_change}, {60, op_switch}, {5, map_flush_space}, {15, op_refused}};
+} ops[] = {
+    {860, op_access}, {60, op_change}, {60, op_switch}, {5, map_flush_space}, {15, op_refused}};
 
 static void random_op(void)
 {

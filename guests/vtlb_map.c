@@ -6,7 +6,6 @@
 
 #define SLOTS     4096u /* a power of two */
 #define MAX_PAGES 2048u
-#define INTEL_EBX 0x756e6547u /* CPUID leaf 0: Genu */
 #define SPACE_CR3 0x7ff000000ull /* CR3 is a name: where that leads, there is no memory */
 
 u32 map_space;
@@ -18,36 +17,26 @@ static u32 count;
 
 /* --- Hypercalls ---------------------------------------------------------------------------- */
 
-static bool is_intel(void)
-{
-    static int known; /* 1: no, 2: yes; CPUID exits */
-
-    if (!known)
-        known = cpuid(0, 0).b == INTEL_EBX ? 2 : 1;
-    return known == 2;
-}
-
 const u8 *hypercall_code(void)
 {
-    static const u8 vmcall[] = {0x0f, 0x01, 0xc1}, vmmcall[] = {0x0f, 0x01, 0xd9};
+    static const u8 vmcall[HYPERCALL_BYTES] = {0x0f, 0x01, 0xc1, 0xc3};
+    static const u8 vmmcall[HYPERCALL_BYTES] = {0x0f, 0x01, 0xd9, 0xc3};
+    static const u8 *code; /* asked for once */
 
-    return is_intel() ? vmcall : vmmcall;
+    if (!code)
+        code = cpu_is_intel() ? vmcall : vmmcall;
+    return code;
 }
 
 unsigned long hypercall(u32 number, u64 a, u64 b, u32 c)
 {
     unsigned long answer;
 
-    if (is_intel())
-        __asm__ volatile("vmcall"
-                         : "=a"(answer)
-                         : "a"(number), "b"((unsigned long)a), "c"((unsigned long)b), "d"(c)
-                         : "memory");
-    else
-        __asm__ volatile("vmmcall"
-                         : "=a"(answer)
-                         : "a"(number), "b"((unsigned long)a), "c"((unsigned long)b), "d"(c)
-                         : "memory");
+    __asm__ volatile("call *%1"
+                     : "=a"(answer)
+                     : "r"(hypercall_code()), "a"(number), "b"((unsigned long)a),
+                       "c"((unsigned long)b), "d"(c)
+                     : "memory", "cc");
     return answer;
 }
 
@@ -61,8 +50,7 @@ static u16 *place(u32 space, u64 gva, bool large)
 
     for (;; i = (i + 1) % SLOTS) {
         const struct page *p = slot[i] ? &pages[slot[i] - 1] : NULL;
-        if (!p || (p->space == space && !(p->how & VTLB_LARGE) == !large &&
-                   p->gva == first))
+        if (!p || (p->space == space && !(p->how & VTLB_LARGE) == !large && p->gva == first))
             return &slot[i];
     }
 }

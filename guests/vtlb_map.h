@@ -22,13 +22,14 @@ struct page {
     bool filled;  /* the TLB was given it, and has not been told to forget */
 };
 
-extern u32 map_space;        /* the current one: what CR3 names */
-extern u64 map_misses;       /* how often a page was filled, */
-extern u64 map_vanished;     /* and of these, how often one that the TLB should have had */
-extern u64 map_wrong;        /* answers to fills and flushes that should have been VTLB_DONE */
+extern u32 map_space;    /* the current one: what CR3 names */
+extern u64 map_misses;   /* how often a page was filled, */
+extern u64 map_vanished; /* and of these, how often one that the TLB should have had */
+extern u64 map_wrong;    /* answers to fills and flushes that should have been VTLB_DONE */
 
 unsigned long hypercall(u32 number, u64 a, u64 b, u32 c);
-/* The two forms of the instruction, for who writes it into memory: VMMCALL or VMCALL. */
+/* VMMCALL, or on Intel's VMCALL, and RET: what hypercall() calls, and whoever gets a copy. */
+#define HYPERCALL_BYTES 4
 const u8 *hypercall_code(void);
 
 /* A new page of the space; ends the guest when there are too many. */

@@ -81,6 +81,12 @@ static inline struct cpuid cpuid(u32 leaf, u32 sub)
     return r;
 }
 
+/* On a processor of Intel's VMCALL takes VMMCALL's place. Asking exits, as any CPUID. */
+static inline bool cpu_is_intel(void)
+{
+    return cpuid(0, 0).b == 0x756e6547; /* Genu */
+}
+
 static inline u64 rdtsc(void)
 {
     u32 low, high;
