@@ -48,11 +48,7 @@ void guest_main(const struct multiboot_info *info)
     u64 pages = args_number("pages", 64, 1, 1u << 20);
     u32 hz = (u32)args_number("hz", 20, 19, 1000);
     u64 rounds = args_number("rounds", 0, 0, 1ull << 60), seed = guest_seed();
-    if (FIRST + pages * PAGE_SIZE > guest_memory_end()) {
-        print("keeper: no memory for %U pages\n", pages);
-        guest_exit(3);
-    }
-
+    guest_needs(FIRST + pages * PAGE_SIZE);
     fill(seed, pages);
     checkpoint("pages", pages);
     trap_set(TRAP_IRQ_BASE + PIT_LINE, on_tick);

@@ -296,11 +296,8 @@ void guest_main(const struct multiboot_info *info)
     u64 count = args_number("ops", OPS, 1, 1ull << 40);
     vtlb.spaces = (u32)args_number("spaces", 4, 1, MAX_SPACES);
     vtlb.pages = (u32)args_number("pages", 64, 2, MAX_OF_ONE);
+    guest_needs(LARGE_DATA + LARGE_SIZE);
     vtlb.rng = (struct rng){guest_seed()};
-    if (guest_memory_end() < LARGE_DATA + LARGE_SIZE) {
-        print("vtlb wants 8M of memory\n");
-        guest_exit(3);
-    }
     begin_paging();
     for (u32 r = 0; r < REGIONS; r++)
         vtlb.region[r] = random_region(r);

@@ -221,10 +221,7 @@ void guest_main(const struct multiboot_info *info)
         pool[i].next = args_number(keys[i], i ? 0 : 4 * MIB, 0, IDENTITY - POOL_SIZE);
         pool[i].end = pool[i].next ? pool[i].next + POOL_SIZE : 0;
     }
-    if (pool[0].end > guest_memory_end()) {
-        print("watched wants memory up to 0x%X for pool0\n", pool[0].end);
-        guest_exit(3);
-    }
+    guest_needs(pool[0].end);
     rng = (struct rng){guest_seed()};
     levels = TABLE_LEVELS == 4 && cpuid(0x80000001, 0).d & BIT_1G ? 3 : 2;
     trap_set(VECTOR_PF, on_fault);

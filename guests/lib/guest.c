@@ -13,6 +13,14 @@ u64 guest_memory_end(void)
     return memory_end;
 }
 
+void guest_needs(u64 end)
+{
+    if (memory_end >= end)
+        return;
+    print("needs memory up to 0x%X: give this VM more (mem=)\n", end);
+    guest_exit(EXIT_NO_MEMORY);
+}
+
 void guest_hold(void)
 {
     while (args_number("hold", 0, 0, 1))

@@ -23,6 +23,9 @@ void guest_main(const struct multiboot_info *info);
 
 /* First address after memory that starts at 0 or 1 MiB, from the loader; at least 2 MiB. */
 u64 guest_memory_end(void);
+#define EXIT_NO_MEMORY 3
+/* Ends the guest, in words, unless its memory reaches up to there. */
+void guest_needs(u64 end);
 
 /* With hold=1 it halts for ever, so that the machine is looked at as it is; no interrupt comes.
  * For guests that allow this argument; with hold=0, or without it, nothing is done. */

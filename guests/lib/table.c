@@ -7,8 +7,6 @@
 
 #include "guests/lib/guest.h"
 
-#define EXIT_NO_MEMORY 3
-
 static u64 next_frame, end_of_frames;
 
 void frames_init(u64 first, u64 end)

@@ -126,10 +126,7 @@ void guest_main(const struct multiboot_info *info)
     u32 mask = (u32)args_number("mix", ALL, 1, ALL);
     pager.spaces = (u32)args_number("spaces", 100, 1, MAX_SPACES);
     pager.verbose = args_number("verbose", ~0ull >> 1, 0, ~0ull >> 1);
-    if (guest_memory_end() < MEMORY) {
-        print("pager wants 16M of memory\n");
-        guest_exit(3);
-    }
+    guest_needs(MEMORY);
     set_up();
     warm_up();
     for (pager.op = 1; pager.op <= n; pager.op++) {
