@@ -99,8 +99,8 @@ and not when."""),
 }
 
 EPILOG = """\
-A trace is the trace.bin that a run leaves (`make run`, `make demo`).  Traces that are cut
-off or damaged are read as far as they go; what is missing is said on stderr.
+A trace is the trace.bin that a run leaves (`make run`, `make demo`); the run's folder may
+stand for it.  Traces that are cut off or damaged are read as far as they go; what is missing is said on stderr.
 
 examples:
   viz stats build/demo/trace.bin

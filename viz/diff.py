@@ -14,7 +14,7 @@ from typing import Dict, List, NamedTuple, Optional, Tuple
 import numpy as np
 
 from viz.stats import format_ns, table, write_text
-from viz.trace import Trace, announce, load
+from viz.trace import WHERE, Trace, announce, load
 
 CHUNK = 1 << 16
 LOOK_AHEAD = 64  # records searched for the place where the traces meet again
@@ -245,8 +245,8 @@ def _counts(a: Trace, b: Trace) -> List[str]:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("a", metavar="A", help="one trace")
-    parser.add_argument("b", metavar="B", help="the other one")
+    parser.add_argument("a", metavar="A", help=f"one run: {WHERE}")
+    parser.add_argument("b", metavar="B", help="the other one, the same")
     parser.add_argument("--ignore", metavar="WHAT", nargs="+", action="extend", default=[],
                         choices=IGNORABLE,
                         help="what may differ: " + ", ".join(IGNORABLE))

@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import os
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
@@ -18,7 +17,7 @@ import numpy as np
 from viz import recorded, style
 from viz.stats import table, write_text
 from viz.timeline_style import parse_time
-from viz.trace import Trace, TraceError, announce, load
+from viz.trace import WHERE, Trace, TraceError, announce, load
 
 FORMATS = (".svg", ".png", ".pdf")
 # A cause and what it is, in the order of the picture.
@@ -237,7 +236,7 @@ def _bars(ax, runs: Sequence[Exits], causes: Sequence[str],  # type: ignore[no-u
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("trace", metavar="TRACE", nargs="+",
-                        help="a run's folder, or its trace.bin; of up to four runs")
+                        help=f"{WHERE}; of up to four runs")
     parser.add_argument("--vm", type=int, metavar="N", help="of this VM alone (from 1)")
     parser.add_argument("--from", dest="start", metavar="WHEN",
                         help="a time such as 20ms, or the name of a guest's checkpoint")
@@ -250,12 +249,11 @@ def run(args: argparse.Namespace) -> int:
     """Count, then print or draw."""
     if len(args.trace) > 4:
         raise TraceError(f"{len(args.trace)} runs: at most four fit side by side")
-    traces = [load(str(_file(name))) for name in args.trace]
+    traces = [load(name) for name in args.trace]
     runs = []
     for trace, name in zip(traces, _names(traces)):
         announce(trace)
-        if args.vm is not None and args.vm not in trace.vms():
-            raise TraceError(f"{trace.path}: there is no VM {args.vm}")
+        trace.need_vms(*([] if args.vm is None else [args.vm]))
         runs.append(of(trace, name, Part(args.vm, args.start, args.end)))
     if not any(found.counts for found in runs):
         raise TraceError("there is no exit in what was recorded")
@@ -268,11 +266,6 @@ def run(args: argparse.Namespace) -> int:
     print(f"{args.output}: " + "; ".join(f"{found.name}: {sum(found.counts.values()):,} exits"
                                          for found in runs))
     return 0
-
-
-def _file(name: str) -> Path:
-    """A run's folder stands for its trace."""
-    return Path(name) / "trace.bin" if os.path.isdir(name) else Path(name)
 
 
 def _names(traces: Sequence[Trace]) -> List[str]:

@@ -23,7 +23,7 @@ from viz import recorded
 from viz.schema import HEX_TYPES, Event, Schema
 from viz.spans import Spans, blocked_spans, guest_spans, run_spans
 from viz.stats import TIMER_EVENTS, TOTALS
-from viz.trace import Trace, TraceError, announce, load
+from viz.trace import WHERE, Trace, TraceError, announce, load
 
 CHUNK = 20_000
 CPU_PROCESS, VM_PROCESS = 1, 1000  # VM n is the process VM_PROCESS + n
@@ -186,7 +186,7 @@ def opened(path: Optional[str]) -> Iterator[TextIO]:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("trace", metavar="TRACE", help="trace.bin of a run")
+    parser.add_argument("trace", metavar="TRACE", help=WHERE)
     parser.add_argument("--to", choices=FORMATS,
                         help="perfetto and chrome are the same JSON (default: by FILE's ending)")
     parser.add_argument("--event", metavar="NAME", help="CSV: only this event, a column a field")

@@ -64,8 +64,6 @@ class Header:
 def read(path: str) -> Tuple[Header, List[str]]:
     """Header of the trace at `path` and what is wrong with it."""
     try:
-        if os.path.isdir(path):
-            raise TraceError(f"{path}: is a directory; name the trace.bin in it")
         with open(path, "rb") as file:
             size = os.fstat(file.fileno()).st_size
             base = _find_base(file, path, size)

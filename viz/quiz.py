@@ -13,7 +13,7 @@ from typing import Callable, Dict, List
 from viz import quiz_page, walk, walk_words
 from viz.quiz_questions import FORMS, Question, canonical, choose, hidden, letters, prompts
 from viz.stats import write_text
-from viz.trace import TraceError, load
+from viz.trace import TraceError, announce, load
 from viz.walk_data import Walk, WalkRef, Walks
 
 TRIES = 3
@@ -31,8 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Ask, or write the page; 0 when done, whatever was answered."""
     trace = load(args.trace)
-    for warning in trace.warnings:
-        print(f"{args.trace}: {warning}", file=sys.stderr)
+    announce(trace)
     if not 1 <= args.count <= 26:
         raise TraceError(f"--count {args.count}: 1 to 26 questions can be asked")
     if args.output and not args.output.lower().endswith(".html"):

@@ -21,7 +21,7 @@ from viz import timeline, walk_page
 from viz.html_page import render as render_page
 from viz.report_facts import Run, gather
 from viz.stats import exit_reasons, format_text, write_text
-from viz.trace import Trace, TraceError, announce
+from viz.trace import WHERE, Trace, TraceError, announce
 
 CONSOLE_LINES = 60
 
@@ -100,7 +100,7 @@ def index(run_dir: str, out: str) -> None:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run", metavar="RUN", help="a run's folder, or its trace.bin")
+    parser.add_argument("run", metavar="RUN", help=WHERE)
     parser.add_argument("-o", "--output", metavar="FILE", default="report.html",
                         help="the page to write (default: report.html)")
     parser.add_argument("--index", action="store_true",

@@ -14,7 +14,7 @@ from typing import Any, Dict, List, Optional, Tuple
 
 from viz import recorded
 from viz.stats import Stats, compute
-from viz.trace import Trace, TraceError, load
+from viz.trace import Trace, load
 
 # run.json's fields in the order in which a report shows them.
 FACTS: Tuple[Tuple[str, str], ...] = (
@@ -81,10 +81,7 @@ class Run:
 def gather(path: str) -> Run:
     """Read a run's folder or a trace; TraceError if there is no trace to read."""
     folder = path if os.path.isdir(path) else None
-    source = os.path.join(path, "trace.bin") if folder else path
-    if folder and not os.path.exists(source):
-        raise TraceError(f"{path}: the folder holds no trace.bin")
-    trace = load(source)
+    trace = load(path)
     run = Run(path, folder, trace, compute(trace))
     if folder:
         _read_facts(run)

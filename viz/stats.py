@@ -19,7 +19,7 @@ import numpy as np
 from viz import recorded
 from viz.spans import (Spans, alive_spans, blocked_spans, decided_spans, guest_spans, known_end,
                        run_spans, sum_spans)
-from viz.trace import Records, Trace, announce, load
+from viz.trace import WHERE, Records, Trace, announce, load
 
 TIMER_EVENTS = ("timer_due", "timer_delivered", "timer_dropped")
 TOTALS = ("due", "delivered", "backlog", "discarded")
@@ -303,7 +303,7 @@ def _exit_table(stats: Stats) -> str:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("trace", metavar="TRACE", help="trace.bin of a run")
+    parser.add_argument("trace", metavar="TRACE", help=WHERE)
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
     parser.add_argument("-o", "--output", metavar="FILE", help="write to FILE (default: stdout)")
     parser.epilog = f"{parser.epilog or ''}\n\n{JSON_HELP}"

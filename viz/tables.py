@@ -7,7 +7,6 @@ VM still lives, they are read from the tables themselves (computed).
 from __future__ import annotations
 
 import argparse
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import List, Optional, Tuple
@@ -19,7 +18,7 @@ from viz.style import PROVENANCE
 from viz.tables_ram import MOST, Memory
 from viz.tables_replay import State, replay, walked
 from viz.tables_rows import Row
-from viz.trace import Trace, TraceError, announce, load
+from viz.trace import WHERE, Trace, TraceError, announce, load
 from viz.walk_data import Walks
 
 FORMATS = ("svg", "png", "pdf", "html")
@@ -180,7 +179,7 @@ def _pages(before: State, now: State) -> Tuple[List[Tuple[int, int, int, int, st
 # --- The command ----------------------------------------------------------------------------------
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run", metavar="RUN", help="a run's folder, or its trace.bin")
+    parser.add_argument("run", metavar="RUN", help=WHERE)
     parser.add_argument("--vm", type=int, default=1, metavar="N", help="the VM (1)")
     parser.add_argument("--stop", metavar="STOP", help="a checkpoint's name, or its number in "
                         "--list (default: the end)")
@@ -193,11 +192,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """List or draw; 0 when done."""
-    folder = Path(args.run) if os.path.isdir(args.run) else Path(args.run).parent
-    trace = load(str(folder / "trace.bin" if os.path.isdir(args.run) else args.run))
+    trace = load(args.run)
     announce(trace)
-    if args.vm not in trace.vms():
-        raise TraceError(f"{trace.path}: there is no VM {args.vm}")
+    trace.need_vms(args.vm)
     if args.list:
         for number, stop in enumerate(stops(trace, args.vm), start=1):
             print(f"{number:>4} {stop.ns / 1e9:>14.9f}  {stop.name}")
@@ -205,7 +202,7 @@ def run(args: argparse.Namespace) -> int:
     form = Path(args.output).suffix[1:].lower()
     if form not in FORMATS:
         raise TraceError(f"{args.output}: the ending must be one of {', '.join(FORMATS)}")
-    memory = folder / "memory.bin"
+    memory = Path(trace.path).with_name("memory.bin")
     made = picture(trace, memory if memory.is_file() else None, args.vm, args.stop)
     tables_draw.shorten(made, args.rows)
     shown, left = tables_draw.choose(tables_rows.join(made.rows), args.rows)

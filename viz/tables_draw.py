@@ -96,33 +96,29 @@ def draw(made: "Picture", shown: Sequence[Row], left: int, form: str, out: str) 
 
 def dot(made: "Picture", shown: Sequence[Row], left: int) -> str:
     """One node that is a table of tables."""
-    blocks = [_line(font(made.title, 15, bold=True)),
-              _line(font(f"Marked: what changed {made.since}", 11, style.LIGHT.muted))]
+    blocks = [_row(font(made.title, 15, bold=True)),
+              _row(font(f"Marked: what changed {made.since}", 11, style.LIGHT.muted))]
     if made.pages:
-        blocks.append(_block(_table([("guest table, gPA", "guest"), ("level", "guest"),
+        blocks.append(_row(_table([("guest table, gPA", "guest"), ("level", "guest"),
                                      ("its shadow, hPA", "shadow"), ("entries", "shadow"),
                                      ("the guest's table is", ""), ("", "")],
                                     [([(f"{table:#x}", "guest"), (str(level), "guest"),
                                        (f"{at:#x}", "shadow"), (str(count), "shadow"), (kind, ""),
                                        (status, "")], status)
                                      for table, level, at, count, kind, status in made.pages])))
-    blocks.append(_block(_table(columns(made.shadow), [(cells(row, made.shadow), row.status)
+    blocks.append(_row(_table(columns(made.shadow), [(cells(row, made.shadow), row.status)
                                                        for row in shown])))
     if left:
-        blocks.append(_line(font(f"{left} more rows, left out here (--rows)", 11, bold=True)))
-    blocks += [_line(font(text[0].upper() + text[1:] + ".", 9.5)) for text in made.notes]
-    blocks += [_line(font(LEGEND, 9, style.LIGHT.muted)), _line(font(made.provenance, 9.5, bold=True))]
+        blocks.append(_row(font(f"{left} more rows, left out here (--rows)", 11, bold=True)))
+    blocks += [_row(font(text[0].upper() + text[1:] + ".", 9.5)) for text in made.notes]
+    blocks += [_row(font(LEGEND, 9, style.LIGHT.muted)), _row(font(made.provenance, 9.5, bold=True))]
     body = "".join(blocks)
     return (f'digraph tables {{\n  graph [bgcolor="{style.LIGHT.page}", pad=0.25];\n'
             f'  n1 [pos="0,0!", shape=plain, label=<<TABLE BORDER="0" CELLBORDER="0" '
             f'CELLSPACING="4">{body}</TABLE>>];\n}}\n')
 
 
-def _line(piece: str) -> str:
-    return f'<TR><TD ALIGN="LEFT">{piece}</TD></TR>'
-
-
-def _block(inner: str) -> str:
+def _row(inner: str) -> str:
     return f'<TR><TD ALIGN="LEFT">{inner}</TD></TR>'
 
 

@@ -12,9 +12,9 @@ from itertools import islice
 from typing import Dict, Iterable, Iterator, List, Optional, Sequence, Tuple
 
 from viz.tables_ram import EPT, LONG4, MOST, OF_MODE, Memory, leaves
-from viz.tables_replay import ADDRESS, PAGE, State
+from viz.tables_replay import PAGE, State
 from viz.tables_rows import Row, Side, access_words, ept_words, flag_words
-from viz.walk_data import Walk
+from viz.walk_data import ADDRESS, Walk
 
 UNMAPPED = "no mapping: an access would exit"
 

@@ -13,7 +13,8 @@ from typing import Callable, Dict, Iterator, Optional, Tuple
 
 import numpy as np
 
-from viz.tables_replay import ADDRESS, PAGE
+from viz.tables_replay import PAGE
+from viz.walk_data import ADDRESS
 
 # A guest can write any tables, such as few that map themselves or each other many times over:
 # so many pages are told of, and so many tables read for it, whether or not they map something.

@@ -12,10 +12,9 @@ from dataclasses import dataclass, field
 from typing import Callable, Dict, Iterator, List, Optional, Set, Tuple
 
 from viz.trace import Trace
-from viz.walk_data import P, Walk, Walks
+from viz.walk_data import ADDRESS, P, Walk, Walks
 
 PAGE = 4096
-ADDRESS = 0x000F_FFFF_FFFF_F000
 LEGACY32 = 1                    # enum paging_mode
 EVENTS: Dict[str, Tuple[str, ...]] = {
     "vm_create": ("root",), "vm_slot": ("gpa", "size", "hpa", "access"),

@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from typing import Dict, Iterator, List, Optional, Sequence, Tuple
 
 from viz.tables_ram import LEGACY32, LONG4, OF_MODE, Memory, entry_at, leaves
-from viz.tables_replay import ADDRESS, PAGE, State
-from viz.walk_data import NX, A, D, U, W
+from viz.tables_replay import PAGE, State
+from viz.walk_data import ADDRESS, NX, A, D, U, W
 
 FLAGS = (("W", W), ("U", U), ("A", A), ("D", D))
 

@@ -13,14 +13,14 @@ from typing import Iterable, List, Optional, Sequence, Tuple
 from viz import timeline_pair
 from viz import timeline_style as style
 from viz.timeline_data import Timeline, extract
-from viz.trace import Trace, TraceError, announce, load
+from viz.trace import WHERE, Trace, TraceError, announce, load
 
 FORMATS = ("svg", "png", "pdf", "html")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("traces", metavar="TRACE", nargs="+",
-                        help="trace.bin of a run; two or three stand on one time axis")
+                        help=f"{WHERE}; two or three stand on one time axis")
     parser.add_argument("-o", "--output", required=True, metavar="FILE",
                         help="the picture (.svg, .png, .pdf) or page (.html) to write")
     parser.add_argument("--from", dest="start", type=_time, metavar="T",
@@ -102,9 +102,8 @@ def _window(lines: Sequence[Timeline], start: Optional[int], end: Optional[int])
 
 
 def _chosen(line: Timeline, vms: Optional[Iterable[int]]) -> List[int]:
-    wanted = list(line.names) if vms is None else sorted(set(vms))
-    missing = [vm for vm in wanted if vm not in line.names]
-    if missing:
-        known = style.listed(str(vm) for vm in line.names)
-        raise TraceError(f"{line.trace.path}: there is no VM {missing[0]} (there are: {known})")
+    if vms is None:
+        return list(line.names)
+    wanted = sorted(set(vms))
+    line.trace.need_vms(*wanted)
     return wanted

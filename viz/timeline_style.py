@@ -6,7 +6,7 @@ not be taken for a VM, and the way in which times and ratios are written.
 
 from __future__ import annotations
 
-from typing import Dict, Iterable, List, Optional, Tuple
+from typing import Dict, List, Optional, Tuple
 
 from viz import recorded, requested
 from viz.style import PROVENANCE, Theme
@@ -128,7 +128,3 @@ def caveats(line: Timeline) -> List[str]:
         result.append("no scheduling decision in this trace: who ran is not known")
     return result + [w for w in line.trace.warnings
                      if "was full" not in w and "no scheduling decision" not in w]
-
-
-def listed(words: Iterable[str]) -> str:
-    return ", ".join(words) or "none"

@@ -20,8 +20,10 @@ from viz import scan
 from viz.header import Header, TraceError
 from viz.schema import Event, Schema
 
-__all__ = ["Header", "Records", "Trace", "TraceError", "announce", "load"]
+__all__ = ["WHERE", "Header", "Records", "Trace", "TraceError", "announce", "load"]
 
+NAME = "trace.bin"
+WHERE = f"a run's folder, or its {NAME}"  # as the help of every command says
 SHOWN = 5  # damaged places named one by one; the others are counted
 
 
@@ -210,6 +212,14 @@ class Trace:
         names.update({vm: f"vm{vm}" for vm, count in strange.items() if count >= enough})
         return dict(sorted(names.items()))
 
+    def need_vms(self, *wanted: int) -> None:
+        """TraceError if there is no VM with one of these numbers."""
+        known = self.vms()
+        for vm in wanted:
+            if vm not in known:
+                there = ", ".join(map(str, known)) or "none"
+                raise TraceError(f"{self.path}: there is no VM {vm} (there are: {there})")
+
 
 def _guest_name(text: str, vm: int) -> str:
     words = text.split()
@@ -223,9 +233,19 @@ def announce(trace: Trace) -> None:
         print(f"{trace.path}: {sentence}", file=sys.stderr)
 
 
-def load(path: str) -> Trace:
-    """Read the trace at `path`; TraceError if nothing in it can be read."""
+def file_of(path: str) -> str:
+    """The trace that `path` stands for: that file, or the one in that run's folder."""
     path = os.fspath(path)
+    if not os.path.isdir(path):
+        return path
+    if not os.path.exists(os.path.join(path, NAME)):
+        raise TraceError(f"{path}: the folder holds no {NAME}")
+    return os.path.join(path, NAME)
+
+
+def load(path: str) -> Trace:
+    """Read the trace at `path`, or in that folder; TraceError if nothing in it can be read."""
+    path = file_of(path)
     header, warnings = header_page.read(path)
     try:
         schema, damage = header_page.read_schema(path, header)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import os
 import subprocess
-import sys
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Dict, List, Mapping, Optional
@@ -19,7 +18,7 @@ import numpy as np
 from viz import recorded, walk_dot, walk_grid, walk_steps
 from viz.stats import write_text
 from viz.style import PROVENANCE
-from viz.trace import Trace, TraceError, load
+from viz.trace import WHERE, Trace, TraceError, announce, load
 from viz.walk_data import Walk, Walks
 from viz.walk_shadow import ShadowPicture
 from viz.walk_words import fault_name
@@ -36,7 +35,7 @@ class WalkError(TraceError):
 
 def add_choice(parser: argparse.ArgumentParser) -> None:
     """Which walk of which trace."""
-    parser.add_argument("trace", metavar="TRACE", help="a run's trace.bin")
+    parser.add_argument("trace", metavar="TRACE", help=WHERE)
     parser.add_argument("--vm", type=int, metavar="N", help="only walks of this VM (from 1)")
     parser.add_argument("--gva", type=_address, metavar="ADDRESS",
                         help="the walk of this guest-virtual address, or of another in its 4K page")
@@ -66,8 +65,7 @@ def _address(word: str) -> int:
 def run(args: argparse.Namespace) -> int:
     """Draw or list; 0 when done. What cannot be done is a WalkError of one line."""
     trace = load(args.trace)
-    for warning in trace.warnings:
-        print(f"{args.trace}: {warning}", file=sys.stderr)
+    announce(trace)
     if args.list:
         print("\n".join(listing(trace, args.vm, args.gva)))
         return 0

@@ -13,6 +13,7 @@ from typing import Any, Dict, Iterator, List, Sequence
 import numpy as np
 
 P, W, U, A, D, PS, NX = 1, 1 << 1, 1 << 2, 1 << 5, 1 << 6, 1 << 7, 1 << 63
+ADDRESS = 0x000F_FFFF_FFFF_F000         # bits of an entry that hold an address
 FINAL, IN_WALK = 1 << 32, 1 << 33       # bits of a nested fault's error code
 REF_NUMBERS = ("n", "level", "table", "index", "before", "after", "size", "serves", "addr")
 BEGIN_WORDS = ("mode", "kind", "cause")

@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from typing import List, Optional
 
 from viz import walk_grid, walk_words
-from viz.walk_data import Walk, WalkRef
+from viz.walk_data import ADDRESS, Walk, WalkRef
 from viz.walk_grid import DATA, PAIR, Row
 
-ADDRESS = 0x000FFFFFFFFFF000    # bits of an entry that hold an address
 ADDRESS32 = 0xFFFFF000
 
 

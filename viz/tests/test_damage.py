@@ -27,6 +27,7 @@ from viz.trace import Trace, TraceError, load
 
 QUIET = settings(deadline=None, derandomize=True, max_examples=120,
                  suppress_health_check=[HealthCheck.function_scoped_fixture])
+COMMANDS = ["stats", "export", "walk", "timeline", "diff", "report", "exits", "tables", "quiz"]
 
 
 class Sink:
@@ -105,13 +106,29 @@ def not_traces(folder: Path, sound: bytes) -> dict:
         (folder / name).write_bytes(raw)
     result = {str(folder / name): words for name, (_, words) in files.items()}
     (folder / "folder").mkdir()
-    result[str(folder / "folder")] = "directory"
+    result[str(folder / "folder")] = "the folder holds no trace.bin"
+    (folder / "odd" / "trace.bin").mkdir(parents=True)
+    result[str(folder / "odd")] = "Is a directory"
     result[str(folder / "absent")] = "No such file"
     return result
 
 
-@pytest.mark.parametrize("command", ["stats", "export", "walk", "timeline", "diff", "report",
-                                     "exits", "tables", "quiz"])
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_run_s_folder_stands_for_its_trace(command, tmp_path, capsys):
+    (tmp_path / "run").mkdir()
+    path = synth.three_vms(tmp_path / "run" / "trace.bin", ms=20)
+    told = []
+    for name in (str(path), str(path.parent)):
+        words = [name, name] if command == "diff" else [name]
+        out = tmp_path / ("out.html" if command in ("quiz", "timeline") else "out.svg")
+        words += ["--list"] if command == "tables" else ["-o", str(out)]
+        assert main([command, *words]) == 0
+        told.append((capsys.readouterr().out.replace(str(path), str(path.parent)),
+                     command == "tables" or out.read_bytes()))
+    assert told[0] == told[1] or command == "report"   # which has no run.json to show
+
+
+@pytest.mark.parametrize("command", COMMANDS)
 def test_what_is_no_trace_is_one_line_on_stderr(command, tmp_path, sound, capsys):
     for path, words in not_traces(tmp_path, sound).items():
         more = [path] if command == "diff" else []
@@ -120,8 +137,7 @@ def test_what_is_no_trace_is_one_line_on_stderr(command, tmp_path, sound, capsys
         said = capsys.readouterr()
         assert said.out == "" and len(said.err.splitlines()) == 1
         assert path in said.err
-        if command not in ("report", "exits", "tables") or not Path(path).is_dir():
-            assert words in said.err
+        assert words in said.err
         assert not (tmp_path / "out.svg").exists()
 
 
