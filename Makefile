@@ -72,6 +72,7 @@ VMM_SRC := \
     vmm/mmu/shadow_emulate.c \
     vmm/mmu/shadow_entry.c \
     vmm/mmu/shadow_fault.c \
+    vmm/mmu/shadow_fence.c \
     vmm/mmu/shadow_fill.c \
     vmm/mmu/shadow_pool.c \
     vmm/mmu/shadow_quick.c \
@@ -152,7 +153,7 @@ VMM_SRC := \
 
 # --- Guests -------------------------------------------------------------------
 GUESTS64   := pager hello ticker greedy probe walker crash canary hostile bench benchmmu yielder keeper stepper asker stray lines counter masker keeps behind watched regions churn spaces vtlb
-GUESTS32   := pager32 pager-pae hello32 hello-pae walker-pae watched-pae vtlb32
+GUESTS32   := pager32 pager-pae hello32 hello-pae walker-pae watched-pae vtlb32 taskswitch
 GUESTS16   := real
 
 # NOT IN A STARTER (grader/kit/makefile.py cuts these parts)
@@ -407,6 +408,7 @@ GUEST_OBJ_spaces     := spaces
 GUEST_OBJ_vtlb       := vtlb vtlb_map pager/probe pager/probe64
 GUEST_OBJ_vtlb32     := vtlb vtlb_map pager/probe pager/probe32
 GUEST_OBJ_watched-pae := watched
+GUEST_OBJ_taskswitch := taskswitch
 GUEST_OBJ_hello32    := hello hello_flat
 GUEST_OBJ_hello-pae  := hello hello_pae
 GUEST_OBJ_walker-pae := walker walker_pages

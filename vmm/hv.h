@@ -122,8 +122,10 @@ struct exit {
  * what of CR4 concerns paging exits. */
 struct hv_ctl {
     hpa_t nested_root;  /* of the nested table */
-    hpa_t shadow_root;  /* run on this table in its place, nested paging off; 0: do not. Another
+    hpa_t shadow_root;  /* run on this table in its place, no nested one; 0: do not. Another
                          * one is also taken when HV_CR3 is set */
+    hpa_t fence_root;   /* with a shadow root: where each address leads to itself, and no address
+                         * that is not in it to anything; 0: there is no need (shadow_fence.c) */
     u64 tsc_offset;     /* guest TSC = host TSC + offset */
     u32 exceptions;     /* bit n: vector n exits */
     bool intr_window;   /* exit as soon as the guest could take an interrupt */
@@ -140,6 +142,7 @@ struct hv_caps {
     u32 asids;
     bool nested, next_rip, decode_assist, large_1g;
     bool ept; /* nested tables have Intel's format, not AMD's */
+    bool task_exits; /* a task switch by hardware exits, whatever loads CR3 with it */
 };
 
 struct pcpu;

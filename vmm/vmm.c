@@ -43,6 +43,7 @@ static int choose_backend(void)
         if (backends[i]->probe(&caps) == 0) {
             hv = backends[i];
             pt_nested = caps.ept ? &pt_ept : &pt_npt;
+            shadow_fences = !caps.task_exits;
             return 0;
         }
     return -ENOTSUP;

@@ -19,6 +19,7 @@ import numpy as np
 from grader.oracle import exitlog, guestimage
 from grader.oracle.guestimage import Image
 from grader.oracle.memory import OutsideMemory
+from grader.oracle.mmu import fence
 from grader.oracle.paging import LONG4, PAE, Mode, frame
 from grader.oracle.seal import check_name, seal
 
@@ -125,6 +126,8 @@ class GuestMemory:
     def _look_at(self, block: int) -> None:
         self.root = self.table = self.memory.read_u64(block + NESTED_ROOT)
         self.is_shadow = not self.memory.read_u64(block + NESTED_CONTROL) & 1
+        if fence.holds(self.memory, block):
+            self.root, self.is_shadow = self.memory.read_u64(block + fence.HOST_USE), True
         if self.is_shadow:
             self.table = self.memory.read_u64(block + CR3)
             self.form = LONG4 if self.memory.read_u64(block + EFER) & EFER_LMA else PAE

@@ -15,6 +15,7 @@ enum trap_vector {
     VECTOR_DE = 0,
     VECTOR_DB = 1,
     VECTOR_UD = 6,
+    VECTOR_NM = 7,
     VECTOR_DF = 8,
     VECTOR_GP = 13,
     VECTOR_PF = 14,

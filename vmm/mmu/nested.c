@@ -165,7 +165,8 @@ static u64 harvest(struct nested *n, u64 at)
 
 static void trace_map(const struct nested *n, u64 at, u64 to, u8 access)
 {
-    TRACE(map, n->vm, 0, .gpa = at, .hpa = to, .size = PAGE_SIZE, .access = access);
+    if (!n->quiet)
+        TRACE(map, n->vm, 0, .gpa = at, .hpa = to, .size = PAGE_SIZE, .access = access);
 }
 
 int nested_map(struct nested *n, gpa_t at, hpa_t to, u8 access)

@@ -20,6 +20,7 @@ struct nested {
     hpa_t root;  /* 0: not made */
     u64 tables;  /* frames in use */
     u64 mapped;  /* 4K pages mapped */
+    bool quiet;  /* not the guest's memory: nothing of it is traced */
 };
 
 int nested_init(struct nested *, u16 vm); /* 0 or -ENOMEM */

@@ -11,6 +11,7 @@
  *   shadow_write.c  what a write to a guest table makes void
  *   shadow_sync.c   guest tables that may be written without an exit, and INVLPG
  *   shadow_root.c   MOV CR3, and what else changes the root
+ *   shadow_fence.c  task switches by hardware, which load CR3 too
  *   shadow_walk.c   walks of both dimensions
  *   vtlb.c          the same tables filled by the guest: its own TLB, in software
  *
@@ -23,6 +24,7 @@
 
 #include "kernel/trace.h"
 #include "vmm/guestmem.h"
+#include "vmm/mmu/nested.h"
 #include "vmm/mmu/walk.h"
 
 #define SHADOW_ENTRIES       512u
@@ -134,6 +136,7 @@ struct shadow {
     u32 role;              /* role_of() for it */
     enum paging_mode mode;
     u64 pointer[4]; /* PAE's directory pointers, as the guest's processor holds them */
+    struct nested fence; /* root 0: there was no need so far */
 };
 
 /* --- Finding one's way ------------------------------------------------------------------ */
@@ -313,6 +316,13 @@ void shadow_fini(struct vm *);
 /* The guest's CR3, CR0, CR4 or EFER have changed: choose the root anew, forget what the
  * architecture says is flushed (shadow_root.c). */
 void shadow_reload(struct vcpu *);
+
+/* Does the processor make no exit of a task switch by hardware? Known from the start on. */
+extern bool shadow_fences;
+/* *root: what the shadow is to be fenced with as the guest runs now, or 0. 0 or -ENOMEM. */
+int shadow_fence(struct vcpu *, hpa_t *root);
+/* As the guest runs now, could it switch tasks and nobody would see it? */
+bool shadow_hides_switches(struct vcpu *);
 /* MOV CR3 to it, of a guest that runs on a shadow. */
 void shadow_switch(struct vcpu *, u64 cr3);
 /* PAE: read the four directory pointers that a change to these registers would load.

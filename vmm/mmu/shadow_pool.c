@@ -82,7 +82,9 @@ void shadow_fini(struct vm *vm)
 
     if (!s->on)
         return;
-    shadow_drop_all(s, ZAP_END);
+    if (!s->fence.root.v) /* else the guest may have written there: shadow_fence.c */
+        shadow_drop_all(s, ZAP_END);
+    nested_fini(&s->fence);
     give(s, hpa_ptr(hpa(s->base + PAGE_SIZE)), TABLE_BYTES(s));
     give(s, s->link, LINK_BYTES(s));
     give(s, s->page, PAGE_BYTES(s));

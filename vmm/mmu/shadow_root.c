@@ -86,12 +86,13 @@ static __attribute__((noinline)) void trace_root(struct vcpu *v, hpa_t root, boo
 }
 
 /* What has to exit follows from whether it runs on a shadow. */
-static void run_on(struct vcpu *v, hpa_t root)
+static void run_on(struct vcpu *v, hpa_t root, hpa_t fence)
 {
     struct hv_ctl *c = &v->ctl;
     bool on = root.v;
 
     c->shadow_root = root;
+    c->fence_root = fence;
     c->exceptions = on ? c->exceptions | EXCEPTION_PF : c->exceptions & ~EXCEPTION_PF;
     c->cr3_exits = on;
     c->invlpg_exits = on || v->vm->args.exits == EXITS_INVLPG;
@@ -106,7 +107,7 @@ static void stop(struct vcpu *v)
     if (!s->active)
         return;
     shadow_drop_all(s, ZAP_MODE);
-    run_on(v, hpa(0));
+    run_on(v, hpa(0), hpa(0));
     trace_root(v, hpa(0), false);
 }
 
@@ -151,9 +152,14 @@ static void start(struct vcpu *v, const struct guest_paging *paging)
 
     s->mode = paging_mode(paging);
     s->role = s->software ? vtlb_role(paging) : role_of(paging);
+    hpa_t fence;
+    if (shadow_fence(v, &fence) != 0) {
+        vm_end(v->vm, END_KILLED, 0, "the host has no memory for what its shadow is fenced with");
+        return;
+    }
     if (!choose(v, paging->cr3))
         return;
-    run_on(v, v->ctl.shadow_root);
+    run_on(v, v->ctl.shadow_root, fence);
     say(v);
 }
 
@@ -163,7 +169,11 @@ void shadow_reload(struct vcpu *v)
 
     if (!v->vm->shadow.on)
         return;
-    if (paging_mode(&paging) == PAGING_OFF)
+    bool hides = shadow_hides_switches(v);
+    if (hides && v->vm->shadow.software && paging_mode(&paging) != PAGING_OFF)
+        vm_end(v->vm, END_UNSUPPORTED, 0,
+               "CR0.TS with mmu=vtlb outside of long mode: a task switch could not be seen");
+    else if (hides || paging_mode(&paging) == PAGING_OFF)
         stop(v);
     else
         start(v, &paging);

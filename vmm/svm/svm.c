@@ -57,7 +57,8 @@ static int svm_probe(struct hv_caps *caps)
                              .nested = r[3] & CPUID_NP,
                              .next_rip = r[3] & CPUID_NRIPS,
                              .decode_assist = r[3] & CPUID_DECODE,
-                             .large_1g = ext[3] & CPUID_PAGE1GB};
+                             .large_1g = ext[3] & CPUID_PAGE1GB,
+                             .task_exits = cpu_is_bochs()}; /* QEMU 7.2 overlooks the intercept */
     return caps->nested ? 0 : -ENOTSUP;
 }
 
@@ -87,7 +88,7 @@ static void enter_on_bochs(u64 *gpr, hpa_t vmcb)
         b->exitintinfo = b->eventinj;
         return;
     }
-    nmi_timer_arm(timer_armed() + NMI_AFTER_NS);
+    nmi_timer_arm(timer_armed() == ~0ull ? ~0ull : timer_armed() + NMI_AFTER_NS);
     (hv_verify ? svm_enter_verified : svm_enter)(gpr, vmcb);
 }
 
@@ -107,6 +108,7 @@ static void svm_configure(struct vcpu *v)
     struct vmcb *b = svm_of(v)->vmcb;
     const struct hv_ctl *c = &v->ctl;
 
+    b->n_cr3 = c->nested_root.v;
     b->cr_write = BASE_CR_WRITES | (c->cr3_exits ? 1u << 3 : 0);
     if (__builtin_expect(c->shadow_root.v || svm_of(v)->on_shadow, 0))
         svm_paging_configure(v);
@@ -114,10 +116,10 @@ static void svm_configure(struct vcpu *v)
     b->exceptions = c->exceptions | (on_bochs ? EXCEPTION_DF : 0);
     b->intercepts1 = BASE_INTERCEPTS1 | (c->intr_window ? INTERCEPT_VINTR : 0) |
                      (c->invlpg_exits ? INTERCEPT_INVLPG : 0) |
-                     (c->rdtsc_exits ? INTERCEPT_RDTSC : 0);
+                     (c->rdtsc_exits ? INTERCEPT_RDTSC : 0) |
+                     (c->shadow_root.v ? INTERCEPT_TASK_SWITCH : 0);
     b->v_intr = (b->v_intr & 0xff) | V_INTR_MASKING | (c->intr_window ? V_IRQ | V_IGN_TPR : 0);
     b->tsc_offset = c->tsc_offset;
-    b->n_cr3 = c->nested_root.v;
 }
 
 static int svm_vcpu_init(struct vcpu *v)
@@ -179,7 +181,8 @@ static __attribute__((noinline)) bool remember(struct vcpu *v, struct exit *x)
                                           "(handouts/formats.md, section 4, lists them)"}};
         return false;
     }
-    s->injected |= v->breaks != NULL; /* perhaps an event */
+    if (v->breaks) /* perhaps an event */
+        s->injected = s->look = true;
     v->breaks = NULL;
     s->copy = *s->vmcb;
     s->changed = false;
@@ -204,12 +207,13 @@ static void offer_interrupt(struct vmcb *b, u8 vector)
 }
 
 /* After the exit. An interrupt that waits still (another exit came first, or
- * broke off its delivery) goes back to the core. */
+ * broke off its delivery) goes back to the core. If none was injected, none waits. */
 static void withdraw_event(struct svm_vcpu *s, struct exit *x)
 {
     struct vmcb *b = s->vmcb;
 
     s->injected = false;
+    s->look = s->fenced;
     b->eventinj = 0;
     if (b->intercepts1 & INTERCEPT_VINTR)
         return;
@@ -253,8 +257,11 @@ static void svm_run(struct vcpu *v, struct exit *x)
     take_registers(v, b);
     b->tlb_control = 0;
     svm_translate(v, b, x);
-    if (__builtin_expect(svm_of(v)->injected, 0))
+    if (__builtin_expect(svm_of(v)->look, 0)) {
         withdraw_event(svm_of(v), x);
+        if (__builtin_expect(svm_of(v)->fenced, 0))
+            svm_paging_after(b, x);
+    }
 }
 
 static int svm_inject(struct vcpu *v, const struct event *e)
@@ -263,7 +270,7 @@ static int svm_inject(struct vcpu *v, const struct event *e)
 
     if (svm_of(v)->injected)
         return -EBUSY;
-    svm_of(v)->injected = true;
+    svm_of(v)->injected = svm_of(v)->look = true;
     if (e->type == EV_INTR) {
         offer_interrupt(b, e->vector);
         return 0;

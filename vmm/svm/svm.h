@@ -12,7 +12,9 @@ struct svm_vcpu {
     bool on_shadow;   /* it runs on ctl.shadow_root: these three are the guest's own, */
     u64 cr0, cr3, cr4; /* of CR0 and CR4 the bits that differ (svm_paging.c) */
     bool changed;     /* the VMM wrote the state save area since the last exit */
+    bool look;        /* one of these two: the next exit is looked at */
     bool injected;    /* an event goes in at the next entry */
+    bool fenced;      /* it runs behind ctl.fence_root */
     struct vmcb copy; /* what was entered with, then: a refused entry spoils it */
 };
 
@@ -71,8 +73,10 @@ bool svm_break(struct vmcb *, const char *name);
 /* The guest's registers: where they are, and on a shadow root what it sees of CR0, CR3
  * and CR4 (svm_paging.c). */
 u64 svm_paging_reg(struct vcpu *, enum hv_reg, const u64 *set);
-/* ctl.shadow_root into the control block. */
+/* ctl.shadow_root and ctl.fence_root into the control block. */
 void svm_paging_configure(struct vcpu *);
+/* An exit from behind a fence is a task switch if there was one before it. */
+void svm_paging_after(const struct vmcb *, struct exit *);
 
 /* The permission maps, shared by all vCPUs (svm_maps.c). */
 hpa_t svm_io_map(void);

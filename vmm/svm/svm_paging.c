@@ -1,8 +1,8 @@
 /*
  * CR0, CR3 and CR4 of a guest, on its nested table and on a shadow root. On a shadow
- * root nested paging is off, and the processor runs with CR3, CR0.PG, CR0.WP and
- * CR4.PAE of the host's choice; what the guest reads is kept here, and reading it
- * exits where it differs. Which root that is, is not decided here.
+ * root nested paging is off, or a fence (vmm/mmu/shadow_fence.c), and the processor runs
+ * with CR3, CR0.PG, CR0.WP and CR4.PAE of the host's choice; what the guest reads is kept
+ * here, and reading it exits where it differs. Which root that is, is not decided here.
  *
  * QEMU 10 makes no exit of reading CR3 and CR4: a guest on a shadow would see the
  * host's. Source: AMD64 Manual vol. 2, 15.5.1, 15.8.1, 15.25.3 (nested paging off).
@@ -77,6 +77,26 @@ static void change(struct svm_vcpu *s, bool on_shadow)
     s->changed = true;
 }
 
+/* Which VM's block this is, one who reads the machine's memory knows by its nested table. */
+static void fence(struct svm_vcpu *s, const struct hv_ctl *c)
+{
+    struct vmcb *b = s->vmcb;
+
+    s->fenced = c->fence_root.v;
+    s->look = s->fenced || s->injected;
+    b->np_enable = s->fenced || !c->shadow_root.v;
+    b->host_use[0] = s->fenced ? c->nested_root.v : 0;
+    if (s->fenced)
+        b->n_cr3 = c->fence_root.v;
+}
+
+/* With TS clear before, and an exit for whoever clears it. The VM's end does as well. */
+void svm_paging_after(const struct vmcb *b, struct exit *x)
+{
+    if (b->cr0 & CR0_TS && x->reason != EXIT_ENTRY_FAILED)
+        x->reason = EXIT_TASK_SWITCH;
+}
+
 /* The root's address alone breaks no rule: no need to remember it (svm.c). */
 void svm_paging_configure(struct vcpu *v)
 {
@@ -85,7 +105,7 @@ void svm_paging_configure(struct vcpu *v)
 
     if (s->on_shadow != (root != 0))
         change(s, root != 0);
-    s->vmcb->np_enable = !root;
+    fence(s, &v->ctl);
     s->vmcb->cr_read = 0;
     if (!root)
         return;

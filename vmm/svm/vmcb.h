@@ -42,7 +42,8 @@ struct vmcb {
     u32 vmcb_clean;   /* 0c0 */
     u32 reserved4;
     u64 nrip;         /* 0c8 */
-    u8 reserved5[0x400 - 0xd0];
+    u8 reserved5[0x3e0 - 0xd0];
+    u64 host_use[4];  /* 3e0: the processor looks at none of it */
 
     /* State save area */
     struct vmcb_seg seg[6]; /* 400: ES CS SS DS FS GS */
@@ -86,6 +87,7 @@ VMCB_AT(eventinj, 0x0a8);
 VMCB_AT(n_cr3, 0x0b0);
 VMCB_AT(vmcb_clean, 0x0c0);
 VMCB_AT(nrip, 0x0c8);
+VMCB_AT(host_use, 0x3e0);
 VMCB_AT(seg, 0x400);
 VMCB_AT(gdtr, 0x460);
 VMCB_AT(ldtr, 0x470);
@@ -124,6 +126,7 @@ _Static_assert(sizeof(struct vmcb) == 0x1000, "VMCB");
 #define INTERCEPT_INVLPGA  (1u << 26)
 #define INTERCEPT_IOIO     (1u << 27)
 #define INTERCEPT_MSR      (1u << 28)
+#define INTERCEPT_TASK_SWITCH (1u << 29)
 #define INTERCEPT_SHUTDOWN (1u << 31)
 /* intercepts2 (010h) */
 #define INTERCEPT_VMRUN   (1u << 0)

@@ -424,7 +424,7 @@ static void test_interrupts(void)
 static void test_ends(void)
 {
     static const enum exit_reason nobodys[] = {
-        EXIT_NONE, EXIT_EXCEPTION, EXIT_TASK_SWITCH, EXIT_SOFT_INT,
+        EXIT_NONE, EXIT_EXCEPTION, EXIT_SOFT_INT,
         EXIT_UNKNOWN, EXIT_STEP, EXIT_RDTSC, EXIT_INVLPG};
 
     for (u32 i = 0; i < ARRAY_SIZE(nobodys); i++) {

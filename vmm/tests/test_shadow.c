@@ -3,6 +3,7 @@
  * that come of them, writes to tables in and out of step, roles, recycling. What is in a
  * shadow table is read by a descent of the test's own.
  */
+#include <string.h>
 #include "vmm/cr.h"
 #include "vmm/exit.h"
 #include "vmm/tests/check.h"
@@ -248,6 +249,67 @@ static void test_smep_and_smap(void)
 }
 
 /* Each root is a copy of the rig's, with the tables below it shared but for the last. */
+/* A PAE guest's one table of pointers, at RIG_ROOT: its tables do not matter here. */
+static void begin_pae(const char *what, const char *args, u64 cr0)
+{
+    check_about("%s", what);
+    rig_begin(&vm, args);
+    rig_mode(&vm, RIG_FLAT32);
+    memset(guest_entry(0, 0), 0, PAGE_SIZE);
+    CHECK(cr_write_3(v, RIG_ROOT));
+    CHECK(cr_write_4(v, CR4_PAE));
+    CHECK(cr_write_0(v, CR0_PE | CR0_PG | cr0));
+}
+
+/* What a nested table makes of an address; 0: nothing. */
+static u64 fenced(u64 address)
+{
+    u64 table = v->ctl.fence_root.v;
+
+    for (int shift = RIG_TOP; shift >= 12; shift -= 9) {
+        u64 entry = ((u64 *)table)[address >> shift & 511];
+        if (!(entry & PTE_P))
+            return 0;
+        table = entry & PTE_ADDR;
+    }
+    return table;
+}
+
+static void test_fence(void)
+{
+    shadow_fences = true;
+    begin("long mode needs no fence", "mmu=shadow");
+    CHECK_EQ(v->ctl.fence_root.v, 0);
+    rig_end(&vm);
+
+    begin_pae("a fence: the VM's memory, its shadow pages, and nothing else", "mmu=shadow", 0);
+    CHECK(vm.shadow.active && v->ctl.fence_root.v != 0);
+    CHECK_EQ(fenced(host(0)), host(0));
+    CHECK_EQ(fenced(host(0xff000)), host(0xff000));
+    CHECK_EQ(fenced(v->ctl.shadow_root.v), v->ctl.shadow_root.v);
+    CHECK_EQ(fenced(v->ctl.fence_root.v), 0);
+    CHECK_EQ(fenced(vm.nested.root.v), 0);
+    CHECK_EQ(fenced(0x1000), 0);
+    u64 root = v->ctl.fence_root.v;
+    check_about("TS would hide a switch: no shadow, and the same fence again");
+    CHECK(cr_write_0(v, CR0_PE | CR0_PG | CR0_TS));
+    CHECK(!vm.shadow.active && v->ctl.shadow_root.v == 0 && v->ctl.fence_root.v == 0);
+    CHECK(cr_write_0(v, CR0_PE | CR0_PG));
+    CHECK(vm.shadow.active && v->ctl.fence_root.v == root);
+    rig_exit(&vm, EXIT_TASK_SWITCH, (struct exit){.code = 0x7d});
+    CHECK(!vm.alive && strstr(rig_why(&vm), "a task switch by hardware") != NULL);
+    rig_end(&vm);
+
+    begin_pae("TS where the guest's tables mean nothing", "mmu=vtlb", CR0_TS);
+    CHECK(!vm.alive && strstr(rig_why(&vm), "CR0.TS with mmu=vtlb") != NULL);
+    rig_end(&vm);
+
+    shadow_fences = false;
+    begin_pae("a processor that makes an exit of it", "mmu=shadow", CR0_TS);
+    CHECK(vm.shadow.active && v->ctl.fence_root.v == 0);
+    rig_end(&vm);
+}
+
 static void test_recycling(void)
 {
     begin("forty roots on sixteen pages", "mmu=shadow shadowpages=16");
@@ -271,6 +333,7 @@ int main(void)
     test_flood();
     test_roles();
     test_smep_and_smap();
+    test_fence();
     test_recycling();
     return check_done("shadow");
 }

@@ -41,7 +41,8 @@ static int vmx_probe(struct hv_caps *caps)
                              .nested = true,
                              .ept = true,
                              .next_rip = true,
-                             .large_1g = vmx_caps.large_1g};
+                             .large_1g = vmx_caps.large_1g,
+                             .task_exits = true};
     return 0;
 }
 

@@ -15,6 +15,7 @@ from typing import Any, Dict, List
 import numpy as np
 
 from grader.oracle.exitlog import MARK_PORT
+from grader.oracle.mmu import fence
 
 # Exit codes and reasons: page fault (of VMX any exception: no other is asked for), INVLPG, a
 # nested fault, a write to CR3 (of VMX CR accesses, told apart by the qualification).
@@ -65,12 +66,14 @@ def unproven(run: Any, least: int, always: bool = True) -> List[str]:
 
 
 def block_problems(run: Any, vm: int = 1) -> List[str]:
-    """The VMCB of a run of one VM, at its end: nested paging off, #PF exits, and the root is the
-    one that the trace names."""
+    """The VMCB of a run of one VM, at its end: nested paging off, or a fence; #PF exits; and the
+    root is the one that the trace names."""
     if run.extension != "svm":
         return []
     block, found = int(run.exits.vmcb[-1]), []
-    if run.memory.read_u64(block + NESTED) & NP_ENABLE:
+    if fence.root(run.memory, block) is not None:
+        found += fence.problems(run.trace, run.memory, vm, block)
+    elif run.memory.read_u64(block + NESTED) & NP_ENABLE:
         found.append(f"at the end nested paging is on in the control block at hPA {block:#x}")
     if not run.memory.read_u32(block + EXCEPTIONS) & PAGE_FAULT:
         found.append(f"at the end page faults do not exit, by the control block at hPA {block:#x}")
