@@ -32,7 +32,7 @@ COUNTED = "trace=io,sched,time,memory slice=1ms tracebuf=192M"     # OPTION, and
 DEATHS = 3                       # per mille of the actions
 CHECK = (4, 12_500, "900ms")       # seeds, actions of each, virtual time that suffices
 TORTURE = (20, 50_000, "2500ms")
-BOCHS_TORTURE = (20, 50_000, "1700ms")
+BOCHS_TORTURE = (20, 50_000, "1900ms")
 CLASSES, DEATH_MARK = 11, 15
 
 
