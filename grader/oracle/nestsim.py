@@ -7,8 +7,9 @@ is right is judged elsewhere: nested.py, walk.py.
 from __future__ import annotations
 
 import random
+import re
 from dataclasses import dataclass
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -27,6 +28,8 @@ DIMS = ("GUEST", "NESTED", "SHADOW", "SEGMENT")
 ENDS = ("EXITED", "TRIPLE_FAULT", "HALTED", "KILLED", "BAD_ENTRY", "UNSUPPORTED", "TIME_UP",
         "RESET")
 IN_WALK, PRESENT, MISCONFIG, PENDING = 1, 2, 4, 8
+AT_ONCE, MOST_REFS = 8, 40      # references in an answer, of a walk (vmm/mmu/walk.h)
+HEX = re.compile(r"[0-9a-f]{1,16}")
 
 
 class Nonsense(AssertionError):
@@ -36,6 +39,17 @@ class Nonsense(AssertionError):
 def number(value: int) -> int:
     """Signed, from 64 bits."""
     return value - (1 << 64) if value >> 63 else value
+
+
+def _nonsense(line: str, answer: str) -> Nonsense:
+    return Nonsense(f"asked '{line}' it answered '{answer[:60]}'")
+
+
+def _numbers(line: str, answer: str, words: Sequence[str], count: int) -> List[int]:
+    """So many numbers of 64 bits; Nonsense, which names the answer, if these are none."""
+    if len(words) != count or not all(HEX.fullmatch(word) for word in words):
+        raise _nonsense(line, answer)
+    return [int(word, 16) for word in words]
 
 
 @dataclass(frozen=True)
@@ -62,24 +76,15 @@ class Nest:
         self.tables = self.mapped = 0
         self._known: Dict[int, np.ndarray] = {}
 
-    def ask(self, word: str, *numbers: int) -> List[int]:
-        """The numbers of an answer."""
+    def ask(self, word: str, *numbers: int, count: int = 1) -> List[int]:
+        """The numbers of an answer, which are so many."""
         line = " ".join([word, *(f"{each:x}" for each in numbers)])
-        return self._numbers(line, self.program.ask(line))
-
-    @staticmethod
-    def _numbers(line: str, answer: str) -> List[int]:
-        try:
-            return [int(each, 16) for each in answer.split()]
-        except ValueError:
-            raise Nonsense(f"asked '{line}' it answered '{answer[:60]}'") from None
+        answer = self.program.ask(line)
+        return _numbers(line, answer, answer.split(), count)
 
     def _change(self, word: str, *numbers: int) -> int:
         self._known.clear()
-        answer = self.ask(word, *numbers)
-        if len(answer) != 3:
-            raise Nonsense(f"asked to {word} it gave {len(answer)} numbers")
-        result, self.tables, self.mapped = answer
+        result, self.tables, self.mapped = self.ask(word, *numbers, count=3)
         return number(result)
 
     # --- Tables ---------------------------------------------------------------------
@@ -88,7 +93,9 @@ class Nest:
         """Empty tables in that format; the root."""
         self._known.clear()
         self.form = FORMATS[form]
-        [self.root] = self._numbers(form, self.program.ask(f"begin {form} {frames:x}"))
+        line = f"begin {form} {frames:x}"
+        answer = self.program.ask(line)
+        [self.root] = _numbers(line, answer, answer.split(), 1)
         return self.root
 
     def entry(self, to: int, level: int, is_page: bool, access: int) -> int:
@@ -127,9 +134,15 @@ class Nest:
     def fault(self, gpa: int, access: int, about: int = 0) -> str:
         """What became of a nested fault: on, emulated, raised, or how the VM ended."""
         self._known.clear()
-        answer = self.program.ask(f"fault {gpa:x} {access:x} {about:x}")
+        line = f"fault {gpa:x} {access:x} {about:x}"
+        answer = self.program.ask(line)
         word, _, how = answer.partition(" ")
-        return ENDS[int(how, 16)] if word == "ended" and how else word
+        if word != "ended":
+            return word
+        [end] = _numbers(line, answer, [how], 1)
+        if end >= len(ENDS):
+            raise _nonsense(line, answer)
+        return ENDS[end]
 
     # --- Memory ----------------------------------------------------------------------
 
@@ -144,14 +157,15 @@ class Nest:
     def _scan(self, hpa: int) -> np.ndarray:
         table, at = np.zeros(ENTRIES, "<u8"), 0
         while at < ENTRIES:
-            answer = self.program.ask(f"scan {hpa:x} {at:x}")
+            line = f"scan {hpa:x} {at:x}"
+            answer = self.program.ask(line)
             if answer == "none":
                 break
-            for pair in answer.split():
-                index, _, entry = pair.partition(":")
-                at = int(index, 16)
-                table[at] = int(entry, 16)
-            at += 1
+            for pair in answer.split() or [answer]:
+                index, entry = _numbers(line, answer, pair.split(":"), 2)
+                if not at <= index < ENTRIES:       # one that goes back would never end
+                    raise _nonsense(line, answer)
+                table[index], at = entry, index + 1
         return table
 
     def read_u64(self, hpa: int) -> int:
@@ -171,22 +185,24 @@ class Nest:
     # --- Walks -----------------------------------------------------------------------
 
     def nested(self, gpa: int, access: int, serves: int = 0) -> Told:
-        return self._walk(self.ask("nested", gpa, access, serves))
+        return self._walk(self.ask("nested", gpa, access, serves, count=10))
 
     def walk(self, gva: int, access: int, registers: Tuple[int, ...]) -> Told:
         """registers: CR0, CR3, CR4, EFER, RFLAGS."""
-        return self._walk(self.ask("walk", gva, access, *registers))
+        return self._walk(self.ask("walk", gva, access, *registers, count=10))
 
     def _walk(self, end: List[int]) -> Told:
-        if len(end) != 10 or end[0] >= len(FAULTS) or end[1] >= len(DIMS):
+        """With all its references: one that is not told could not be compared."""
+        if end[0] >= len(FAULTS) or end[1] >= len(DIMS):
             raise Nonsense(f"a walk ended with {end}")
         refs: List[Tuple[int, ...]] = []
-        while len(refs) < min(end[7], 40):
-            more = self.program.ask(f"refs {len(refs):x}").split()
-            refs += [tuple(int(each, 16) for each in ref.split(",")) for ref in more
-                     if ref != "none"]
-            if len(more) < 8:
-                break
+        while len(refs) < min(end[7], MOST_REFS):
+            line = f"refs {len(refs):x}"
+            answer = self.program.ask(line)
+            told = answer.split()
+            if len(told) != min(AT_ONCE, end[7] - len(refs), MOST_REFS - len(refs)):
+                raise _nonsense(line, answer)
+            refs += [tuple(_numbers(line, answer, ref.split(","), 7)) for ref in told]
         return Told(FAULTS[end[0]], DIMS[end[1]], end[2], end[3], end[4], end[5], end[6], end[7],
                     tuple(refs))
 

@@ -59,7 +59,7 @@ class Sim(Nest):
         """registers: CR0, CR3, CR4, EFER, RFLAGS."""
         if set_ad:
             self._known.clear()
-        return self._walk(self.ask("walk", gva, access, set_ad, *registers))
+        return self._walk(self.ask("walk", gva, access, set_ad, *registers, count=10))
 
     def role(self, cr0: int, cr4: int, efer: int) -> int:
         return self.ask("role", cr0, cr4, efer)[0]

@@ -8,7 +8,9 @@
     lab      usual; open: the lab takes the Makefile too, so that a forger gets a shell in
              the sandbox, as if it had broken out of the compiler; pure: lab 3, whose code is
              asked on the host, without a machine; shadow: lab 4, which a VMM that has nested
-             paging on would pass with less
+             paging on would pass with less; nested: lab 5, whose tables and walks are asked on
+             the host, too
+    loses    the tests that are counted, where it needs others that it passes honestly
     refused  the submission as a whole is refused
     often    false: with --torture only, as another one shows the same
     change   in a file: text at its begin or end, or in the place of a pattern
@@ -36,13 +38,15 @@ from grader.oracle import guestimage
 from grader.plan import ROOT, RunError
 
 HERE = Path(__file__).parent
-USUAL, OPEN, PURE, SHADOW = "usual", "open", "pure", "shadow"   # a root's folder is named so
-LABS = {USUAL: 1, OPEN: 1, PURE: 3, SHADOW: 4}
+# A root's folder is named so:
+USUAL, OPEN, PURE, SHADOW, NESTED = "usual", "open", "pure", "shadow", "nested"
+LABS = {USUAL: 1, OPEN: 1, PURE: 3, SHADOW: 4, NESTED: 5}
 FOLDER = "folder"
 FIRST = ("test_a_guest_boots",)
 CPU_S = 2               # of a run: hello needs a quarter of one, a loop is not waited for long
 COPIED = ("kernel", "vmm", "guests", "labs")
-BUILT = ("obj/kernel", "obj/vmm", "obj/guests", "guests", "sim", "walk")
+BUILT = ("obj/kernel", "obj/vmm", "obj/guests", "guests", "sim", "walk", "nest")
+PROGRAMS = ("build/sim/schedsim", "build/walk/walksim", "build/nest/nestsim")
 LINKED = ("viz", "grader", "handouts")
 # Stubs that return: what a forger of the trace needs of functions that it does not care for.
 SILENT = """#include "kernel/todo.h"
@@ -65,6 +69,7 @@ class Forger:
     says: str
     packing: str = FOLDER
     only: Tuple[str, ...] = FIRST
+    loses: Tuple[str, ...] = ()
     lab: str = USUAL
     refused: bool = False
     often: bool = True
@@ -75,7 +80,7 @@ class Forger:
 def load(path: Path) -> Forger:
     """The forger in a file."""
     table = tomllib.loads(path.read_text())
-    table["only"] = tuple(table.get("only", FIRST))
+    table.update(only=tuple(table.get("only", FIRST)), loses=tuple(table.get("loses", ())))
     return Forger(path.stem, **table)
 
 
@@ -103,7 +108,7 @@ def make_root(root: Path, open_lab: bool) -> Path:
         toml.write_text(toml.read_text().replace('files = [', 'files = ["Makefile", ', 1))
         make = root / "Makefile"    # another one is to cost no build of everything
         make.write_text(re.sub(r"(%\.[cS]) Makefile$", r"\1", make.read_text(), flags=re.M))
-    subprocess.run(["make", "-s", "-j2", "guests", "kernel", "build/sim/schedsim"], cwd=root, check=True)
+    subprocess.run(["make", "-s", "-j2", "guests", "kernel", *PROGRAMS], cwd=root, check=True)
     (root / "build/.lock").touch()      # a grading makes it
     return root
 
@@ -185,8 +190,9 @@ class Outcome:
 
 
 def graded(root: Path, submission: Path, out: Path, only: Tuple[str, ...], torture: bool,
-           sandbox: str = "") -> Outcome:
-    """Grade it; a submission that is refused as a whole has no points."""
+           sandbox: str = "", loses: Tuple[str, ...] = ()) -> Outcome:
+    """Grade it; a submission that is refused as a whole has no points.  loses: the tests that
+    are counted; none: all."""
     try:
         results = grade.grade(grade.Job(
             lab_of(root).number, submission, out, seed=1, tests="all" if torture else "public", quiet=True,
@@ -197,8 +203,11 @@ def graded(root: Path, submission: Path, out: Path, only: Tuple[str, ...], tortu
     said = [str(results), (out / "build.log").read_text(errors="replace"),
             (out / "record.json").read_text()]
     more = results["extra_data"]
-    return Outcome(results["score"], more["max_score"], "\n".join(said), more["label"],
-                   more["trusted"])
+    score, most = results["score"], more["max_score"]
+    if loses:
+        counted = [test for test in results["tests"] if test["name"] in loses]
+        score, most = (sum(test[key] for test in counted) for key in ("score", "max_score"))
+    return Outcome(score, most, "\n".join(said), more["label"], more["trusted"])
 
 
 def outcome_from(table: Dict[str, Any]) -> Outcome:
