@@ -213,7 +213,7 @@ def paging(vm: Vm, now: State) -> walks.Guest:
         value.update(walks.own_registers(value["CR0"], value["CR4"], vm.own_registers()))
     return walks.Guest(vm.number, vm.name, value["CR0"], value["CR3"], value["CR4"],
                        value["EFER"], value["RFLAGS"], control_block.u(block, 0x0b0),
-                       vm.shadow_root, tuple(vm.slots))
+                       vm.shadow_root, () if vm.is_software else tuple(vm.slots))
 
 
 def guest_symbols(debugger: Debugger, words: List[str]) -> None:

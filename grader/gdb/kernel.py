@@ -129,6 +129,11 @@ class Vm:
         """The shadow table that it runs on; 0: it runs on its nested table."""
         return int(self.vcpu["ctl"]["shadow_root"]["v"])
 
+    @property
+    def is_software(self) -> bool:
+        """Whether it fills its shadow itself (mmu=vtlb)."""
+        return bool(self.value["shadow"]["software"])
+
     def own_registers(self) -> Dict[str, int]:
         """On a shadow CR3 and some bits of CR0 and CR4 are the host's: here are the guest's."""
         state = self.kernel.read(self.backend, self.kernel.type["svm_vcpu"])

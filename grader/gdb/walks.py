@@ -7,12 +7,12 @@ drawn as one from a trace.  What it does not do: set A and D, know GDB or choose
 """
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Dict, List, Mapping, Optional, Tuple
+from dataclasses import dataclass
+from typing import Dict, List, Mapping, Optional
 
 from grader.oracle import compare
 from grader.oracle import walk as oracle
-from grader.oracle.memory import Memory, OutsideMemory
+from grader.oracle.memory import Memory
 from viz import walk as drawing
 from viz import walk_steps, walk_words
 from viz.style import PROVENANCE
@@ -40,7 +40,7 @@ class Guest:
     rflags: int
     nroot: int
     shadow_root: int = 0                                # 0: it runs on its nested table
-    slots: Tuple[Tuple[int, int, int], ...] = ()        # gPA, size, hPA
+    slots: compare.Places = ()                          # none: it fills its shadow itself
 
     @property
     def mode(self) -> str:
@@ -67,7 +67,10 @@ def make(memory: Memory, guest: Guest, gva: int, access: int = 0, ns: int = 0) -
                 nroot=guest.shadow_root or guest.nroot, mode=guest.mode,
                 kind="SHADOW" if guest.shadow_root else "NESTED", cause="DEBUGGER",
                 cr0=guest.cr0, cr4=guest.cr4, efer=guest.efer, rflags=guest.rflags)
-    found = _beside(memory, guest, walk) if guest.shadow_root else compare.expected(walk, memory)
+    try:
+        found = compare.expected(walk, memory, guest.slots)
+    except compare.NotCovered as reason:
+        raise WalkRefused(str(reason)) from None
     walk.refs = [WalkRef(n, ref.dim, ref.level, ref.table, ref.index, ref.entry, ref.entry,
                          ref.size, ref.serves, ref.addr)
                  for n, ref in enumerate(found.refs, start=1)]
@@ -76,44 +79,6 @@ def make(memory: Memory, guest: Guest, gva: int, access: int = 0, ns: int = 0) -
     walk.fault, walk.fault_dim = found.fault, found.dim
     walk.fault_level, walk.error = found.level, found.error
     return walk
-
-
-class _Slots:
-    """The guest's memory as the VMM reads it: by gPA, wherever a slot has it."""
-
-    def __init__(self, memory: Memory, guest: Guest) -> None:
-        self.memory, self.slots = memory, guest.slots
-
-    def host(self, gpa: int) -> int:
-        for start, size, hpa in self.slots:
-            if start <= gpa < start + size:
-                return hpa + gpa - start
-        raise OutsideMemory(gpa, 8, 0)
-
-    def read_u32(self, gpa: int) -> int:
-        return self.memory.read_u32(self.host(gpa))
-
-    def read_u64(self, gpa: int) -> int:
-        return self.memory.read_u64(self.host(gpa))
-
-
-def _beside(memory: Memory, guest: Guest, walk: Walk) -> oracle.Result:
-    """The guest's own walk, as the VMM makes it, then the processor's through the shadow, which
-    is in long mode's or in PAE's format and obeys all of its bits."""
-    slots = _Slots(memory, guest)
-    found = oracle.walk(slots, walk.gva, walk.access, walk.mode, walk.groot, None,  # type: ignore
-                        compare.settings_of(walk))
-    found.refs = [replace(ref, table=slots.host(ref.table)) for ref in found.refs
-                  if not (walk.mode == "PAE" and ref.level == 3)]   # the VMM holds its pointers
-    found.gpa_refs = len(found.refs)
-    if found.fault != "NONE":
-        return found
-    shadow = oracle.walk(memory, walk.gva, walk.access, "LONG4" if walk.mode == "LONG4" else "PAE",
-                         guest.shadow_root, None, oracle.Settings())
-    shadow.refs = found.refs + [replace(ref, dim="SHADOW") for ref in shadow.refs]
-    shadow.gpa, shadow.gpa_refs = found.gpa, found.gpa_refs
-    shadow.dim = "SHADOW" if shadow.fault != "NONE" else "GUEST"
-    return shadow
 
 
 def own_registers(cr0: int, cr4: int, kept: Mapping[str, int]) -> Dict[str, int]:

@@ -13,7 +13,7 @@ from typing import Callable, Dict, List, Optional, Tuple
 
 from grader.oracle import compare, exitlog, isolation, timer
 from grader.oracle.memory import Memory
-from grader.oracle.mmu import judge as mmu
+from grader.oracle.mmu import judge as mmu, software
 from grader.oracle.share import shares
 from grader.oracle.verdict import first, tell
 from viz.trace import Trace, TraceError, load
@@ -31,14 +31,14 @@ def judge_walks(trace: Trace, run: Path) -> Verdict:
     walks = list(Walks(trace))
     if not walks:
         raise CannotJudge("the trace holds no page walk")
-    old = compare.stale(trace, walks)
+    old, places = compare.stale(trace, walks), memory_places(trace)
     wrong: List[str] = []
     notes: List[str] = []
     judged = 0
     with Memory(run / "memory.bin") as memory:
         for walk in walks:
             name = f"walk {walk.number} (VM {walk.vm}, gVA {walk.gva:#x})"
-            found, remark = judge_walk(walk, memory)
+            found, remark = judge_walk(walk, memory, places.get(walk.vm, ()))
             if found and walk.number in old:        # stale tables accuse nobody, but may agree
                 found, remark = [], f"not judged: {old[walk.number]}"
             judged += not remark.startswith("not judged")
@@ -50,10 +50,16 @@ def judge_walks(trace: Trace, run: Path) -> Verdict:
     return wrong, first(notes) + [f"{judged} walks of {len(walks)} were held against memory"]
 
 
-def judge_walk(walk: Walk, memory: Memory) -> Tuple[List[str], str]:
+def memory_places(trace: Trace) -> Dict[int, compare.Places]:
+    """The memory of each VM that may have tables of its own."""
+    return {guest.vm: [(slot.gpa, slot.size, slot.hpa) for slot in guest.slots]
+            for guest in isolation.guests(trace) if not software.is_software(trace, guest.vm)}
+
+
+def judge_walk(walk: Walk, memory: Memory, places: compare.Places = ()) -> Tuple[List[str], str]:
     """Differences from the oracle's walk, and a remark."""
     try:
-        return compare.compare(walk, memory), ""
+        return compare.compare(walk, memory, places), ""
     except compare.NotCovered as reason:
         return [], f"not judged: {reason}"
 

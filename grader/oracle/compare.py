@@ -2,25 +2,34 @@
 
 The list of differences is in words, empty when there is none. A and D bits that were
 set after the walk are forgiven, and those that a guest may have cleared in its own
-tables. A walk made on a fault is judged by the memory as it was then (then.py). What it
+tables. A walk made on a fault is judged by the memory as it was then (then.py). On a shadow
+the guest's own walk comes first, through its memory slots, as the VMM makes it. What it
 does not do: know whether the tables changed between the walk and the snapshot; walks that
 must be expected to have gone stale are named by stale().
 """
 from __future__ import annotations
 
-from typing import Any, Dict, List, Optional, Sequence, Union
+from dataclasses import replace
+from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
 from grader.oracle import walk as oracle
-from grader.oracle.memory import Memory
+from grader.oracle.memory import Memory, OutsideMemory
 from grader.oracle.paging import NESTED
 from grader.oracle.then import Then, then
 from viz.walk_data import Walk, WalkRef
 
 CR0_WP, CR4_PSE, CR4_SMEP, CR4_SMAP = 1 << 16, 1 << 4, 1 << 20, 1 << 21
 EFER_NXE, RFLAGS_AC = 1 << 11, 1 << 18
+# What drops entries of a shadow, or lets its guest's table change unseen; named by that table.
+SHADOW_CHANGES = (("shadow_zap", "table"), ("shadow_sync", "table"), ("shadow_unsync", "table"),
+                  ("shadow_write", "gpa"))
+SEGMENT = 1 << 30           # formats.md, section 12
 LOW_ERROR = 0x1F            # P W U RSVD I; bits 32 and 33 are SVM's and not every vendor's
+
+
+Places = Sequence[Tuple[int, int, int]]     # a guest's memory: gPA, size, hPA of each slot
 
 
 class NotCovered(Exception):
@@ -36,11 +45,59 @@ def settings_of(walk: Walk) -> oracle.Settings:
                            smap=bool(walk.cr4 & CR4_SMAP and not walk.rflags & RFLAGS_AC))
 
 
-def expected(walk: Walk, memory: Union[Memory, Then]) -> oracle.Result:
-    """The walk that a processor would make for the same question."""
+class _Slots:
+    """A guest's memory by gPA, wherever a slot has it."""
+
+    def __init__(self, memory: Union[Memory, Then], places: Places) -> None:
+        self.memory, self.places = memory, places
+
+    def host(self, gpa: int) -> int:
+        for start, size, hpa in self.places:
+            if start <= gpa < start + size:
+                return hpa + gpa - start
+        raise OutsideMemory(gpa, 8, 0)
+
+    def read_u32(self, gpa: int) -> int:
+        return self.memory.read_u32(self.host(gpa))
+
+    def read_u64(self, gpa: int) -> int:
+        return self.memory.read_u64(self.host(gpa))
+
+
+def _of_guest(walk: Walk, slots: _Slots) -> oracle.Result:
+    """The walk of the guest's tables that the VMM makes. It holds PAE's pointers."""
+    found = oracle.walk(slots, walk.gva, walk.access, walk.mode, walk.groot, None,  # type: ignore
+                        settings_of(walk))
+    found.refs = [replace(ref, table=slots.host(ref.table)) for ref in found.refs
+                  if not (walk.mode == "PAE" and ref.level == 3)]
+    found.gpa_refs = len(found.refs)
+    return found
+
+
+def _beside(walk: Walk, memory: Union[Memory, Then], places: Places) -> oracle.Result:
+    """The walk of the guest's tables, if it has any, then the processor's through the shadow,
+    which is in long mode's or in PAE's format and obeys all of its bits."""
+    found = _of_guest(walk, _Slots(memory, places)) if places else oracle.Result()
+    made = found
+    if found.fault == "NONE":
+        settings = oracle.Settings(nxe=bool(places) or settings_of(walk).nxe)
+        made = oracle.walk(memory, walk.gva, walk.access, "LONG4" if walk.mode == "LONG4" else "PAE",
+                           walk.nroot, None, settings)
+        made.refs = found.refs + [replace(ref, dim="SHADOW") for ref in made.refs]
+        made.gpa, made.gpa_refs = found.gpa, found.gpa_refs
+        made.dim = "SHADOW" if made.fault != "NONE" else "GUEST"
+    made.refs = [replace(ref, n=n) for n, ref in enumerate(made.refs, start=1)]
+    return made
+
+
+def expected(walk: Walk, memory: Union[Memory, Then], places: Places = ()) -> oracle.Result:
+    """The walk that a processor would make for the same question. places: of a guest on a
+    shadow; none: it fills the shadow itself, and has no tables."""
     settings = settings_of(walk)
     if walk.kind == "SHADOW":
-        return oracle.walk_shadow(memory, walk.gva, walk.nroot, walk.access, settings)
+        if not places and walk.gva < SEGMENT:
+            raise NotCovered("the segment of a guest that fills its shadow itself needs no table")
+        return _beside(walk, memory, places)
     if walk.kind == "SEGMENT":
         raise NotCovered("segment walks read no table: nothing to hold them against")
     if walk.mode == "LONG5":
@@ -52,11 +109,11 @@ def expected(walk: Walk, memory: Union[Memory, Then]) -> oracle.Result:
                        NESTED[walk.format])
 
 
-def compare(walk: Walk, memory: Memory) -> List[str]:
+def compare(walk: Walk, memory: Memory, places: Places = ()) -> List[str]:
     """Every difference between the traced walk and the oracle's, in words."""
     if not walk.complete:
         return ["the trace does not hold the end of this walk"]
-    right = expected(walk, then(walk, memory) if walk.cause == "FAULT" else memory)
+    right = expected(walk, then(walk, memory) if walk.cause == "FAULT" else memory, places)
     found: List[str] = []
     for ours, theirs in zip(right.refs, walk.refs):
         found += compare_ref(ours, theirs, last=ours is right.refs[-1] and right.fault != "NONE")
@@ -102,7 +159,7 @@ def _compare_end(right: oracle.Result, walk: Walk) -> List[str]:
             found.append(f"it ended with fault {walk.fault}, should be {right.fault}")
     else:
         found += _compare_fault(right, walk)
-    if right.gpa is not None and walk.kind != "SHADOW":
+    if right.gpa is not None:
         found += _differs("the gPA", walk.gpa, right.gpa)
         found += _differs("the number of references until the gPA was known", walk.gpa_refs,
                           right.gpa_refs)
@@ -142,6 +199,7 @@ def stale(trace: Any, walks: Sequence[Walk]) -> Dict[int, str]:
         for walk in walks:
             if last.get(walk.vm, -1) > walk.record:
                 reasons.setdefault(walk.number, name)
+    reasons = {**_resynced(trace, walks), **reasons}
     maps, unmaps = trace.select("map"), trace.select("unmap")
     for walk in walks:
         if walk.number in reasons:
@@ -151,6 +209,34 @@ def stale(trace: Any, walks: Sequence[Walk]) -> Dict[int, str]:
         elif _touched((maps, unmaps), walk):
             reasons[walk.number] = "a nested mapping that it used was changed afterwards"
     return reasons
+
+
+def _resynced(trace: Any, walks: Sequence[Walk]) -> Dict[int, str]:
+    """Walks through a shadow of which something was filled, dropped or given another use
+    afterwards, or whose guest could write to its tables unseen."""
+    pages = trace.select("shadow_page")
+    filled, reused = _last_by(trace.select("shadow_fill"), "where"), _last_by(pages, "shadow")
+    table_of = dict(zip(zip(pages.vm.tolist(), pages["shadow"].tolist()), pages["table"].tolist()))
+    changes = [_last_by(trace.select(name), field) for name, field in SHADOW_CHANGES]
+    found: Dict[int, str] = {}
+    for walk in walks:
+        own = [ref for ref in walk.refs if ref.dim == "SHADOW"]
+        last = [reused.get((walk.vm, ref.table), -1) for ref in own]
+        last += [filled.get((walk.vm, ref.table + 8 * ref.index), -1) for ref in own]
+        for ref in own:
+            table = table_of.get((walk.vm, ref.table), -1)
+            last += [each.get((walk.vm, table), -1) for each in changes]
+        if max(last, default=-1) > walk.record:
+            found[walk.number] = "its shadow was changed afterwards"
+    return found
+
+
+def _last_by(records: Any, field: str) -> Dict[Tuple[int, int], int]:
+    """By VM and that field's value: the last record; of a write, by its page."""
+    keys = records[field].tolist()
+    if field == "gpa":
+        keys = [key & ~0xFFF for key in keys]
+    return dict(zip(zip(records.vm.tolist(), keys), records.index.tolist()))
 
 
 def _goes_on(walk: Walk) -> bool:

@@ -266,18 +266,6 @@ def find(memory: Memory, gpa: int, nroot: int, access: int, serves: int,
     return walker.result
 
 
-def walk_shadow(memory: Union[Memory, Then], gva: int, root: int, access: int = 0,
-                settings: Settings = Settings()) -> Result:
-    """One dimension: gVA -> hPA through a shadow table, as the processor walks it."""
-    walker = Walker(memory, settings)
-    step = _Pass("SHADOW", LONG4, root & LONG4.root_mask, access, settings)
-    try:
-        walker.result.hpa = walker._descend(step, gva & span(0, 47))
-    except _Fault:
-        pass
-    return walker.result
-
-
 def walk(memory: Union[Memory, Then], gva: int, access: int, mode: str, groot: int,
          nroot: Optional[int], settings: Settings = Settings(), form: Mode = LONG4) -> Result:
     """A whole walk gVA -> hPA in the order in which the processor makes it.

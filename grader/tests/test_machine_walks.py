@@ -19,6 +19,7 @@ import pytest
 from grader.oracle import __main__ as judge
 from grader.oracle import compare
 from grader.oracle.memory import Memory
+from grader.oracle.then import Then
 from grader.tests import kernels
 from viz.walk_data import Walk, Walks
 
@@ -129,6 +130,46 @@ def test_every_walk_on_a_fault_is_the_oracles(machine):
     found = {walk.number: compare.compare(walk, run.memory) for walk in walks}
     assert not {number: words for number, words in found.items() if words}
 
+
+# --- On a shadow ----------------------------------------------------------------------
+
+def shadowed(machine, legacy: Path):
+    """A run of guests in every paging mode on shadows, each VM's memory, and the walks that went
+    through a shadow which is as it was. (The walkers take A and D from their entries after each.)"""
+    guests = ("walker mmu=shadow -- rounds=0 pages=8 size=4k,2m,1g",
+              "walker-pae mmu=shadow -- rounds=0 pages=8 size=4k,2m", f"{legacy} mem=8M mmu=shadow")
+    run = machine(guests, "slice=1ms trace=walks,memory", "15ms")
+    assert {vm["how"] for vm in run.json["vms"]} == {"TIME_UP"} and run.trace.dropped == 0
+    places = judge.memory_places(run.trace)
+    return run, places, [walk for walk in Walks(run.trace)
+                         if walk.kind == "SHADOW" and walk.refs[-1].dim == "SHADOW"
+                         and not compare.compare(walk, run.memory, places[walk.vm])]
+
+
+def test_every_walk_on_a_shadow_is_the_oracles(machine, legacy):
+    """The guest's tables, then the shadow of them, in long mode's format or PAE's."""
+    run, _, through = shadowed(machine, legacy)
+    assert judge.main(["walk", str(run.dir)]) == 0
+    modes = Counter(walk.mode for walk in through)
+    assert min(modes[mode] for mode in ("LONG4", "PAE", "LEGACY32")) > 5, modes
+    old = compare.stale(run.trace, list(Walks(run.trace)))
+    own = Counter(walk.fault for walk in Walks(run.trace) if walk.kind == "SHADOW"
+                  and walk.refs[-1].dim == "GUEST" and walk.number not in old)
+    assert min(own[fault] for fault in ("NOT_PRESENT", "WRITE", "USER")) > 5, own
+
+
+def test_a_wrong_entry_of_either_is_told(machine, legacy):
+    run, places, through = shadowed(machine, legacy)
+    for mode in ("LONG4", "PAE", "LEGACY32"):
+        walk = next(each for each in through if each.mode == mode)
+        for dim in ("GUEST", "SHADOW"):
+            ref = [each for each in walk.refs if each.dim == dim][-1]
+            wrong = Then(run.memory, {ref.table + walk.width(ref) * ref.index: ref.after ^ 1 << 12})
+            assert any(words.startswith(f"reference {ref.n} (")
+                       for words in compare.compare(walk, wrong, places[walk.vm]))
+
+
+# --- What is told ---------------------------------------------------------------------
 
 def test_no_fault_is_walked_unless_walks_are_asked_for_by_name(machine):
     run = machine(FAULTY, "slice=1ms trace=all", "30ms")

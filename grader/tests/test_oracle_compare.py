@@ -10,7 +10,7 @@ import pytest
 from grader.oracle import compare as judge
 from grader.oracle import walk as oracle
 from grader.oracle.memory import Memory
-from grader.tests.tables import A, D, Machine, P, U, W
+from grader.tests.tables import A, D, Machine, P, Tables, U, W
 from viz.tests.synth import TraceWriter
 from viz.trace import load
 from viz.walk_data import Walk, Walks
@@ -132,6 +132,82 @@ def test_a_fault_may_name_any_level_that_denies(tmp_path: Path) -> None:
         assert (found == []) == right, level
     assert differences(replace(walk, error=walk.error ^ 4), machine, tmp_path)
     assert differences(replace(walk, fault_dim="NESTED"), machine, tmp_path)
+
+
+# --- On a shadow ----------------------------------------------------------------------
+
+class Shadowed:
+    """A guest whose tables lie in a slot, with a shadow of them; its honest walk."""
+
+    def __init__(self, path: Path, **kept: Any) -> None:
+        self.machine, self.path = Machine(), path
+        self.machine.guest.map(GVA & ~0xFFF, 0x2A000)
+        self.shadow = Tables(self.machine.ram, self.machine.ram.frame)
+        self.shadow.map(GVA & ~0xFFF, self.machine.slot + 0x2A000)
+        self.places = [(0, 64 * 4096, self.machine.slot)]
+        with Memory(self.machine.ram.save(path / "ram")) as memory:
+            own = oracle.walk(memory, GVA, 0, "LONG4", self.shadow.root, None)
+            guests = oracle.walk(memory, GVA, 0, "LONG4", self.machine.guest.root,
+                                 self.machine.nested.root)
+        refs = [ref for ref in guests.refs if ref.dim == "GUEST"]
+        refs = [replace(ref, serves=0) for ref in refs]
+        refs += [replace(ref, dim="SHADOW") for ref in own.refs]
+        own.refs = [replace(ref, n=n) for n, ref in enumerate(refs, start=1)]
+        own.gpa, own.gpa_refs = 0x2AABC, 4
+        writer = TraceWriter(path / "trace.bin")
+        emit(writer, self.machine, own, kind="SHADOW", **kept)
+        self.walk = replace(Walks(load(writer.save()))[0], nroot=self.shadow.root)
+
+    def differences(self, walk: Walk, places: Any = None) -> List[str]:
+        with Memory(self.machine.ram.save(self.path / "ram")) as memory:
+            return judge.compare(walk, memory, self.places if places is None else places)
+
+
+def test_an_honest_walk_of_guest_and_shadow_passes(tmp_path: Path) -> None:
+    case = Shadowed(tmp_path)
+    assert [ref.dim for ref in case.walk.refs] == ["GUEST"] * 4 + ["SHADOW"] * 4
+    assert case.differences(case.walk) == []
+
+
+@pytest.mark.parametrize("n", range(8))
+@pytest.mark.parametrize("name, bit", [("table", 1 << 12), ("index", 1), ("after", 2), ("level", 1)])
+def test_each_reference_of_both_is_compared(n: int, name: str, bit: int, tmp_path: Path) -> None:
+    case = Shadowed(tmp_path)
+    value = getattr(case.walk.refs[n], name) ^ bit
+    case.walk.refs[n] = replace(case.walk.refs[n], **{name: value})
+    assert case.differences(case.walk)[0].startswith(f"reference {n + 1} (")
+
+
+def test_a_shadow_that_its_guest_fills_itself_has_no_tables_beside_it(tmp_path: Path) -> None:
+    case = Shadowed(tmp_path)
+    refs = [replace(ref, n=ref.n - 4) for ref in case.walk.refs[4:]]
+    software = replace(case.walk, refs=refs, total=4, gpa_refs=0)
+    assert case.differences(software, ()) == []
+    assert case.differences(software)               # a guest with tables has to be walked
+    assert case.differences(case.walk, ())
+    with pytest.raises(judge.NotCovered, match="segment"):
+        case.differences(replace(software, gva=0x1000), ())
+
+
+@pytest.mark.parametrize("event, fields, old", [
+    ("shadow_fill", "where", True), ("shadow_page", "shadow", True), ("shadow_zap", "table", True),
+    ("shadow_sync", "table", True), ("shadow_unsync", "table", True), ("shadow_write", "gpa", True),
+    ("shadow_fill", "", False), ("shadow_zap", "", False), ("shadow_write", "", False)])
+def test_a_shadow_that_was_changed_afterwards_accuses_nobody(event: str, fields: str, old: bool,
+                                                             tmp_path: Path) -> None:
+    case = Shadowed(tmp_path)
+    leaf = case.walk.refs[-1]
+    place = {"where": leaf.table + 8 * leaf.index, "shadow": leaf.table, "table": 0x5000,
+             "gpa": 0x5018}
+    writer = TraceWriter(tmp_path / "trace.bin")
+    writer.emit("shadow_page", vm=1, table=0x5000, shadow=leaf.table, level=1)
+    for _ in range(case.walk.record):
+        writer.emit("halt", vm=1)
+    names = ("where",) if event == "shadow_fill" else ("gpa",) if event == "shadow_write" else \
+        ("table",)
+    writer.emit(event, vm=1, **({fields: place[fields]} if fields else dict.fromkeys(names, 0x9000)))
+    found = judge.stale(load(writer.save()), [case.walk])
+    assert found == ({1: "its shadow was changed afterwards"} if old else {})
 
 
 def test_what_cannot_be_judged_is_said(machine: Machine, tmp_path: Path) -> None:
