@@ -1,7 +1,8 @@
 """Pages from templates/: one self-contained file each, for a browser without a network.
 
 Every page may run its own scripts and no others: a content security policy names them by
-their hash.  What stands on a page is the caller's: report.py, walk_page.py, quiz_page.py.
+their hash (a timeline's, which may stand in a frame of another page, allows those that
+stand in it).  What stands on a page is the caller's.
 """
 from __future__ import annotations
 

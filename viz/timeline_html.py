@@ -14,16 +14,15 @@ import zlib
 from pathlib import Path
 from typing import Any, Dict, Iterable, List, Sequence, Tuple
 
-import jinja2
 import numpy as np
 
 from viz import timeline_style as words
 from viz import timeline_totals as sums
+from viz.html_page import TEMPLATES, render
 from viz.style import DARK, FONT_CSS, LIGHT, MONO_CSS, Theme, css
 from viz.timeline_data import TICKS, Timeline
 from viz.trace import Trace
 
-TEMPLATES = Path(__file__).parent / "templates"
 SCRIPTS = ("timeline_model.js", "timeline_sched.js", "timeline_draw.js", "timeline_list.js",
            "timeline_page.js", "timeline.js")
 LEVEL = 6  # of deflate
@@ -72,12 +71,11 @@ def page_of(line: Timeline, start: int, end: int, vms: Sequence[int]) -> str:
     _add_lanes(columns, line, vms)
     facts = _facts(line, start, end, vms)
     facts.update(strings=strings, columns=columns.index)
-    environment = jinja2.Environment(loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True)
-    return environment.get_template("timeline.html.j2").render(
-        title=facts["title"], records=f"{len(line.trace):,}", subtitle=facts["subtitle"], sources=words.sources(line),
-        asked=words.asked_rule(line), caveats=facts["caveats"], style=style(),
-        script="\n".join((TEMPLATES / name).read_text("utf-8") for name in SCRIPTS),
-        facts=_script_json(facts), data=columns.base64())
+    return render("timeline.html.j2", {
+        "title": facts["title"], "records": f"{len(line.trace):,}", "subtitle": facts["subtitle"],
+        "sources": words.sources(line), "asked": words.asked_rule(line),
+        "caveats": facts["caveats"], "style": style(), "facts": _script_json(facts),
+        "data": columns.base64()}, SCRIPTS)
 
 
 def _script_json(value: Any) -> str:

@@ -11,13 +11,13 @@ from collections import Counter
 from pathlib import Path
 from typing import Dict, List, Sequence, Tuple
 
-import jinja2
 import numpy as np
 
 from viz import timeline_html, timeline_known
 from viz import timeline_static as still
 from viz import timeline_style as words
 from viz import timeline_totals as sums
+from viz.html_page import render
 from viz.style import LIGHT as T
 from viz.timeline_data import Timeline
 
@@ -91,16 +91,15 @@ def _notes(pages: Sequence[still.Page], named: Sequence[str], y: float) -> None:
 def save_page(lines: Sequence[Timeline], out_path: str, start: int, end: int,
               vms: Sequence[Sequence[int]]) -> None:
     """One page: what each VM got under each, then the timelines, whose views move together."""
-    environment = jinja2.Environment(loader=jinja2.FileSystemLoader(timeline_html.TEMPLATES),
-                                     autoescape=True, trim_blocks=True, lstrip_blocks=True)
     rows = [{row.vm: row for row in sums.totals(line, start, end)} for line in lines]
     table = [(vm, lines[0].names.get(vm, ""), [_cells(found, vm) for found in rows])
              for vm in sorted({vm for chosen in vms for vm in chosen})]
-    page = environment.get_template("timeline_pair.html.j2").render(
-        names=names(lines), style=timeline_html.style(), sources=words.sources(lines[0]), table=table,
-        span=f"{words.show_time(start, 6)} to {words.show_time(end, 6)}",
-        frames=[timeline_html.page_of(line, start, end, chosen)
-                for line, chosen in zip(lines, vms)])
+    page = render("timeline_pair.html.j2", {
+        "names": names(lines), "style": timeline_html.style(), "table": table,
+        "sources": words.sources(lines[0]),
+        "span": f"{words.show_time(start, 6)} to {words.show_time(end, 6)}",
+        "frames": [timeline_html.page_of(line, start, end, chosen)
+                   for line, chosen in zip(lines, vms)]}, ())
     Path(out_path).write_text(page, "utf-8")
 
 
