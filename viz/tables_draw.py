@@ -5,6 +5,7 @@ decide what is in the rows (tables.py).
 """
 from __future__ import annotations
 
+import os.path
 from typing import TYPE_CHECKING, Dict, List, Optional, Sequence, Tuple
 
 from viz import style, walk
@@ -72,8 +73,11 @@ def _change(row: Row) -> str:
 def _range(start: Optional[int], row: Row) -> str:
     if start is None:
         return f"(gPA {row.host.entry:#x})" if row.host else ""
-    return f"{start:#x}" + (f" …{(start + row.size * row.count - 1) & 0xFFFFFFF:x}"
-                            if row.count > 1 else "")
+    last = f"{start + row.size * row.count - 1:x}"
+    if row.count == 1:
+        return f"{start:#x}"
+    same = os.path.commonprefix([f"{start:x}", last]) if len(last) == len(f"{start:x}") else ""
+    return f"{start:#x} …{last[len(same):]}"
 
 
 def _pair(side: Optional[Side], kind: str, row: Row) -> List[Cell]:

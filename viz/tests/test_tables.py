@@ -195,6 +195,18 @@ def test_neighbours_become_one_row() -> None:
     assert [row.status for row in shown] == ["", "new"] and left == 2
 
 
+@pytest.mark.parametrize("start, pages, words", [
+    (0x1000, 1, "0x1000"), (0x10_0000, 3, "0x100000 …2fff"), (0x0, 158, "0x0 …9dfff"),
+    (0x7FFF_FFF0_0000, 0x200, "0x7ffffff00000 …8000000fffff"),
+    (0x12_3400_0000, 0x1_2100, "0x1234000000 …460fffff"),
+    (0xFFFF_8000_0FFF_F000, 2, "0xffff80000ffff000 …10000fff"),
+    (0xFFFF_8000_0000_0000, 4, "0xffff800000000000 …3fff")])
+def test_a_range_s_end_is_told_by_the_digits_that_differ(start: int, pages: int,
+                                                         words: str) -> None:
+    row = Row(start, PAGE, Side(0x5000, "W"), None, None, count=pages)
+    assert tables_draw.cells(row, False)[0][0] == words
+
+
 @pytest.mark.parametrize("form, magic", [("svg", "<?xml"), ("html", "<!DOCTYPE html>")])
 def test_the_picture(tmp_path: Path, capsys: pytest.CaptureFixture, form: str, magic: str) -> None:
     path = changing(tmp_path / "trace.bin").w.save()
