@@ -37,9 +37,6 @@ class Event:
         known = ", ".join(f for f, _ in self.fields) or "none"
         raise KeyError(f"event {self.name} has no field {name!r} (it has: {known})")
 
-    def type_of(self, name: str) -> str:
-        return self.fields[self.position(name)][1]
-
 
 @dataclass
 class Schema:

@@ -63,11 +63,6 @@ DARK = Theme("dark", page="#14171b", ink="#e6e9ed", muted="#9aa4af", line="#3a42
              nested="#f28e4b", known="#2fc79a", vms=VM_DARK)
 
 
-def vm_color(number: int, theme: Theme = LIGHT) -> str:
-    """The colour of VM `number` in `theme`."""
-    return theme.vm(number)
-
-
 def vm_hatch(number: int) -> str:
     """matplotlib's hatch that tells VM 9 from VM 1, and so on; '' for the first eight."""
     return HATCHES[max(0, number - 1) // len(VM_LIGHT) % len(HATCHES)]

@@ -153,12 +153,6 @@ def host_time(line: Timeline, start: int, end: int) -> int:
     return sum(_spent(lane, HOST, when) for lane in line.pcpus.values())
 
 
-def idle_time(line: Timeline, start: int, end: int) -> int:
-    """Time in ns that pCPUs spent with no VM to run."""
-    when = np.array([start, end])
-    return int(sum(np.diff(lane.time_in(0, when))[0] for lane in line.pcpus.values()))
-
-
 def _by_kind(points: Points, vm: int, words: List[str], zeros: bool = False) -> Dict[str, int]:
     mine = points.vm == vm
     sums = np.bincount(points.kind[mine], points.count[mine], len(words))

@@ -3,7 +3,8 @@
 A row is one trip through the nested tables that ends at a guest entry (or, in the
 last row, at the data); its columns are the nested levels and then the guest entry.
 A walk of one dimension is a single row whose columns are that table's levels; of the
-guest's tables beside their shadow there are two, with equal levels below each other. it does not do: draw; walk_dot.py and walk_shadow.py do.
+guest's tables beside their shadow there are two, with equal levels below each other.
+What it does not do: draw; walk_dot.py and walk_shadow.py do.
 """
 from __future__ import annotations
 

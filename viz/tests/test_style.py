@@ -50,8 +50,8 @@ def test_any_two_vms_differ_for_everyone(theme, vision):
 
 
 def test_more_vms_than_colours_are_told_apart_by_a_hatch():
-    looks = {(style.vm_color(n), style.vm_hatch(n)) for n in range(1, 33)}
-    assert len(looks) == 32 and style.vm_color(0) == style.LIGHT.muted
+    looks = {(style.LIGHT.vm(n), style.vm_hatch(n)) for n in range(1, 33)}
+    assert len(looks) == 32 and style.LIGHT.vm(0) == style.LIGHT.muted
 
 
 def test_both_themes_define_the_same_names():

@@ -154,7 +154,6 @@ def test_two_pcpus_run_two_vms_at_once(tmp_path: Path) -> None:
     assert [row.run for row in rows] == [500, 900, 500]
     assert [row.share for row in rows] == [0.25, 0.45, 0.25]
     assert all(row.asked == pytest.approx(1 / 3) for row in rows)
-    assert sums.idle_time(line, 0, 1000) == 100
 
 
 def test_what_follows_dropped_records_is_unknown(tmp_path: Path) -> None:
