@@ -23,7 +23,7 @@ def work(job: Dict[str, Any], tell: Callable[..., None]) -> int:
     problems = [""] * len(words)
     running: Dict[int, int] = {}
     for number, each in enumerate(words):
-        if len(running) == AT_ONCE:
+        while len(running) >= AT_ONCE:
             _wait(running, problems, logs)
         running[_start(each, logs[number])] = number
     while running:

@@ -13,7 +13,7 @@ from typing import Any, Dict, List, Tuple
 
 import pytest
 
-from grader.grading import hatchery, worker
+from grader.grading import drawing, hatchery, worker
 from grader.plan import ROOT
 
 
@@ -111,3 +111,28 @@ def test_who_is_killed_leaves_neither_workers_nor_their_hatchery(tmp_path):
     assert len(workers) == 1
     for pid in (at, *workers, child):
         until_gone(pid)
+
+
+# --- Pictures -----------------------------------------------------------------------------
+
+def test_two_pictures_at_once_whoever_else_ends_meanwhile(tmp_path, monkeypatch):
+    """A tool that viz left behind ends as a child of the worker's, and frees no place."""
+    running, most, numbers = [], [], iter(range(1, 9))
+
+    def start(words: List[str], log: Path) -> int:
+        running.append(next(numbers))
+        most.append(len(running))
+        return running[-1]
+    ends = iter([99, 1, 98, 97, 2, 3, 96, 4])
+
+    def wait() -> Tuple[int, int]:
+        pid = next(ends)
+        if pid in running:
+            running.remove(pid)
+        return pid, 0
+    monkeypatch.setattr(drawing, "_start", start)
+    monkeypatch.setattr(drawing.os, "wait", wait)
+    told: List[Dict[str, Any]] = []
+    drawing.work({"pictures": [["walk"]] * 4, "folder": str(tmp_path)},
+                 lambda **event: told.append(event))
+    assert max(most) == drawing.AT_ONCE and told == [{"at": "drawn", "problems": [""] * 4}]
