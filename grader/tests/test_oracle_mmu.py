@@ -160,6 +160,11 @@ def test_a_table_that_can_be_written_unseen(world: World) -> None:
     assert world.problems() == []           # known to be out of step
     world.writer.emit("shadow_sync", vm=1, table=table)
     assert any("unseen" in text for text in world.problems())
+    world.writer.emit("shadow_unsync", vm=1, table=table)
+    assert world.problems() == []
+    world.writer.emit("vm_destroy", vm=1)
+    world.tell(1, world.nested.root, SIZE, world.slot)
+    assert any("unseen" in text for text in world.problems())       # that was another life
 
 
 def test_an_upper_table_must_always_be_watched(world: World) -> None:

@@ -54,11 +54,10 @@ class Verdict:
         return outside(self.found.pages, self.vm)
 
 
-def born(trace: Any, vm: int) -> int:
-    """Which record begins the VM's last life; -1: none."""
-    births = trace.select("vm_create")
-    mine = births.index[births.vm == vm]
-    return int(mine.max()) if len(mine) else -1
+def births(trace: Any) -> Dict[int, int]:
+    """Which record begins each VM's last life."""
+    created = trace.select("vm_create")
+    return dict(sorted(zip(created.vm.tolist(), created.index.tolist())))
 
 
 def roots(trace: Any) -> Dict[int, Root]:
@@ -68,22 +67,22 @@ def roots(trace: Any) -> Dict[int, Root]:
         return {}
     modes = records.word("mode")
     columns = [records[name].tolist() for name in ("groot", "root", "cr0", "cr4", "efer")]
-    last: Dict[int, Root] = {}
+    born, last = births(trace), {}      # type: Dict[int, int], Dict[int, Root]
     for i, (vm, index) in enumerate(zip(records.vm.tolist(), records.index.tolist())):
-        if index > born(trace, vm) >= 0:
+        if index > born.get(vm, index):
             groot, root, cr0, cr4, efer = (column[i] for column in columns)
             last[vm] = Root(groot, root, str(modes[i]), cr0, cr4, efer)
     return last
 
 
-def unsynced(trace: Any, vm: int) -> Set[int]:
-    """gPAs of the tables that may be written without an exit, by the trace."""
+def unsynced(trace: Any, vm: int, born: int) -> Set[int]:
+    """gPAs of the tables that may be written without an exit, by the trace of this life."""
     state: Dict[int, bool] = {}
     rows = []
     for name, out in (("shadow_unsync", True), ("shadow_sync", False)):
         records = trace.select(name)
         rows += [(int(index), int(table), out) for index, table, who in
-                 zip(records.index, records["table"], records.vm) if who == vm]
+                 zip(records.index, records["table"], records.vm) if who == vm and index > born]
     for _, table, out in sorted(rows):
         state[table] = out
     return {table for table, out in state.items() if out}
@@ -102,18 +101,19 @@ def reached(trace: Any, memory: Memory, guest: isolation.Guest,
     return entries.reach(memory, guest.root, nested_of(trace.header.platform))
 
 
-def judge_vm(trace: Any, memory: Memory, guest: isolation.Guest, root: Optional[Root]) -> Verdict:
-    """One VM's tables, entry by entry."""
+def judge_vm(trace: Any, memory: Memory, guest: isolation.Guest, root: Optional[Root],
+             born: int) -> Verdict:
+    """One VM's tables, entry by entry; it was born with that record."""
     vm, found = vm_of(guest, trace), reached(trace, memory, guest, root)
     if root is None or not is_shadow(root):
         return Verdict(vm, "nested", found, found.problems + nested.check(found.pages, vm))
     strangers = outside(found.pages, vm)
     if software.is_software(trace, guest.vm):
-        wrong = software.check(found.pages, software.filled(trace, guest.vm, born(trace, guest.vm)), vm)
+        wrong = software.check(found.pages, software.filled(trace, guest.vm, born), vm)
         return Verdict(vm, "vtlb", found, found.problems + wrong + strangers)
     tables = Tables(vm, memory, root.groot, root.mode,
                     settings_of(root.cr0, root.cr4, root.efer))
-    wrong = shadow.check(found.pages, tables, unsynced(trace, guest.vm))
+    wrong = shadow.check(found.pages, tables, unsynced(trace, guest.vm, born))
     return Verdict(vm, "shadow", found, found.problems + wrong + strangers)
 
 
@@ -140,8 +140,8 @@ def check_tables(verdicts: List[Verdict]) -> List[str]:
 
 def judge(trace: Any, memory: Memory) -> List[Verdict]:
     """Of each living VM that has run."""
-    last = roots(trace)
-    return [judge_vm(trace, memory, guest, last.get(guest.vm))
+    last, born = roots(trace), births(trace)
+    return [judge_vm(trace, memory, guest, last.get(guest.vm), born.get(guest.vm, -1))
             for guest in isolation.guests(trace)
             if guest.alive and not isolation.never_ran(trace, guest)]
 
