@@ -71,7 +71,7 @@ def exits(run: "Run") -> List[str]:
     """The exits traced are those that the emulator logged, one by one."""
     if not run.traces("exits"):
         return []
-    most = max(0, len(run.trace.select("exit")) - TAIL) if run.trace.dropped else None
+    most = max(0, len(exitlog.traced_exits(run.trace)) - TAIL) if run.trace.dropped else None
     return [f"the trace and the emulator disagree: {text}"
             for text in exitlog.disagreements(run.exits, run.trace, TELL, most)]
 

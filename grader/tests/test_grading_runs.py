@@ -5,6 +5,7 @@ import copy
 import struct
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Callable, Dict, List
 
 import numpy as np
@@ -15,7 +16,10 @@ from grader.grading.api import Failed
 from grader.grading.lab import LESS_TRACED, Lab
 from grader.grading.runs import Run, Runs, trouble
 from grader.oracle import exitlog, guestimage, seal
+from grader.oracle.exitlog_row import NEVER, RIP
 from grader.plan import BUILD, ROOT
+from viz.tests.synth import TraceWriter
+from viz.trace import load
 
 pytestmark = pytest.mark.machine
 GUESTS = ("hello", "ticker -- hz=1000 ticks=5")
@@ -186,6 +190,24 @@ def test_a_full_trace_is_no_contradiction(tmp_path):
     assert "trace=some" in LESS_TRACED
     changed = retold(full, "exit", lambda columns: columns["rip"].__setitem__(100, 5))
     assert any("exit 100" in text for text in evidence.exits(changed))
+
+
+def test_the_last_exits_of_a_full_trace_are_those_that_were_made(tmp_path):
+    """Where the VMM did not enter at all nothing was left, and the log has no line: such records
+    do not count among the last ones, which may have gaps."""
+    writer, many, last = TraceWriter(tmp_path / "trace.bin"), 2 * evidence.TAIL, 5
+    for n in range(many):
+        writer.emit("exit", vm=1, code=NEVER)
+        writer.emit("exit", vm=1, code=0x72, rip=n + (n >= many - last))    # one was dropped
+    writer.dropped[0] = 1
+    zero = np.zeros(many, np.uint64)
+    log = exitlog.Exits(zero + np.uint64(0x72), zero, zero, np.arange(many, dtype=np.uint64), zero,
+                        zero, zero, zero + np.uint64(RIP))
+    run = SimpleNamespace(trace=load(str(writer.save())), exits=log, traces=lambda group: True)
+    assert evidence.exits(run) == []
+    log.rip[0] = 9
+    assert evidence.exits(run) == ["the trace and the emulator disagree: exit 0: rip was traced as "
+                                   "0x0, the emulator says 0x9"]
 
 
 # --- What guests were -----------------------------------------------------------------
