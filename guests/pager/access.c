@@ -26,10 +26,7 @@ void random_access(struct access *a, u64 gva)
     a->kind = permille(400) ? (enum probe_kind)below(R16 + 1) : (enum probe_kind)below(PROBE_KINDS);
     a->user = permille(500);
     a->n = probe_bytes[a->kind] ? probe_bytes[a->kind] : 1 + below(sizeof(a->value));
-    for (u32 i = 0; i < (a->n > 8 ? a->n : 16); i += 8) {
-        u64 v = permille(800) ? random_leaf(1) : rng_next(&pager.rng);
-        memcpy(a->value + i, &v, 8);
-    }
+    random_words(a->value, a->n > 8 ? a->n : 16, 800);
     memcpy(a->compare, a->value + 8, 8);
     u64 page = gva & ~(PAGE_SIZE - 1), offset = gva & (PAGE_SIZE - 1);
     if (permille(70))
@@ -209,6 +206,13 @@ bool access_do(struct access *a)
         check_memory(&part[i].route, part[i].n, a->gva);
     *(fails ? &pager.done_fault : &pager.done_ok) += 1;
     return true;
+}
+
+void access_somehow(u64 gva)
+{
+    struct access a;
+    random_access(&a, gva);
+    access_do(&a);
 }
 
 /* Was the access made as this route says? A write leaves its value there and only there. */

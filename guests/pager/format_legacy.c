@@ -6,7 +6,6 @@
 #include "guests/pager/pager.h"
 
 const struct format format = {
-    .name = "legacy",
     .levels = 2,
     .width = 4,
     .needs_pse = true,

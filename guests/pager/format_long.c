@@ -4,11 +4,8 @@
  */
 #include "guests/pager/pager.h"
 
-#define BITS(low, high) ((2ull << (high)) - (1ull << (low)))
-
 const struct format format =
     {
-        .name = "long",
         .levels = 4,
         .width = 8,
         .nx = true,

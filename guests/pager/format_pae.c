@@ -5,11 +5,8 @@
  */
 #include "guests/pager/pager.h"
 
-#define BITS(low, high) ((2ull << (high)) - (1ull << (low)))
-
 const struct format format =
     {
-        .name = "pae",
         .levels = 3,
         .width = 8,
         .nx = true,

@@ -19,7 +19,7 @@ void entry_write(void *at, u64 e)
         *(volatile u32 *)at = (u32)e;
 }
 
-static bool maps_page(int level, u64 e)
+bool maps_page(int level, u64 e)
 {
     return level == 1 ||
            (format.level[level].maps && e & PTE_PS && (!format.needs_pse || pager.pse));

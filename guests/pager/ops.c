@@ -7,11 +7,8 @@
 
 static void look(u64 gva)
 {
-    struct access a;
-    if (!permille(750))
-        return;
-    random_access(&a, gva);
-    access_do(&a);
+    if (permille(750))
+        access_somehow(gva);
 }
 
 /* A gVA that is mapped, if a few tries find one. */
@@ -48,9 +45,7 @@ static void map_one(u64 gva)
 
 void op_access(void)
 {
-    struct access a;
-    random_access(&a, mapped_gva());
-    access_do(&a);
+    access_somehow(mapped_gva());
 }
 
 void op_map(void)

@@ -16,8 +16,7 @@ void op_switch(void)
 
 static bool is_table_entry(u64 e, int level)
 {
-    bool page = format.level[level].maps && e & PTE_PS;
-    return e & PTE_P && level > 1 && !page && in_pool(e & PTE_ADDRESS, PAGE_SIZE);
+    return e & PTE_P && !maps_page(level, e) && in_pool(e & PTE_ADDRESS, PAGE_SIZE);
 }
 
 /* Copy what the few indices of a table hold. Data is shared, and loses W in both. */
@@ -78,14 +77,11 @@ void op_cow(void)
 /* A table linked as if it were a table or a page of the level below, or of its own. */
 static void link_as(u64 gva, u64 table, int level)
 {
-    struct access a;
     u64 at = entry_at(pager.current, gva, level, true);
     if (at)
         poke_entry(at, table_entry_to(table, level));
-    random_access(&a, gva);
-    access_do(&a);
-    random_access(&a, random_gva());
-    access_do(&a);
+    access_somehow(gva);
+    access_somehow(random_gva());
 }
 
 void op_self(void)
@@ -108,25 +104,19 @@ void op_share(void)
 /* Pieces of entries: any bytes, anywhere in a table that is in use. */
 void op_raw(void)
 {
-    struct access a;
     u64 gva = random_gva();
     int level = 1 + (int)below((u32)format.levels - format.pointers);
     u64 at = entry_at(pager.current, gva, level, false);
     u8 bytes[24];
-    for (u32 i = 0; i < sizeof(bytes); i += 8) {
-        u64 v = permille(700) ? random_leaf(1) : rng_next(&pager.rng);
-        memcpy(bytes + i, &v, 8);
-    }
+    random_words(bytes, sizeof(bytes), 700);
     if (at)
         poke(at + below(8), bytes, 1 + below(sizeof(bytes)));
-    random_access(&a, gva);
-    access_do(&a);
+    access_somehow(gva);
 }
 
 /* Two neighbouring entries by writes that cross from one into the other. */
 void op_pair(void)
 {
-    struct access a;
     u64 gva = random_gva(), two[2] = {random_leaf(1), random_leaf(1)};
     u64 at = entry_at(pager.current, gva, 1, true);
     u32 width = (u32)format.width;
@@ -137,10 +127,8 @@ void op_pair(void)
     memcpy(bytes + width, &two[1], width);
     if (poke(at, bytes, keep) || !keep) /* the beginning of the first, then the rest */
         poke(at + keep, bytes + keep, 2 * width - keep);
-    random_access(&a, gva);
-    access_do(&a);
-    random_access(&a, gva + PAGE_SIZE);
-    access_do(&a);
+    access_somehow(gva);
+    access_somehow(gva + PAGE_SIZE);
 }
 
 static void write_while_off(void)
@@ -231,10 +219,7 @@ void op_fresh(void)
 void op_data(void)
 {
     u8 bytes[64];
-    for (u32 i = 0; i < sizeof(bytes); i += 8) {
-        u64 v = random_leaf(1);
-        memcpy(bytes + i, &v, 8);
-    }
+    random_words(bytes, sizeof(bytes), 1000);
     u64 frame = random_frame();
     poke(frame + below((u32)(PAGE_SIZE - 64)), bytes, 1 + below(64));
     if (permille(30) && frame >= POOL + MAX_SPACES * PAGE_SIZE)

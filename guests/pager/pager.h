@@ -37,8 +37,10 @@ struct level {
     u16 few[FEW];        /* the indices that this guest uses of it */
 };
 
+/* Bits low to high. */
+#define BITS(low, high) ((2ull << (high)) - (1ull << (low)))
+
 struct format {
-    const char *name;
     int levels, width; /* bytes of an entry */
     bool nx, needs_pse, pae;
     u32 root_step;         /* roots lie this far apart in their frames */
@@ -125,6 +127,8 @@ static inline u64 entry_index(u64 gva, int level)
 {
     return gva >> format.level[level].shift & ((1u << format.level[level].bits) - 1);
 }
+/* Does an entry of that level map a page, now? Whether it is present or right is not asked. */
+bool maps_page(int level, u64 e);
 /* Where an access leads in the space of that root, by the mirror. */
 void route(struct route *r, u64 root, u64 gva, u32 access);
 /* What the processor sets in the mirror's entries when the access succeeds. */
@@ -148,9 +152,11 @@ static inline u64 current_root(void)
 bool is_vital(u64 gpa, u64 n);
 /* A seeded gVA, where the tables are few. */
 u64 random_gva(void);
-u64 random_frame(void);                   /* data mostly, a table now and then */
-u64 take_table(void);                     /* a frame in turn, whatever it was, zeroed */
-u64 random_leaf(int level);               /* an entry that maps a page of that level */
+u64 random_frame(void);     /* data mostly, a table now and then */
+u64 take_table(void);       /* a frame in turn, whatever it was, zeroed */
+u64 random_leaf(int level); /* an entry that maps a page of that level */
+/* Words of 8 bytes, until n bytes are full: so many of 1000 are entries that map a page. */
+void random_words(u8 *to, u32 n, u32 leaves);
 u64 table_entry_to(u64 table, int level); /* one that leads to a table; level: where it stands */
 /* gPA of the entry of that level on the way to gva: 0 if a table is missing, else made
  * if make is set. */
@@ -196,6 +202,8 @@ bool effect_right(const struct access *a, const struct probe *p, const u8 *old);
 void random_access(struct access *a, u64 gva);
 /* Do it, and hold everything against the model. False: it was left out. */
 bool access_do(struct access *a);
+/* Some access there, or near by. */
+void access_somehow(u64 gva);
 /* The same between a change and its flush: before says how it was. */
 void access_stale(struct access *a, const struct route *before);
 u32 access_bits(const struct access *a);

@@ -154,6 +154,14 @@ u64 random_leaf(int level)
     return (frame & ~(size - 1)) | random_bits() | (level > 1 ? PTE_PS : 0) | spoil(level);
 }
 
+void random_words(u8 *to, u32 n, u32 leaves)
+{
+    for (u32 i = 0; i < n; i += 8) {
+        u64 v = leaves >= 1000 || permille(leaves) ? random_leaf(1) : rng_next(&pager.rng);
+        memcpy(to + i, &v, 8);
+    }
+}
+
 u64 table_entry_to(u64 table, int level)
 {
     u64 bits = PTE_P;
@@ -169,9 +177,8 @@ u64 table_entry_to(u64 table, int level)
 /* Does this entry lead to a table of the pool? */
 static bool leads_on(int level, u64 e)
 {
-    bool page = format.level[level].maps && e & PTE_PS && (!format.needs_pse || pager.pse);
     u64 odd = format.level[level].zero | (format.width == 8 ? pager.address_bits : 0);
-    return e & PTE_P && !page && !(e & odd) && in_pool(e & PTE_ADDRESS, PAGE_SIZE);
+    return e & PTE_P && !maps_page(level, e) && !(e & odd) && in_pool(e & PTE_ADDRESS, PAGE_SIZE);
 }
 
 u64 entry_at(u32 space, u64 gva, int level, bool make)
