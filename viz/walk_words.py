@@ -157,7 +157,7 @@ def fault_story(walk: Walk) -> List[str]:
         return []
     whose = {"GUEST": "Guest page fault: the guest's own #PF",
              "NESTED": "Nested page fault: an exit to the VMM, which the guest does not see",
-             "SHADOW": "Shadow page fault: the VMM fills the entry, or reflects a #PF",
+             "SHADOW": "Shadow page fault: the guest, which fills its TLB itself, gets the #PF",
              "SEGMENT": "Segment violation: an exit to the VMM"}.get(walk.fault_dim, "Fault")
     if _by_ept(walk):
         whose = f"{walk_ept.exit_name(walk.fault)}: an exit to the VMM, which the guest does not see"

@@ -14,7 +14,7 @@ from grader.oracle import compare
 from grader.oracle import walk as oracle
 from grader.oracle.memory import Memory
 from viz import walk as drawing
-from viz import walk_steps, walk_words
+from viz import walk_grid, walk_steps, walk_words
 from viz.style import PROVENANCE
 from viz.walk_data import Walk, WalkRef
 
@@ -100,11 +100,12 @@ def lines(walk: Walk, data: Optional[int] = None) -> List[str]:
                     f"{sentence.partition(' Where that lies')[0]}")
     if walk.faulted:
         return said + walk_words.fault_story(walk)
-    after = f"{walk.total}"
-    if walk.kind == "SHADOW":
+    gpa, after = f"gPA {walk.gpa:#x} known after {walk.gpa_refs}, ", f"{walk.total}"
+    if walk_grid.is_pair(walk):
         after = f"{walk.total - walk.gpa_refs} of the processor's own"
-    said.append(f"gPA {walk.gpa:#x} known after {walk.gpa_refs}, hPA {walk.hpa:#x} known after "
-                f"{after}")
+    elif walk.kind == "SHADOW":
+        gpa = ""    # what the guest filled tells no gPA
+    said.append(f"{gpa}hPA {walk.hpa:#x} known after {after}")
     return said + ([f"there: {data:#018x} (u64)"] if data is not None else [])
 
 

@@ -196,6 +196,23 @@ def test_a_guest_on_a_shadow(tmp_path):
     assert "the VMM reflects the #PF" in "\n".join(walks.lines(own))
 
 
+def test_a_guest_that_fills_its_tlb_itself(tmp_path):
+    """It has no tables, and its CR3 is a name: the shadow's references are all that there is."""
+    machine = Machine()
+    shadow = Tables(machine.ram, machine.ram.frame)
+    shadow.map(0x40000000, machine.slot + 0x7000)
+    guest = walks.Guest(3, "mine", cr3=0x7ff001000, nroot=machine.nested.root,
+                        shadow_root=shadow.root, **GUEST)
+    with Memory(machine.ram.save(tmp_path / "ram")) as memory:
+        there, missing = (walks.make(memory, guest, gva, 0) for gva in (0x40000123, 0x40001000))
+        with pytest.raises(walks.WalkRefused, match="needs no table"):
+            walks.make(memory, guest, 0x3FFFF000, 0)
+    assert [ref.dim for ref in there.refs] == ["SHADOW"] * 4 and there.refs[0].table == shadow.root
+    assert walks.lines(there)[-1] == f"hPA {machine.slot + 0x7123:#x} known after 4"
+    assert [ref.dim for ref in missing.refs] == ["SHADOW"] * 4
+    assert "which fills its TLB itself, gets the #PF" in "\n".join(walks.lines(missing))
+
+
 def test_on_a_shadow_some_registers_are_the_hosts():
     wp, pg, pae = 1 << 16, 1 << 31, 1 << 5
     assert walks.own_registers(pg | wp | 1, pae | 16, {"cr0": pg, "cr3": 0x5000, "cr4": 0}) == {
