@@ -115,12 +115,13 @@ def one_of(*words: str) -> Callable[[str], Value]:
     return parse
 
 
-def between(low: str, high: str, parse_one: Callable[[str], int]) -> Callable[[str], Value]:
-    """A parser that takes what `parse_one` reads, from `low` to `high`."""
+def between(low: str, high: str, parse_one: Callable[[str], int],
+            why: str = "") -> Callable[[str], Value]:
+    """A parser that takes what `parse_one` reads, from `low` to `high`; why: not others."""
     def parse(text: str) -> Value:
         value = parse_one(text)
         if not parse_one(low) <= value <= parse_one(high):
-            raise ArgError(f"'{text}' is out of range: {low} to {high}")
+            raise ArgError(f"'{text}' is out of range: {low} to {high}{why}")
         return value
     return parse
 
@@ -140,18 +141,23 @@ def _words(name: str, default: str, *words: str) -> Argument:
 
 
 def _range(name: str, default: str, low: str, high: str,
-           parse_one: Callable[[str], int]) -> Argument:
-    return Argument(name, f"{low} to {high}", default, between(low, high, parse_one))
+           parse_one: Callable[[str], int], why: str = "") -> Argument:
+    return Argument(name, f"{low} to {high}", default, between(low, high, parse_one, why))
+
+
+TOO_SHORT = " (less would go into changing VMs)"
+MOST_BORROWED = 1000            # bvt: times mcu_adv; 100 ms of run time
+SHORTEST_WARP = 100 * TIME_UNITS["us"]
 
 
 SCHED_ARGUMENTS: Tuple[Argument, ...] = (
     _range("weight", "256", "1", "65535", parse_number),
     _range("cap", "0", "0", "100", parse_number),
-    _range("slice", "5ms", "5us", "10s", parse_time),
-    _range("period", "100ms", "10us", "10s", parse_time),
+    _range("slice", "5ms", "5us", "10s", parse_time, TOO_SHORT),
+    _range("period", "100ms", "10us", "10s", parse_time, TOO_SHORT),
     _range("extraweight", "0", "0", "65535", parse_number),
     _range("mcu_adv", "10", "1", "65535", parse_number),
-    _range("warp", "0", "0", "1000000000", parse_number),
+    _range("warp", "0", "0", "65535000", parse_number),
     _range("warpl", "2s", "0s", "1000s", parse_time),
     _range("warpu", "1s", "0s", "1000s", parse_time),
     _words("extratime", "on", "off", "on"),
@@ -225,7 +231,7 @@ def parse_guest(text: str) -> Guest:
         raise ArgError("rom and noexec are for mmu=nested")
     if not any(word.startswith("mem=") for word in vm_words):
         parse_slots(DEFAULT_MEMORY, True, _slots(vm_words))
-    _check_slice(values)
+    _check_together(values)
     _check_changes(values)
     parts = list(vm_words)
     if "--" in words:
@@ -244,10 +250,18 @@ def _slots(words: List[str]) -> Tuple[Slot, ...]:
     return slots
 
 
-def _check_slice(values: Dict[str, Value]) -> None:
+def _check_together(values: Dict[str, Value]) -> None:
     if values["slice"] > values["period"]:
         raise ArgError(f"a slice of {values['slice']} ns is longer than its period of "
                        f"{values['period']} ns")
+    for name in ("warpl", "warpu"):
+        if 0 < values[name] < SHORTEST_WARP:
+            raise ArgError(f"{name}={values[name]} is refused: 0s, or at least 100us, the "
+                           "smallest run that costs")
+    if values["warp"] > MOST_BORROWED * values["mcu_adv"]:
+        raise ArgError(f"warp={values['warp']} is refused: at most {MOST_BORROWED} times mcu_adv, "
+                       f"here {MOST_BORROWED * values['mcu_adv']}, so that nobody borrows more "
+                       "than 100 ms of run time")
 
 
 def _check_changes(values: Dict[str, Value]) -> None:
@@ -276,7 +290,7 @@ def _check_change(part: str, held: Dict[str, Value], before: int) -> int:
     words = [word for word in pairs.split(",") if word]
     asked = _parse_words(words, SCHED_ARGUMENTS, "scheduling parameter")
     held.update({key: asked[key] for key in (word.partition("=")[0] for word in words)})
-    _check_slice(held)
+    _check_together(held)
     return at
 
 

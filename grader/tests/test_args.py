@@ -100,6 +100,17 @@ def test_a_slice_fits_in_its_period():
             parse_guest("hello " + text)
 
 
+def test_who_borrows_too_much_of_its_future_is_refused():
+    """Worth 100 ms of its own run time at most, at a time of 0 or 100 us at least."""
+    for text in ("warp=10000 warpl=0s", "warp=65535000 mcu_adv=65535", "warpl=100us warpu=100us",
+                 "warp=5000 change=1s:mcu_adv=5", "warpl=0s warpu=0s"):
+        parse_guest("hello " + text)
+    for text in ("warp=10001", "warp=1000000000 warpl=0s", "warp=5000 mcu_adv=4", "warpu=99999ns",
+                 "warp=5000 change=1s:mcu_adv=4", "warpl=1ns", "change=1s:warp=10001"):
+        with pytest.raises(ArgError, match="is refused: |out of range: 0 to 65535000"):
+            parse_guest("hello " + text)
+
+
 @pytest.mark.parametrize("text, key, value", [
     ("", "time", 10 * 10**9), ("", "trace", ("all",)), ("", "tracebuf", 64 << 20),
     ("slice=100us", "slice", 100_000), ("slice=1s", "slice", 10**9),

@@ -297,7 +297,7 @@ SLOTS = {f"1M,{','.join(f'4K@{n}M' for n in range(1, count))}" for count in (2, 
     "4K@0xfffffffff000", "4K@0x1000000000000", "8K@0xfffffffff000", "walks,io", "walks,all",
     "walks,", ",", "=", "1s:weight=5,cap=3/2s:slice=1ms", "1s:weight=0", "1s:hz=5", "1s:", "1s",
     "5ms:slice=200ms", "2s:cap=1/1s:cap=2", "1s:weight=1/", "/", "1s:,", "x:weight=1",
-    "1s:period=1ms,slice=1ms", "1s:cap=1,cap=2", "1s:cap=1/2s:cap=1/3s:cap=1/4s:cap=1/5s:cap=1", "a-name-of-15-ch", "a-name-of-16-chr"}
+    "1s:period=1ms,slice=1ms", "1s:warp=10001", "1s:warp=9000/2s:mcu_adv=8", "1s:warpl=99us", "1s:cap=1,cap=2", "1s:cap=1/2s:cap=1/3s:cap=1/4s:cap=1/5s:cap=1", "a-name-of-15-ch", "a-name-of-16-chr"}
 VALUES = sorted(WRITTEN | EDGES | SLOTS)
 KEYS = sorted({each.name for each in (*args.VM_ARGUMENTS, *args.MACHINE_OPTIONS)} | {"x", ""})
 

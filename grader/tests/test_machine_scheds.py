@@ -72,6 +72,21 @@ def test_who_takes_no_extra_time_repays_what_it_overran(machine):
     assert np.abs(over).max() <= latency + 1, (over, latency)
 
 
+def test_the_smallest_slice_and_period_are_kept(machine):
+    """5 us in each 10 us beside 5 ms in each 10 ms, the whole CPU: turns end late (on bochs-vmx
+    by more than a slice), and what is overrun is repaid, so that both have their half."""
+    run = machine(("ticker slice=5us period=10us extratime=off -- hz=100",
+                   "ticker slice=5ms period=10ms extratime=off -- hz=100"),
+                  "sched=sedf trace=sched", "25ms")
+    [result] = replay.compare(run.trace)
+    assert run.trace.dropped == 0 and result.problems == []
+    begin = int(run.trace.select("sched_add")["at"].max()) + 5 * 10**6      # of VM 2's period
+    for vm in (1, 2):
+        ends, had = measure.received(run.trace, vm)
+        got = np.diff(np.interp([begin, begin + 10 * 10**6], ends, had))[0]
+        assert abs(got - 5 * 10**6) <= MOST_LATENCY, (vm, got)
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("name, words, parts", [
     ("bvt", ("", "", ""), (1, 1, 1)), ("credit", ("", "", ""), (1, 1, 1)),

@@ -100,6 +100,13 @@ def test_exact_charging_defeats_who_stops_before_the_tick(tmp_path):
     ("sched=credit\n1 weight=99999999999999999999\n", "is out of range: 1 to 65535"),
     ("sched=sedf\n1 slice=20ms period=10ms\n", "line 2: a slice of 20000000 ns is longer than its"),
     ("sched=sedf\n1 change=1s:slice=20s\n", "line 2: 'change=1s:slice=20s'"),
+    ("sched=sedf\n1 slice=4us\n", "is out of range: 5us to 10s (less would go into changing VMs)"),
+    ("sched=bvt\n1 warp=1000000000 warpl=0s\n", "'1000000000' is out of range: 0 to 65535000"),
+    ("sched=bvt\n1 warp=65535000 warpl=0s\n", "line 2: warp=65535000 is refused: at most 1000 "
+     "times mcu_adv, here 10000, so that nobody borrows more than 100 ms of run time"),
+    ("sched=bvt\n1 warp=5000 change=1s:mcu_adv=4\n", "line 2: 'change=1s:mcu_adv=4': warp=5000 is "
+     "refused: at most 1000 times mcu_adv, here 4000"),
+    ("sched=bvt\n1 warp=1 warpu=99us\n", "line 2: warpu=99000 is refused: 0s, or at least 100us"),
     ("sched=bvt\n\n1 -- work=nap\n", "line 3: 'work=nap': 'nap' is none of: cpu, io"),
     ("sched=sedf\n2 slice=60ms\n", "VM 2: a slice of 60000000 ns in each 100000000 ns is refused"),
     ("sched=bvt\n", "has no VM")])

@@ -8,6 +8,11 @@
 
 #define MS 1000000ull
 
+/* bvt: what a VM may borrow at most, in MCUs of its own run time (100 ms); and the
+ * shortest time for which it warps or does not: the smallest run that is charged. */
+#define MOST_BORROWED 1000ull
+#define SHORTEST_WARP 100000ull /* ns */
+
 const struct sched_params sched_defaults = {
     .weight = 256,
     .slice = 5 * MS,
@@ -41,6 +46,31 @@ static int check_ranges(const struct sched_params *p, char *why, size_t why_size
     return 0;
 }
 
+static int check_warp_time(const char *name, u64 value, char *why, size_t why_size)
+{
+    if (value == 0 || value >= SHORTEST_WARP)
+        return 0;
+    format(why, why_size, "%s=%lu is refused: 0s, or at least 100us, the smallest run that costs",
+           name, value);
+    return -EINVAL;
+}
+
+static int check_warp(const struct sched_params *p, char *why, size_t why_size)
+{
+    int err = check_warp_time("warpl", p->warpl, why, why_size);
+    u64 most = MOST_BORROWED * p->mcu_adv;
+
+    if (!err)
+        err = check_warp_time("warpu", p->warpu, why, why_size);
+    if (err || p->warp <= most)
+        return err;
+    format(why, why_size,
+           "warp=%lu is refused: at most 1000 times mcu_adv, here %lu, so that nobody borrows "
+           "more than 100 ms of run time",
+           p->warp, most);
+    return -EINVAL;
+}
+
 int sched_check(const struct sched_params *p, char *why, size_t why_size)
 {
     int err = check_ranges(p, why, why_size);
@@ -54,7 +84,7 @@ int sched_check(const struct sched_params *p, char *why, size_t why_size)
                p->period);
         err = -EINVAL;
     }
-    return err;
+    return err ? err : check_warp(p, why, why_size);
 }
 
 int sched_admit(const struct sched_ops *ops, const struct sched_unit *u,

@@ -150,11 +150,11 @@ extern const struct sched_params sched_defaults;
 #define SCHED_PARAMS(X)                                                                            \
     X(weight, arg_number, 1, 65535, "1 to 65535")                                                  \
     X(cap, arg_number, 0, 100, "0 to 100")                                                         \
-    X(slice, arg_time, 5000, 10 * NS_PER_SEC, "5us to 10s")                                        \
-    X(period, arg_time, 10000, 10 * NS_PER_SEC, "10us to 10s")                                     \
+    X(slice, arg_time, 5000, 10 * NS_PER_SEC, "5us to 10s (less would go into changing VMs)")      \
+    X(period, arg_time, 10000, 10 * NS_PER_SEC, "10us to 10s (less would go into changing VMs)")   \
     X(extraweight, arg_number, 0, 65535, "0 to 65535")                                             \
     X(mcu_adv, arg_number, 1, 65535, "1 to 65535")                                                 \
-    X(warp, arg_number, 0, 1000000000, "0 to 1000000000")                                          \
+    X(warp, arg_number, 0, 65535000, "0 to 65535000")                                              \
     X(warpl, arg_time, 0, 1000 * NS_PER_SEC, "0s to 1000s")                                        \
     X(warpu, arg_time, 0, 1000 * NS_PER_SEC, "0s to 1000s")
 

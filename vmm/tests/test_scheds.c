@@ -81,17 +81,65 @@ static void test_ranges(void)
     REFUSE(weight, 65536, "weight=65536 is out of range: 1 to 65535");
     REFUSE(weight, (u64)-1, "weight=18446744073709551615 is out of range: 1 to 65535");
     REFUSE(cap, 101, "cap=101 is out of range: 0 to 100");
-    REFUSE(slice, 4999, "slice=4999 is out of range: 5us to 10s");
-    REFUSE(slice, 0, "slice=0 is out of range: 5us to 10s");
-    REFUSE(period, 9999, "period=9999 is out of range: 10us to 10s");
-    REFUSE(period, 10 * NS_PER_SEC + 1, "period=10000000001 is out of range: 10us to 10s");
+    REFUSE(slice, 4999, "slice=4999 is out of range: 5us to 10s (less would go into changing VMs)");
+    REFUSE(slice, 0, "slice=0 is out of range: 5us to 10s (less would go into changing VMs)");
+    REFUSE(period, 9999,
+           "period=9999 is out of range: 10us to 10s (less would go into changing VMs)");
+    REFUSE(period, 10 * NS_PER_SEC + 1,
+           "period=10000000001 is out of range: 10us to 10s (less would go into changing VMs)");
     REFUSE(mcu_adv, 0, "mcu_adv=0 is out of range: 1 to 65535");
-    REFUSE(warp, 1000000001, "warp=1000000001 is out of range: 0 to 1000000000");
+    REFUSE(warp, 65535001, "warp=65535001 is out of range: 0 to 65535000");
     REFUSE(warpl, 1001 * NS_PER_SEC, "warpl=1001000000000 is out of range: 0s to 1000s");
     REFUSE(warpu, 1001 * NS_PER_SEC, "warpu=1001000000000 is out of range: 0s to 1000s");
     REFUSE(extraweight, 65536, "extraweight=65536 is out of range: 0 to 65535");
     REFUSE(extratime, 2, "extratime=2 is out of range: 0 to 1");
     REFUSE(slice, 101 * MS, "a slice of 101000000 ns is longer than its period of 100000000 ns");
+}
+
+#define OF_WARP ", so that nobody borrows more than 100 ms of run time"
+
+static void test_warp_is_bounded(void)
+{
+    check_about("what is borrowed is worth 100 ms at most, to whoever borrows");
+    struct sched_params p = sched_defaults;
+    p.warp = 10000;
+    CHECK_EQ(sched_check(&p, why, sizeof(why)), 0);
+    p.warpl = p.warpu = 0;
+    CHECK_EQ(sched_check(&p, why, sizeof(why)), 0);
+    p.warpl = p.warpu = 100 * US;
+    CHECK_EQ(sched_check(&p, why, sizeof(why)), 0);
+    p.mcu_adv = 65535;
+    p.warp = 65535000;
+    CHECK_EQ(sched_check(&p, why, sizeof(why)), 0);
+    REFUSE(warp, 10001, "warp=10001 is refused: at most 1000 times mcu_adv, here 10000" OF_WARP);
+    REFUSE(warpl, 1, "warpl=1 is refused: 0s, or at least 100us, the smallest run that costs");
+    REFUSE(warpl, 100 * US - 1,
+           "warpl=99999 is refused: 0s, or at least 100us, the smallest run that costs");
+    REFUSE(warpu, 100 * US - 1,
+           "warpu=99999 is refused: 0s, or at least 100us, the smallest run that costs");
+}
+
+/* All that nobody has checked: refused, and the VM keeps what it has. */
+static void test_refused_at_run_time(void)
+{
+    static const struct sched_ops *const all[] = {&sched_rr, &sched_bvt, &sched_sedf,
+                                                  &sched_credit};
+
+    for (u32 i = 0; i < ARRAY_SIZE(all); i++) {
+        check_about("%s: what is refused at run time changes nothing", all[i]->name);
+        fresh(all[i]);
+        vm(2)->params.warp = 10001;
+        CHECK_EQ(add(2, 0), (u64)-EINVAL);
+        vm(1)->params.warp = 2000;
+        CHECK_EQ(add(1, 0), 0);
+        struct sched_params p = vm(1)->params;
+        p.mcu_adv = 1; /* what was little is now too much */
+        CHECK_EQ(sched_set(ops, vm(1), &p, 1 * MS, why, sizeof(why)), (u64)-EINVAL);
+        CHECK_STR(why, "warp=2000 is refused: at most 1000 times mcu_adv, here 1000" OF_WARP);
+        CHECK(!vm(1)->changes);
+        CHECK_EQ(ops->pick(0, 1 * MS).unit->vm, 1);
+        CHECK_EQ(vm(1)->params.mcu_adv, 10);
+    }
 }
 
 static void test_admission(void)
@@ -306,6 +354,8 @@ int main(void)
 {
     host_trace_start();
     test_ranges();
+    test_warp_is_bounded();
+    test_refused_at_run_time();
     test_admission();
     test_admission_rounds_up();
     test_bvt();

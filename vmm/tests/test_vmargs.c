@@ -140,7 +140,8 @@ static void test_regions(void)
 
 static void test_errors(void)
 {
-    const char *keys = "mem, rom, noexec, mmu, shadowpages, boot, tsc, pit, ticks, restart, checks, break, watchdog, exits, "
+    const char *keys = "mem, rom, noexec, mmu, shadowpages, boot, tsc, pit, ticks, restart, "
+                       "checks, break, watchdog, exits, "
                        "weight, cap, slice, period, extraweight, mcu_adv, warp, warpl, warpu, "
                        "extratime, change";
     char want[256] = "'hz=100' is no VM argument; there are: ";
@@ -187,6 +188,9 @@ static void test_changes(void)
     refuse("change=1s:weight=0",
            "'change=1s:weight=0': 'weight=0': '0' is out of range: 1 to 65535");
     refuse("change=1s", "'change=1s': '1s' is not TIME:KEY=VALUE,...");
+    refuse("change=5ms:warp=1/6ms:warp=10001",
+           "'change=5ms:warp=1/6ms:warp=10001': warp=10001 is refused: at most 1000 times mcu_adv, "
+           "here 10000, so that nobody borrows more than 100 ms of run time");
     refuse("change=5ms:slice=200ms", "'change=5ms:slice=200ms': a slice of 200000000 ns is longer "
                                      "than its period of 100000000 ns");
     refuse("change=2s:cap=1/1s:cap=2",
@@ -249,8 +253,9 @@ static void test_option_errors(void)
     refuse_options("trace=walks,",
                    "'trace=walks,': '' is no group of events: walks, io, exits, sched, "
                    "time, memory, or alone all, some, none, off");
-    refuse_options("-- x", "'--' is no option of the machine; there are: sched, charge, slice, time, mmu, "
-                           "trace, tracebuf, bench, verify");
+    refuse_options("-- x",
+                   "'--' is no option of the machine; there are: sched, charge, slice, time, mmu, "
+                   "trace, tracebuf, bench, verify");
 }
 
 int main(void)

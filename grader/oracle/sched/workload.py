@@ -67,7 +67,8 @@ class _Workload:
         if style.cap and self.chance(60):
             params = replace(params, cap=rng.choice((10, 30, 60, rng.randint(1, 100))))
         if style.warp and self.chance(50):
-            params = replace(params, warp=rng.choice((1, 100, 500, 2000, 10000)),
+            warp = rng.choice((1, 100, 500, 2000, 10000))
+            params = replace(params, warp=min(warp, 1000 * params.mcu_adv),
                              warpl=rng.choice((0, 2 * MS, 10 * MS, 25 * MS)),
                              warpu=rng.choice((0, 5 * MS, 30 * MS, 100 * MS)))
         if style.extra and self.chance(75):

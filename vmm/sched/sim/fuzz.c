@@ -67,7 +67,7 @@ static struct sched_params random_params(void)
     p.weight = chance(70) ? ONE_OF(64, 128, 256, 256, 512, 1024) : 1 + below(65535);
     p.cap = chance(60) ? 0 : chance(50) ? ONE_OF(10, 30, 60) : 1 + below(100);
     p.mcu_adv = chance(70) ? ONE_OF(5, 10, 10, 20) : 1 + below(200);
-    p.warp = chance(70) ? 0 : ONE_OF(1, 100, 500, 2000, 10000);
+    p.warp = chance(70) ? 0 : min_u64(ONE_OF(1, 100, 500, 2000, 10000), 1000 * p.mcu_adv);
     p.warpl = chance(20) ? 0 : ONE_OF(2 * MS, 10 * MS, 25 * MS);
     p.warpu = chance(20) ? 0 : ONE_OF(5 * MS, 30 * MS, 100 * MS);
     random_sedf(&p);
