@@ -28,7 +28,7 @@ US, MS, S = 10**3, 10**6, 10**9
 MCU, C = 100 * US, 5 * MS
 MOST_VMS = 15
 HOG = "work=cpu"
-OTHERS = (HOG, HOG, "work=yield run=300us", "work=io run=1ms wait=3ms",
+OTHERS = (HOG, HOG, "work=yield run=300us", "work=io run=1ms wait=3ms", "work=io run=1s wait=1s",
           "work=bursty run=3ms wait=3ms", "work=attack wait=500us every=10ms")
 
 
@@ -86,11 +86,16 @@ def borrowers(draw) -> Borrower:
 
 def longest(vms: Sequence[Borrower], me: int) -> int:
     """ns for which one may wait: until all others have come C past it.  Before, it was ahead of
-    them by its own C, or by 10 C if it had been alone, and each may borrow."""
-    ahead = C if all(vm.work == HOG for vm in vms) else 10 * C
-    own = (ahead // MCU + 1) * vms[me].mcu_adv + vms[me].warp
+    them: by its own C; of those that slept, by its whole turn, which is 10 C if it was alone, and
+    else ends C past another one, that may have been ahead by C, too.  And each may borrow."""
+    my, others = vms[me], [vm for n, vm in enumerate(vms) if n != me]
+    step = C // MCU + 1
+    own = step * my.mcu_adv + my.warp
+    if any(vm.work != HOG for vm in others):
+        turn = own + max(step * vm.mcu_adv + vm.warp for vm in others)
+        own = max(10 * step * my.mcu_adv, turn) + my.warp
     return sum(((own + vm.warp) * MCU // vm.mcu_adv + C + MCU)
-               for n, vm in enumerate(vms) if n != me)
+               for vm in others)
 
 
 def check_bvt(vms: Sequence[Borrower]) -> None:
