@@ -135,16 +135,17 @@ def rows(size: Size, out: Path, tool: Path, say: Callable[[str], None], modes: S
     traces = live.make([*walks.values(), *wanted.values()], out, say, build)
     missed = {(pages, changes): misses(tool, size, pages, changes)
               for pages in size.pages for changes in size.changes}
-    found: List[Row] = []
-    for (mode, pages, changes), run in wanted.items():
-        measured = instructions(traces[run.name]) / size.accesses
-        miss, refs = missed[pages, changes] / size.accesses, references(traces[walks[mode].name])
-        row: Row = {"mode": mode, "pages": pages, "changes_per_1000": changes,
-                    "accesses": size.accesses, "instructions": measured, "misses": miss,
-                    "references": refs}
-        row.update({f"total_c{c}": measured + c * miss * refs for c in size.prices})
-        found.append(row)
-    return found
+    return [row(size, key, traces[run.name], missed[key[1:]], references(traces[walks[key[0]].name]))
+            for key, run in wanted.items()]
+
+
+def row(size: Size, key: Tuple[str, int, int], trace: Trace, missed: int, refs: int) -> Row:
+    """Of one run: mode, pages and changes, then what it cost and would cost, per access."""
+    mode, pages, changes = key
+    measured, miss = instructions(trace) / size.accesses, missed / size.accesses
+    return {"mode": mode, "pages": pages, "changes_per_1000": changes, "accesses": size.accesses,
+            "instructions": measured, "misses": miss, "references": refs,
+            **{f"total_c{c}": measured + c * miss * refs for c in size.prices}}
 
 
 def crossings(size: Size, table: Sequence[Row]) -> List[Row]:

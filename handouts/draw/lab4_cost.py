@@ -30,17 +30,13 @@ def words_of(folder: Path) -> Dict[str, str]:
 
 
 def row(folder: Path, size: churn.Size, tool: Path, references: Dict[str, int]) -> Row:
-    """One run, as churn.rows() has it."""
+    """One run's."""
     words, trace = words_of(folder), viz_trace.load(str(folder / running.TRACE))
     mode, pages, changes = words["mmu"], int(words["pages"]), int(words["changes"])
     if len(trace.select("walk_begin")):
         references[mode] = churn.references(trace)
-    measured = churn.instructions(trace) / size.accesses
-    missed = churn.misses(tool, size, pages, changes) / size.accesses
-    return {"mode": mode, "pages": pages, "changes_per_1000": changes,
-            "accesses": size.accesses, "instructions": measured, "misses": missed,
-            "references": references[mode],
-            **{f"total_c{c}": measured + c * missed * references[mode] for c in size.prices}}
+    return churn.row(size, (mode, pages, changes), trace,
+                     churn.misses(tool, size, pages, changes), references[mode])
 
 
 def main() -> None:
