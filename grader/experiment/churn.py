@@ -114,24 +114,11 @@ def references(trace: Trace) -> int:
     return len(shadow) if walk.kind == "SHADOW" else len(walk.refs)
 
 
-def available() -> List[str]:
-    """The modes that this machine has."""
-    from grader import args
-    found = []
-    for mode in MODES:
-        try:
-            args.parse_guest(f"churn mmu={mode}")
-        except args.ArgError:
-            continue
-        found.append(mode)
-    return found
-
-
-def rows(size: Size, out: Path, tool: Path, say: Callable[[str], None], modes: Sequence[str],
+def rows(size: Size, out: Path, tool: Path, say: Callable[[str], None],
          build: Path = plan.BUILD) -> List[Row]:
     """All runs, with what the model says of each; the costs are per access."""
-    wanted = {(mode, *key): run for mode in modes for key, run in runs(size, mode).items()}
-    walks = {mode: walk_run(mode) for mode in modes}
+    wanted = {(mode, *key): run for mode in MODES for key, run in runs(size, mode).items()}
+    walks = {mode: walk_run(mode) for mode in MODES}
     traces = live.make([*walks.values(), *wanted.values()], out, say, build)
     missed = {(pages, changes): misses(tool, size, pages, changes)
               for pages in size.pages for changes in size.changes}
@@ -157,12 +144,11 @@ def crossings(size: Size, table: Sequence[Row]) -> List[Row]:
 
 def crossing(size: Size, table: Sequence[Row], pages: int, c: int) -> Optional[float]:
     """The first rate from which shadow costs more, by straight lines between those measured;
-    None if it never does, or if a mode is missing."""
+    None if it never does."""
     cost = {(row["mode"], row["changes_per_1000"]): float(row[f"total_c{c}"])
             for row in table if row["pages"] == pages}
-    gaps = [(rate, cost["shadow", rate] - cost["nested", rate]) for rate in size.changes
-            if ("shadow", rate) in cost and ("nested", rate) in cost]
+    gaps = [(rate, cost["shadow", rate] - cost["nested", rate]) for rate in size.changes]
     for (left, low), (right, high) in zip(gaps, gaps[1:]):
         if low <= 0 < high:
             return left + (right - left) * -low / (high - low)
-    return float(gaps[0][0]) if gaps and gaps[0][1] > 0 else None
+    return float(gaps[0][0]) if gaps[0][1] > 0 else None

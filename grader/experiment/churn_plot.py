@@ -30,9 +30,8 @@ def save(tables: Tables, size: Size, out: Path) -> List[str]:
     made = save_all(tables, out, drawings)
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(HERE), autoescape=True,
                                      trim_blocks=True, lstrip_blocks=True)
-    modes = sorted({str(row["mode"]) for row in tables["churn"]})
     page = environment.get_template("churn.html.j2").render(
-        colors=css_variables(T), font=FONT_CSS, mono=MONO_CSS, size=size, modes=modes,
+        colors=css_variables(T), font=FONT_CSS, mono=MONO_CSS, size=size,
         refs={row["mode"]: row["references"] for row in tables["churn"]},
         crossings=tables["crossings"], words=PROVENANCE)
     (out / "index.html").write_text(page, "utf-8")
@@ -102,7 +101,7 @@ def _keys(tables: Tables, size: Size) -> List[Line2D]:
     refs = {str(row["mode"]): row["references"] for row in tables["churn"]}
     keys = [Line2D([], [], color=color, linewidth=1.8,
                    label=f"{mode} paging, {refs[mode]} references a miss")
-            for mode, color in COLORS.items() if mode in refs]
+            for mode, color in COLORS.items()]
     keys += [Line2D([], [], color=T.ink, linestyle=dash, label=f"c = {c}" if c else
                     "c = 0: measured alone") for c, dash in zip(size.prices, DASHES)]
     return keys + [Line2D([], [], color=T.ink, marker="o", markersize=8, markerfacecolor="none",

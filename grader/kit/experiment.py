@@ -36,9 +36,8 @@ def _work(options: argparse.Namespace) -> int:
 
 def _paging(out: Path) -> int:
     from grader.experiment import churn, churn_plot, simulate
-    modes = churn.available()
-    _say(f"running churn with {' and '.join(modes)} paging, about a minute ...")
-    table = churn.rows(churn.SIZE, out, simulate.build(tool=churn.TOOL), _say, modes)
+    _say(f"running churn with {' and '.join(churn.MODES)} paging, about a minute ...")
+    table = churn.rows(churn.SIZE, out, simulate.build(tool=churn.TOOL), _say)
     tables = {"churn": table, "crossings": churn.crossings(churn.SIZE, table)}
     for name, rows in tables.items():
         write_csv(out / f"{name}.csv", rows)
