@@ -9,7 +9,7 @@ which are free memory; their `map` records are judged instead.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Dict, Iterator, List, Optional, Set, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Set, Tuple
 
 import numpy as np
 
@@ -45,6 +45,10 @@ class Guest:
             if slot.gpa <= gpa and gpa + size <= slot.gpa + slot.size:
                 return slot.hpa + gpa - slot.gpa
         return None
+
+    def holds(self, hpa: int) -> bool:
+        """Whether this byte of the host's is its memory."""
+        return any(slot.hpa <= hpa < slot.hpa + slot.size for slot in self.slots)
 
 
 @dataclass(frozen=True)
@@ -117,7 +121,8 @@ def check(trace: Any, memory: Memory) -> List[str]:
         found += check_guest(guest, reaches[guest.vm])
         if not reaches[guest.vm].pages and not never_ran(trace, guest):
             found.append(f"VM {guest.vm}: its nested root {guest.root:#x} reaches no page at all")
-    return found + check_tables(living, reaches)
+    return found + check_tables({vm: reach.tables for vm, reach in reaches.items()},
+                                {guest.vm: guest.holds for guest in living})
 
 
 def never_ran(trace: Any, guest: Guest) -> bool:
@@ -162,19 +167,18 @@ def check_guest(guest: Guest, reach: Reach) -> List[str]:
     return found
 
 
-def check_tables(living: List[Guest], reaches: Dict[int, Reach]) -> List[str]:
-    """No table is shared between VMs or lies in memory that a VM can reach."""
+def check_tables(tables: Mapping[int, Set[int]], holds: Mapping[int, Callable[[int], bool]]
+                 ) -> List[str]:
+    """No table serves two VMs, nor lies where one could write it. tables: by VM; holds: by VM,
+    whether this byte of the host's is its memory."""
     found = []
     owner: Dict[int, int] = {}
-    for guest in living:
-        for table in sorted(reaches[guest.vm].tables):
-            if table in owner:
-                found.append(f"the table at hPA {table:#x} serves VM {owner[table]} and VM {guest.vm}")
-            owner[table] = guest.vm
-            for other in living:
-                if any(slot.hpa <= table < slot.hpa + slot.size for slot in other.slots):
-                    found.append(f"a nested table of VM {guest.vm}, hPA {table:#x}, lies in the memory "
-                                 f"of VM {other.vm}")
+    for vm in tables:
+        for table in sorted(tables[vm]):
+            if owner.setdefault(table, vm) != vm:
+                found.append(f"the table at hPA {table:#x} serves VM {owner[table]} and VM {vm}")
+            found += [f"a table of VM {vm}, hPA {table:#x}, lies in the memory of VM {other}"
+                      for other in holds if holds[other](table)]
     return found
 
 

@@ -7,12 +7,12 @@ if the entries of all levels grant it. AMD64 manual, volume 2, 15.25.5; Intel SD
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import reduce
 from typing import Any, Dict, List, Sequence, Tuple
 
 from grader.oracle import walk
 from grader.oracle.isolation import Reach
-from grader.oracle.paging import EPT, NX, Mode, P, R_EPT, U, W, W_EPT, X_EPT
+from grader.oracle.mmu.entries import rights as entry_rights
+from grader.oracle.paging import EPT, Mode
 
 WRITE, EXECUTE = walk.WRITE, walk.EXECUTE
 KB4 = 4096
@@ -34,13 +34,10 @@ class Mapping:
 
 def rights(form: Mode, entries: Sequence[int]) -> str:
     """What the entries of all levels together allow. A nested walk of NPT is a user's."""
-    both = reduce(lambda a, b: a & b, entries)
-    if form is EPT:
-        granted = (both & R_EPT, both & W_EPT, both & X_EPT)
-    else:
-        can = both & P and both & U
-        granted = (can, can and both & W, can and not any(entry & NX for entry in entries))
-    return "".join(name if bit else "-" for name, bit in zip("rwx", granted))
+    there = all(entry & form.present for entry in entries)
+    read, write, user, execute = map(all, zip(*(entry_rights(form, entry) for entry in entries)))
+    return "".join(name if there and user and granted else "-"
+                   for name, granted in zip("rwx", (read, write, execute)))
 
 
 def mappings(memory: Any, root: int, form: Mode) -> Tuple[Dict[int, Mapping], List[str]]:

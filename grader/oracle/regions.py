@@ -160,12 +160,9 @@ def _contents(memory: Any, layout: Layout, slots: Dict[int, Tuple[int, int]],
 
 
 def _apart(trace: Any, memory: Any, vm: int, root: int, form: Mode) -> List[str]:
-    """No table lies in memory that a guest reaches."""
-    guests = isolation.guests(trace)
-    mine = [guest for guest in guests if guest.vm == vm and guest.alive]
-    for guest in mine:
-        guest.root = root
-    return isolation.check_tables(mine, {vm: isolation.Reach(memory, root, form)})
+    """No table lies in memory that a living guest reaches."""
+    holds = {guest.vm: guest.holds for guest in isolation.guests(trace) if guest.alive}
+    return isolation.check_tables({vm: isolation.Reach(memory, root, form).tables}, holds)
 
 
 def last_fault(run: Any, vm: int, layout: Layout, last: str) -> str:

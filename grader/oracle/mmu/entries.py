@@ -58,7 +58,8 @@ def reach(memory: Memory, root: int, form: Mode) -> Reached:
 Rights = Tuple[bool, ...]       # read, write, user, execute
 
 
-def _rights(form: Mode, entry: int) -> Rights:
+def rights(form: Mode, entry: int) -> Rights:
+    """What one entry that is present grants."""
     if form is EPT:
         return (bool(entry & R_EPT), bool(entry & W_EPT), True, bool(entry & X_EPT))
     return (True, bool(entry & W), bool(entry & U), not entry & NX)
@@ -69,7 +70,7 @@ def _words(memory: Memory, table: int, form: Mode, bits: int) -> np.ndarray:
 
 
 def _descend(memory: Memory, form: Mode, found: Reached, table: int, depth: int, address: int,
-             rights: Rights, above: List[int]) -> Iterator[Page]:
+             granted: Rights, above: List[int]) -> Iterator[Page]:
     level = form.levels[depth]
     found.tables.add(table & ~0xFFF)
     try:
@@ -81,9 +82,9 @@ def _descend(memory: Memory, form: Mode, found: Reached, table: int, depth: int,
         entry, at = int(entries[index]), address | index << level.shift
         if depth == 0 and form.levels[0].level == 4 and at >> 47 and form is not EPT:
             at |= 0xFFFF << 48
-        now = rights
+        now = granted
         if level.rights:
-            now = tuple(a and b for a, b in zip(rights, _rights(form, entry)))
+            now = tuple(a and b for a, b in zip(granted, rights(form, entry)))
         is_page = form.maps_page(level, entry)
         target = frame(form, level, entry, is_page)
         if is_page:

@@ -125,17 +125,8 @@ def outside(pages: List[entries.Page], vm: Vm) -> List[str]:
 
 def check_tables(verdicts: List[Verdict]) -> List[str]:
     """No table serves two VMs, nor lies where a VM could write it."""
-    found, owner = [], {}
-    for verdict in verdicts:
-        for table in sorted(verdict.found.tables):
-            if owner.setdefault(table, verdict.vm.number) != verdict.vm.number:
-                found.append(f"the table at hPA {table:#x} serves VM {owner[table]} and "
-                             f"VM {verdict.vm.number}")
-            for other in verdicts:
-                if other.vm.holds(table):
-                    found.append(f"a table of VM {verdict.vm.number}, hPA {table:#x}, lies in the "
-                                 f"memory of VM {other.vm.number}")
-    return found
+    return isolation.check_tables({each.vm.number: each.found.tables for each in verdicts},
+                                  {each.vm.number: each.vm.holds for each in verdicts})
 
 
 def judge(trace: Any, memory: Memory) -> List[Verdict]:
