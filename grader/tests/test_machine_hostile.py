@@ -96,6 +96,12 @@ def traced_marks(run: Any) -> Dict[int, int]:
     return {number: int(count) for number, count in enumerate(total) if count}
 
 
+def how_counted(platform: str, torture: bool, seed: int) -> Tuple[str, bool]:
+    """The machine's options, and whether its emulator logs: Bochs's log counts one seed."""
+    traced = torture and platform in ("bochs-svm", "bochs-vmx")
+    return (COUNTED, seed == 1) if traced else (OPTION, True)
+
+
 def counted(run: Any, option: str, log: bool) -> Dict[int, int]:
     """Class -> actions: by the emulator's log, by the trace, or by both, which must agree."""
     if not log:
@@ -138,10 +144,8 @@ def judge(run: Any, undisturbed: Any) -> None:
 
 def test_the_neighbours_of_a_hostile_guest(machine: Any, platform: str, torture: bool, seed: int
                                            ) -> None:
-    bochs = platform in ("bochs-svm", "bochs-vmx")
-    _, least, time = CHECK if not torture else BOCHS_TORTURE if bochs else TORTURE
-    option = COUNTED if torture and bochs else OPTION
-    log = option is OPTION or seed == 1
+    option, log = how_counted(platform, torture, seed)
+    _, least, time = CHECK if not torture else TORTURE if option is OPTION else BOCHS_TORTURE
     run = attack(machine, seed, time, option, log)
     judge(run, peace(machine, seed))
     counts = counted(run, option, log)
