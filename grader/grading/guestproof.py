@@ -22,12 +22,11 @@ from grader.oracle.memory import OutsideMemory
 from grader.oracle.mmu import fence
 from grader.oracle.paging import LONG4, PAE, Mode, frame
 from grader.oracle.seal import check_name, seal
+from grader.oracle.vmcb import CR3, EFER, EFER_LMA, HOST_USE, N_CR3, NP_CONTROL, NP_ENABLE
 
 if TYPE_CHECKING:
     from grader.grading.runs import Run
 
-NESTED_CONTROL, NESTED_ROOT, EFER, CR3 = 0x90, 0xB0, 0x4D0, 0x550
-EFER_LMA = 1 << 10
 PAGE, PREFIXES = 4096, bytes((0x66, 0x67, 0xF2, 0xF3, 0x2E, 0x36, 0x3E, 0x26, 0x64, 0x65))
 CHANGES_ITSELF = ("hostile",)
 KEPT, KEPT_COUNT = "testport_kept", 64
@@ -124,10 +123,10 @@ class GuestMemory:
             pass
 
     def _look_at(self, block: int) -> None:
-        self.root = self.table = self.memory.read_u64(block + NESTED_ROOT)
-        self.is_shadow = not self.memory.read_u64(block + NESTED_CONTROL) & 1
+        self.root = self.table = self.memory.read_u64(block + N_CR3)
+        self.is_shadow = not self.memory.read_u64(block + NP_CONTROL) & NP_ENABLE
         if fence.holds(self.memory, block):
-            self.root, self.is_shadow = self.memory.read_u64(block + fence.HOST_USE), True
+            self.root, self.is_shadow = self.memory.read_u64(block + HOST_USE), True
         if self.is_shadow:
             self.table = self.memory.read_u64(block + CR3)
             self.form = LONG4 if self.memory.read_u64(block + EFER) & EFER_LMA else PAE

@@ -13,11 +13,12 @@ from typing import Dict, Iterator, List, NamedTuple, Optional
 import numpy as np
 
 from grader.oracle import exitlog_bochs, exitlog_qemu
-from grader.oracle.exitlog_row import INFO1, INFO2, NEVER, REFUSED, RIP, TICK, code_of
+from grader.oracle.exitlog_row import (CR_AND_KIND, INFO1, INFO2, MOV_TO_CR3, NEVER, REFUSED, RIP,
+                                       TICK, code_of)
 from viz.trace import Records, Trace
 
 PIECE = 1 << 22
-MARK_PORT, MARKS = 0x5A0, 16        # where hostile announces an action, see guests/README.md
+MARK_PORT, MARKS = 0x5A0, 16        # where a guest announces what it does, see guests/README.md
 ENTRY_FAILED = 24                   # enum exit_reason of kernel/trace_events.def
 LOW32 = np.uint64(0xFFFFFFFF)       # QEMU leaves the upper half of VMEXIT_INVALID 0
 
@@ -41,13 +42,20 @@ class Exits(NamedTuple):
         """Of each exit, whether the log tells this of it."""
         return self.told & np.uint64(what) != 0
 
+    def marks(self) -> np.ndarray:
+        """Of each exit, the number of the mark that its guest announced by it; -1: none."""
+        port = self.out.astype(np.int64) - (1 << 16) - MARK_PORT
+        return np.where((port >= 0) & (port < MARKS), port, -1)
 
     def left(self, word: str, platform: str) -> np.ndarray:
         """Of each exit, whether it was for that reason: a name in exitlog_row.CODES, or REFUSED
         for an entry that was not made."""
         if word == "REFUSED":
             return self.tells(REFUSED)
-        return self.code == np.uint64(code_of(word, platform))
+        found = self.code == np.uint64(code_of(word, platform))
+        if word == "CR3" and platform.endswith("-vmx"):
+            found &= self.info1 & np.uint64(CR_AND_KIND) == MOV_TO_CR3
+        return found
 
 
 def pieces(path: Path) -> Iterator[Exits]:
@@ -79,8 +87,8 @@ def marks(path: Path) -> Dict[int, int]:
     """How many actions of each class hostile announced: class -> count."""
     total = np.zeros(MARKS, np.int64)
     for part in pieces(path):
-        port = part.out.astype(np.int64) - (1 << 16) - MARK_PORT
-        total += np.bincount(port[(port >= 0) & (port < MARKS)], minlength=MARKS)
+        found = part.marks()
+        total += np.bincount(found[found >= 0], minlength=MARKS)
     return {number: int(count) for number, count in enumerate(total) if count}
 
 

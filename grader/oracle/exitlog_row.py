@@ -12,11 +12,13 @@ REFUSED = 16                            # bit of told: the guest was not entered
 NEVER = 0xFFFF                          # code in a trace: the VMM did not enter (vmm/vmx/vmx.c)
 
 # Reasons for an exit by their name in a trace: AMD's exit code (AMD64 Manual vol. 2, appendix
-# C), Intel's exit reason (SDM vol. 3D, appendix C). What SVM's #UD and #DE are, VMX tells by the
-# vector alone, which no log has.
+# C), Intel's exit reason (SDM vol. 3D, appendix C). What SVM's #UD, #DE and #PF are, VMX tells by
+# the vector alone, which no log has; CR3 is a write to it.
 CODES = {"INTR": (0x60, 1), "INTR_WINDOW": (0x64, 7), "RDTSC": (0x6E, 16), "CPUID": (0x72, 10),
          "HLT": (0x78, 12), "INVLPG": (0x79, 14), "IO": (0x7B, 30), "SHUTDOWN": (0x7F, 2),
-         "HYPERCALL": (0x81, 18), "NESTED": (0x400, 48), "DE": (0x40, 0), "UD": (0x46, 0)}
+         "HYPERCALL": (0x81, 18), "NESTED": (0x400, 48), "DE": (0x40, 0), "UD": (0x46, 0),
+         "PF": (0x4E, 0), "CR3": (0x13, 28)}
+MOV_TO_CR3, CR_AND_KIND = 0x03, 0x3F    # of the qualification of VMX's CR accesses: SDM table 27-3
 DOUBLE_FAULT = 0x48                     # Bochs makes no SHUTDOWN exit of SVM's: vmm/doublefault.c
 
 

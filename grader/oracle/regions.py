@@ -18,13 +18,13 @@ from grader.oracle import compare, exitlog, isolation
 from grader.oracle.nested import EXECUTE, KB4, NAMES, WRITE, Mapping, mappings, page_problems
 from grader.oracle.paging import Mode
 from grader.oracle.seal import mix
+from grader.oracle.vmcb import N_CR3
 from viz.walk_data import Walks
 
 RAM, ROM, NOEXEC = "mem", "rom", "noexec"
 ACCESS = {RAM: WRITE | EXECUTE, ROM: EXECUTE, NOEXEC: WRITE}
 BASE = 4 << 20                                  # memory from 0 on, where the guest lies
 WINDOWS = 220                                   # of 1 GiB each, above the first
-ROOT = 0xB0                                     # SVM: nCR3 in the control block
 # What a fault says of executing, and of finding a table: mask and value of EXITINFO1 (AMD64
 # manual, 15.25.6) and of the exit qualification (SDM table 27-7).
 FAULT_BITS = {"svm": {"exec": (1 << 4, 1 << 4), "table": (1 << 33, 1 << 33)},
@@ -93,7 +93,7 @@ def nested_root(run: Any, vm: int) -> int:
     traced = exitlog.traced_exits(run.trace)
     n = min(len(run.exits), len(traced))
     mine = np.unique(run.exits.vmcb[:n][traced.vm[:n] == vm])
-    return run.memory.read_u64(int(mine[0]) + ROOT) if len(mine) == 1 else 0
+    return run.memory.read_u64(int(mine[0]) + N_CR3) if len(mine) == 1 else 0
 
 
 def problems(run: Any, vm: int, layout: Layout) -> List[str]:

@@ -183,3 +183,16 @@ def test_a_trace_must_tell_when(tmp_path: Path):
         doctored = Exited(*right)
         doctored["tsc"][row] = when
         assert "TSC" in exitlog.disagreements(seen, doctored)[0]
+
+
+def test_why_a_guest_was_left_and_what_it_announced():
+    """Of VMX's CR accesses only a write to CR3 is one; a mark is an OUT of a byte to its port."""
+    zero = np.zeros(4, np.uint64)
+    code = np.array([0x4E, 0x13, 28, 28], np.uint64)
+    kind = np.array([0, 0, 0x103, 0x113], np.uint64)        # MOV to CR3, MOV from CR3
+    out = np.array([1 << 16 | 0x5A0, 1 << 16 | 0x5AF, 1 << 16 | 0x5B0, 2 << 16 | 0x5A0], np.uint64)
+    log = exitlog.Exits(code, kind, zero, zero, zero, out, zero, zero)
+    assert log.left("PF", "qemu-svm").tolist() == [True, False, False, False]
+    assert log.left("CR3", "bochs-svm").tolist() == [False, True, False, False]
+    assert log.left("CR3", "bochs-vmx").tolist() == [False, False, True, False]
+    assert log.marks().tolist() == [0, 15, -1, -1]

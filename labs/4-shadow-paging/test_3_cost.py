@@ -63,5 +63,5 @@ def test_changed_tables(lab):
 def test_faults_of_the_guests(lab):
     """A fault of the guest's costs one exit; of those that are not its own it sees none."""
     run, found = phases(lab)
-    lab.measure("seen", round(100 * TIMES / max(1, int(cost.left(run, "PF").sum())), 1))
+    lab.measure("seen", round(100 * TIMES / max(1, int(run.left("PF").sum())), 1))
     at_most(f"{TIMES} accesses that the guest's tables forbid", found[REFUSED].faults, TIMES + SPARE, TIMES)

@@ -15,7 +15,7 @@ def test_its_own_tlb(lab):
     said = dict(run.checkpoints(1))
     expect("vanished" in said, f"the guest has not done its operations when the time is up, after "
            f"{len(run.exits)} exits")
-    calls = int(np.count_nonzero(cost.left(run, "HYPERCALL")))
+    calls = int(np.count_nonzero(run.left("HYPERCALL")))
     expect(calls >= said["misses"], f"the guest filled {said['misses']} times, and by the emulator's log "
            f"it called {calls} times")
     wrong = cost.unproven(run, said["misses"]) or judge.check(run.trace, run.memory)

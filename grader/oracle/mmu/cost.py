@@ -14,24 +14,10 @@ from typing import Any, Dict, List
 
 import numpy as np
 
-from grader.oracle.exitlog import MARK_PORT
+from grader.oracle import vmcb
 from grader.oracle.mmu import fence
 
-# Exit codes and reasons: page fault (of VMX any exception: no other is asked for), INVLPG, a
-# nested fault, a write to CR3 (of VMX CR accesses, told apart by the qualification).
-CODES = {"svm": {"PF": 0x4E, "INVLPG": 0x79, "NESTED": 0x400, "CR3": 0x13, "HYPERCALL": 0x81},
-         "vmx": {"PF": 0, "INVLPG": 14, "NESTED": 48, "CR3": 28, "HYPERCALL": 18}}
-MOV_TO_CR3, CR_AND_KIND = 0x03, 0x3F
-EXCEPTIONS, NESTED, ROOT = 0x08, 0x90, 0x550           # in a VMCB; CR3 is the guest's
-PAGE_FAULT, NP_ENABLE, ADDRESS = 1 << 14, 1, 0x000F_FFFF_FFFF_F000
-
-
-def left(run: Any, word: str) -> np.ndarray:
-    """Of each exit, whether it was for that reason: PF, INVLPG, NESTED, CR3 (a write)."""
-    found = run.exits.code == np.uint64(CODES[run.extension][word])
-    if word == "CR3" and run.extension == "vmx":
-        found &= (run.exits.info1 & np.uint64(CR_AND_KIND)) == MOV_TO_CR3
-    return found
+PAGE_FAULT, ADDRESS = 1 << 14, 0x000F_FFFF_FFFF_F000
 
 
 @dataclass(frozen=True)
@@ -45,17 +31,17 @@ class Phase:
 
 def phases(run: Any) -> Dict[int, Phase]:
     """By the number of the mark that opens it (guests/spaces.c)."""
-    port = run.exits.out.astype(np.int64) - (1 << 16) - MARK_PORT
-    marks = np.flatnonzero((port >= 0) & (port < 16)).tolist()
-    columns = [left(run, word) for word in ("PF", "CR3", "INVLPG")]
-    return {int(port[first]): Phase(*(int(np.count_nonzero(each[first:last])) for each in columns))
+    number = run.exits.marks()
+    marks = np.flatnonzero(number >= 0).tolist()
+    columns = [run.left(word) for word in ("PF", "CR3", "INVLPG")]
+    return {int(number[first]): Phase(*(int(np.count_nonzero(each[first:last])) for each in columns))
             for first, last in zip(marks, marks[1:])}
 
 
 def unproven(run: Any, least: int, always: bool = True) -> List[str]:
     """Why a run of one VM may not have been one on a shadow: `least` page faults at least must
     have exited, and once one has, none is nested. always: it has paging on to its end."""
-    faults, nested = (np.flatnonzero(left(run, word)) for word in ("PF", "NESTED"))
+    faults, nested = (np.flatnonzero(run.left(word)) for word in ("PF", "NESTED"))
     if len(faults) < least:
         return [f"on a shadow at least {least} page faults exit here; by the emulator's log "
                 f"{len(faults)} did: what did the guest run on?"]
@@ -73,13 +59,13 @@ def block_problems(run: Any, vm: int = 1) -> List[str]:
     block, found = int(run.exits.vmcb[-1]), []
     if fence.root(run.memory, block) is not None:
         found += fence.problems(run.trace, run.memory, vm, block)
-    elif run.memory.read_u64(block + NESTED) & NP_ENABLE:
+    elif run.memory.read_u64(block + vmcb.NP_CONTROL) & vmcb.NP_ENABLE:
         found.append(f"at the end nested paging is on in the control block at hPA {block:#x}")
-    if not run.memory.read_u32(block + EXCEPTIONS) & PAGE_FAULT:
+    if not run.memory.read_u32(block + vmcb.EXCEPTIONS) & PAGE_FAULT:
         found.append(f"at the end page faults do not exit, by the control block at hPA {block:#x}")
     roots = run.trace.select("shadow_root")
     named = [int(root) for root, who in zip(roots["root"], roots.vm) if who == vm]
-    root = run.memory.read_u64(block + ROOT)
+    root = run.memory.read_u64(block + vmcb.CR3)
     if not named or (root ^ named[-1]) & ADDRESS:
         found.append(f"at the end the processor's root is {root:#x}, the trace names "
                      f"{named[-1] if named else 0:#x}")

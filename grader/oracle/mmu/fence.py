@@ -12,9 +12,8 @@ from typing import Any, List, Optional
 from grader.oracle import isolation
 from grader.oracle.nested import KB4, NAMES, EXECUTE, WRITE, mappings
 from grader.oracle.paging import LONG4
+from grader.oracle.vmcb import EFER, EFER_LMA, HOST_USE, N_CR3, NP_CONTROL, NP_ENABLE
 
-NP_CONTROL, N_CR3, HOST_USE, EFER = 0x90, 0xB0, 0x3E0, 0x4D0
-NP_ENABLE, LMA = 1, 1 << 10
 
 
 def root(memory: Any, block: int) -> Optional[int]:
@@ -38,7 +37,7 @@ def problems(trace: Any, memory: Any, vm: int, block: int) -> List[str]:
     mine = next(guest for guest in everyone if guest.vm == vm)
     if at is None:
         return [f"VM {vm} has no fence"]
-    if memory.read_u64(block + EFER) & LMA:
+    if memory.read_u64(block + EFER) & EFER_LMA:
         return [f"VM {vm} is in long mode, where nested paging is off on a shadow"]
     found, wrong = mappings(memory, at, LONG4)
     for address, page in found.items():
