@@ -18,6 +18,7 @@ from grader.grading.runs import Run, Runs, trouble
 from grader.oracle import exitlog, guestimage, seal
 from grader.oracle.exitlog_row import NEVER, RIP
 from grader.plan import BUILD, ROOT
+from grader.tests.patched import Patched
 from viz.tests.synth import TraceWriter
 from viz.trace import load
 
@@ -212,25 +213,6 @@ def test_the_last_exits_of_a_full_trace_are_those_that_were_made(tmp_path):
 
 # --- What guests were -----------------------------------------------------------------
 
-class PatchedMemory:
-    """RAM with some bytes changed."""
-
-    def __init__(self, memory: Any, changes: Dict[int, bytes]) -> None:
-        self.memory, self.changes = memory, changes
-        self.size = memory.size
-
-    def read_bytes(self, hpa: int, length: int) -> bytes:
-        raw = bytearray(self.memory.read_bytes(hpa, length))
-        for place, data in self.changes.items():
-            for i, byte in enumerate(data):
-                if hpa <= place + i < hpa + length:
-                    raw[place + i - hpa] = byte
-        return bytes(raw)
-
-    def read_u64(self, hpa: int) -> int:
-        return struct.unpack("<Q", self.read_bytes(hpa, 8))[0]
-
-
 def patched(run: Run, vm: int, gpa: int, data: bytes) -> Run:
     """The run with other bytes at a VM's gPA."""
     other = retold(run, "exit", lambda columns: None)
@@ -238,7 +220,7 @@ def patched(run: Run, vm: int, gpa: int, data: bytes) -> Run:
     block, = [block for block, vms in evidence.blocks(run).items() if vms == {vm}]
     hpa = guestproof.GuestMemory(run, block).page(gpa)
     assert hpa is not None
-    other.__dict__["memory"] = PatchedMemory(run.memory, {hpa: data})
+    other.__dict__["memory"] = Patched(run.memory, hpa, data)
     return other
 
 

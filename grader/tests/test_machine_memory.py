@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from grader.oracle import isolation
-from grader.oracle.memory import OutsideMemory
 from grader.oracle.paging import nested_of
+from grader.tests.patched import Patched
 
 pytestmark = pytest.mark.machine
 
@@ -35,22 +35,6 @@ def test_no_vm_reaches_what_is_not_its_own(machine):
     assert len(frames) == len(set(frames))
 
 
-class Patched:
-    """The machine's memory with one page-table entry changed."""
-
-    def __init__(self, memory, table: int, index: int, entry: int) -> None:
-        self.memory, self.size = memory, memory.size
-        self.table, self.index, self.entry = table, index, entry
-
-    def read_table(self, hpa: int) -> np.ndarray:
-        if hpa % 4096:
-            raise OutsideMemory(hpa, 4096, self.size)
-        entries = self.memory.read_table(hpa).copy()
-        if hpa == self.table:
-            entries[self.index] = self.entry
-        return entries
-
-
 def leaf(memory, form, root: int, gpa: int):
     """The level-1 table and index that map a gPA."""
     table = root & form.root_mask
@@ -69,7 +53,7 @@ def test_one_entry_that_reaches_a_neighbour_is_told(machine):
     table, index = leaf(run.memory, form, one.root, page.gpa)
     entry = int(run.memory.read_table(table)[index])
     assert entry & form.root_mask == page.hpa
-    wrong = isolation.check(run.trace, Patched(run.memory, table, index,
+    wrong = isolation.check(run.trace, Patched(run.memory, table + 8 * index,
                                                entry & 0xFFF | theirs))
     assert any(f"VM {one.vm}" in words and hex(theirs) in words for words in wrong)
 

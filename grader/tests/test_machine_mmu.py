@@ -16,6 +16,7 @@ import pytest
 from grader.oracle import isolation
 from grader.oracle.mmu import judge
 from grader.tests import debugger
+from grader.tests.patched import Patched
 from viz.trace import Trace
 
 pytestmark = pytest.mark.machine
@@ -118,26 +119,6 @@ def test_the_tables_at_a_stop(machine: Any, mmu: str, seed: int) -> None:
         guest_root = judge.roots(run.trace)
         assert guest_root[1].groot == told(run.trace, 1)["root"]
         assert {vm: guest_root[vm].mode for vm in (1, 3)} == {1: "LONG4", 3: "LEGACY32"}
-
-
-class Patched:
-    """The machine's memory with one 64-bit word changed."""
-
-    def __init__(self, memory: Any, where: int, value: int) -> None:
-        self.memory, self.size, self.where, self.value = memory, memory.size, where, value
-
-    def read_bytes(self, hpa: int, length: int) -> bytes:
-        data = bytearray(self.memory.read_bytes(hpa, length))
-        for i, byte in enumerate(self.value.to_bytes(8, "little")):
-            if 0 <= self.where + i - hpa < length:
-                data[self.where + i - hpa] = byte
-        return bytes(data)
-
-    def read_u64(self, hpa: int) -> int:
-        return int.from_bytes(self.read_bytes(hpa, 8), "little")
-
-    def read_u32(self, hpa: int) -> int:
-        return int.from_bytes(self.read_bytes(hpa, 4), "little")
 
 
 def wrong_entries(run: Any, vm: int) -> List[Tuple[str, int, int]]:

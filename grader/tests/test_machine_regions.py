@@ -15,7 +15,7 @@ from grader.grading.job import derive
 from grader.oracle import isolation, nested, regions
 from grader.oracle.paging import EPT, NX, P, U, W, nested_of
 from grader.oracle.seal import mix
-from grader.tests.test_machine_memory import Patched
+from grader.tests.patched import Patched
 
 pytestmark = pytest.mark.machine
 
@@ -51,16 +51,6 @@ def test_every_page_is_what_was_promised(machine):
     assert isolation.check(run.trace, run.memory) == []
 
 
-class Changed(Patched):
-    """The same for an oracle that reads words."""
-
-    def read_u64(self, hpa: int) -> int:
-        return int(self.read_table(hpa & ~4095)[hpa % 4096 // 8])
-
-    def read_bytes(self, hpa: int, length: int) -> bytes:
-        return self.memory.read_bytes(hpa, length)
-
-
 def leaf_of(run, vm: int, kind: str) -> Tuple[int, int, int]:
     """The table, index and entry that map a page of that kind."""
     root = next(each.root for each in isolation.guests(run.trace) if each.alive and each.vm == vm)
@@ -77,7 +67,7 @@ def test_an_entry_that_allows_more_is_told(machine):
     write, execute = (1 << 1, 1 << 2) if form is EPT else (W, NX)
     for kind, bit in ((regions.ROM, write), (regions.NOEXEC, execute)):
         table, index, entry = leaf_of(run, 1, kind)
-        wrong = judged(run, Changed(run.memory, table, index, entry ^ bit), 1)
+        wrong = judged(run, Patched(run.memory, table + 8 * index, entry ^ bit), 1)
         assert any("may be used rwx" in words for words in wrong)
 
 
@@ -89,9 +79,9 @@ def test_whatever_is_wrong_with_an_entry_is_told(machine):
                            (entry & ~U, "---, should be rwx"), (entry | NX, "rw-, should be rwx"),
                            (entry | 1 << 45, "does not know"), (theirs, "is mapped to hPA"),
                            (entry + 4096, "is mapped to hPA")):
-        found = judged(run, Changed(run.memory, table, index, changed), 1)
+        found = judged(run, Patched(run.memory, table + 8 * index, changed), 1)
         assert any(words in each for each in found), (hex(changed), found)
-    hole = judged(run, Changed(run.memory, table, (index + 64) % 512, entry), 1)
+    hole = judged(run, Patched(run.memory, table + 8 * ((index + 64) % 512), entry), 1)
     assert any("where no memory is" in each for each in hole)
 
 

@@ -14,7 +14,8 @@ import pytest
 
 from grader.oracle import isolation
 from grader.oracle.mmu import judge
-from grader.tests.test_machine_mmu import Patched, told
+from grader.tests.patched import Patched
+from grader.tests.test_machine_mmu import told
 
 pytestmark = [pytest.mark.machine, pytest.mark.everywhere]
 
