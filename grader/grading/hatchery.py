@@ -133,10 +133,11 @@ def main() -> None:
         for name in asked["modules"]:
             importlib.import_module(name)
         gc.freeze()     # what is loaded need not be looked through, and so copied, by workers
+        hatchery = os.getpid()
         pid = os.fork()
         if pid == 0:
             grader.close()
-            _become(asked, *files)
+            _become(asked, hatchery, *files)
         _answer(pid, files)
 
 
@@ -157,8 +158,9 @@ def _answer(pid: int, files: Tuple[int, ...]) -> None:
         os.close(file)
 
 
-def _become(asked: Dict[str, Any], events: int, log: int, answer: int) -> None:
-    """In the new process: become the worker, and end as it."""
+def _become(asked: Dict[str, Any], parent: int, events: int, log: int, answer: int) -> None:
+    """In the new process: become the worker, and end as it; at once if `parent` has ended, since
+    nobody else would end it."""
     code = 1
     try:
         os.close(answer)
@@ -171,7 +173,7 @@ def _become(asked: Dict[str, Any], events: int, log: int, answer: int) -> None:
         os.chdir(Path(asked["job"]).parent)
         from grader.grading import worker
         work = sys.modules[asked["modules"][0]].work
-        code = worker.live(work, Path(asked["job"]), events, os.getppid())
+        code = worker.live(work, Path(asked["job"]), events, parent)
     except BaseException:  # whatever it was, this process ends here
         traceback.print_exc()
     finally:

@@ -1,6 +1,7 @@
 """The grader's own processes: each is as clean as if it had been started, and ends when it should."""
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import select
@@ -111,6 +112,28 @@ def test_who_is_killed_leaves_neither_workers_nor_their_hatchery(tmp_path):
     assert len(workers) == 1
     for pid in (at, *workers, child):
         until_gone(pid)
+
+
+def test_a_worker_whose_hatchery_has_ended_before_it_looked_does_no_work(tmp_path):
+    """Its parent is another then, which would never end it."""
+    job = tmp_path / "job.json"
+    job.write_text(json.dumps({"do": ""}))
+    ours, events = os.pipe()
+    answer, log = (os.open(os.devnull, os.O_WRONLY) for _ in range(2))
+    asked = {"modules": ["grader.tests.toy_work"], "job": str(job), "environment": {}}
+    importlib.import_module("grader.tests.toy_work")
+    gone = os.fork()
+    if gone == 0:
+        os._exit(0)
+    os.waitpid(gone, 0)
+    pid = os.fork()
+    if pid == 0:
+        hatchery._become(asked, gone, events, log, answer)
+    for file in (events, log, answer):
+        os.close(file)
+    with open(ours, encoding="utf-8") as told:
+        assert told.read() == ""
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 1
 
 
 # --- Pictures -----------------------------------------------------------------------------
