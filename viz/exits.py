@@ -27,6 +27,7 @@ CAUSES: Dict[str, str] = {
     "unsync": "#PF, first write to a leaf table, which is then left writable",
     "reflected": "#PF, reflected: the guest's own",
     "device": "an access outside memory: a device",
+    "dropped": "a write to read-only memory, dropped by the VMM",
     "invlpg": "INVLPG",
     "cr": "MOV to or from a control register",
     "nested": "nested fault: no mapping yet, or a forbidden access",
@@ -121,7 +122,18 @@ def _of_vm(trace: Trace, vm: int) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
         if event == "shadow_fault":
             own = known & (marks["hidden"] == 0)
             causes[place[own]] = "reflected"
+        if event == "mmio":
+            causes[place[known & _in_memory(trace, vm, marks["gpa"])]] = "dropped"
     return causes, _until_entry(trace, vm, exits.index, exits.ns), exits.ns
+
+
+def _in_memory(trace: Trace, vm: int, gpas: np.ndarray) -> np.ndarray:
+    """Which of these lie in a memory slot: what is emulated there is a write that it forbids."""
+    slots = trace.select("vm_slot")
+    inside = np.zeros(len(gpas), dtype=bool)
+    for gpa, size in zip(*(slots.where(slots.vm == vm)[name].tolist() for name in ("gpa", "size"))):
+        inside |= (gpas >= gpa) & (gpas - np.uint64(gpa) < size)
+    return inside
 
 
 def _until_entry(trace: Trace, vm: int, index: np.ndarray, ns: np.ndarray) -> np.ndarray:

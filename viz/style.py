@@ -27,7 +27,7 @@ FONT_POINTS = 9.0
 # Where the facts of a figure come from (every figure says one or more).
 PROVENANCE: Dict[str, str] = {
     "observed": "reported by the emulated processor and recorded when it happened",
-    "computed": "read from the machine's own tables by our walker",
+    "computed": "read from the machine's own tables by a walker",
     "modelled": "the result of a model, not of the machine",
 }
 

@@ -14,8 +14,10 @@ from typing import Dict, Iterable, Iterator, List, Optional, Sequence, Tuple
 from viz.tables_ram import EPT, LONG4, MOST, OF_MODE, Memory, leaves
 from viz.tables_replay import PAGE, State
 from viz.tables_rows import Row, Side, access_words, ept_words, flag_words
-from viz.walk_data import ADDRESS, Walk
+from viz.walk_data import ADDRESS, NX, W, Walk
 
+WRITE, EXECUTE = 1, 4           # of an access
+X_EPT = 1 << 2
 UNMAPPED = "no mapping: an access would exit"
 
 
@@ -27,6 +29,19 @@ class Mapping:
     size: int
     hpa: int
     flags: str
+    note: str = ""      # why less than everything is allowed
+
+
+def _why_less(state: State, gpa: int, can_write: bool, can_execute: bool) -> str:
+    """Why a mapping forbids something: because its memory slot does, or for no such reason."""
+    slot = next((access for start, size, _, access in state.slots
+                 if start <= gpa < start + size), None)
+    if slot is None:
+        return ""
+    lacks = [("W", "read-only", WRITE)] * (not can_write)
+    lacks += [("X", "not to be executed", EXECUTE)] * (not can_execute)
+    return "; ".join(f"not {right}, though its slot allows it" if slot & bit else
+                     f"not {right}: its slot is {kind}" for right, kind, bit in lacks)
 
 
 @dataclass(frozen=True)
@@ -71,17 +86,19 @@ def _row(own: Own, gpa: int, size: int, mapping: Optional[Mapping]) -> Row:
     each = size if mapping or size == own.size else PAGE
     side = Side(mapping.hpa + gpa - mapping.gpa, mapping.flags, mapping.gpa) if mapping else None
     return Row(own.gva + gpa - own.gpa, each, Side(gpa, own.flags, own.entry), None, side,
-               "" if side else UNMAPPED, count=size // each)
+               mapping.note if mapping else UNMAPPED, count=size // each)
 
 
 def _unknown(mapping: Mapping) -> Row:
     """What the host has mapped, where no page of the guest's is known to lead there."""
-    return Row(None, mapping.size, None, None, Side(mapping.hpa, mapping.flags, mapping.gpa))
+    return Row(None, mapping.size, None, None, Side(mapping.hpa, mapping.flags, mapping.gpa),
+               mapping.note)
 
 
 def rows_of_records(state: State, walks: Dict[int, Walk]) -> List[Row]:
     """The host's mappings, as recorded, and the guest's pages that a walk met before them."""
-    host = [Mapping(gpa, size, hpa, access_words(access))
+    host = [Mapping(gpa, size, hpa, access_words(access),
+                    _why_less(state, gpa, bool(access & WRITE), bool(access & EXECUTE)))
             for gpa, (hpa, size, access) in sorted(state.nested.items())]
     own = []
     for gva, walk in sorted(walks.items()):
@@ -98,7 +115,9 @@ def rows_of_memory(state: State, memory: Memory, groot: Optional[int], mode: int
     """The same out of memory.bin: the guest's tables from their root on, if it is known, and
     the nested table."""
     words = ept_words if ept else flag_words
-    host = [Mapping(leaf.address, leaf.size, leaf.target, words(leaf.entry))
+    host = [Mapping(leaf.address, leaf.size, leaf.target, words(leaf.entry),
+                    _why_less(state, leaf.address, bool(leaf.entry & W), bool(
+                        leaf.entry & X_EPT if ept else not leaf.entry & NX)))
             for leaf in leaves(memory, state.nested_root, EPT if ept else LONG4)]
     if groot is None:
         return [_unknown(mapping) for mapping in host]

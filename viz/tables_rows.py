@@ -159,7 +159,8 @@ def compare_hosts(before: State, known: Sequence[Row], now: Sequence[Row]) -> Li
         if row.key in old:
             row = _marked(old[row.key], row, True)
         if not row.status and row.host and row.host.entry not in before.nested:
-            row = replace(row, status="new", note="the host's mapping is new")
+            told = ("the host's mapping is new", row.note)
+            row = replace(row, status="new", note="; ".join(filter(None, told)))
         found.append(row)
     return found
 

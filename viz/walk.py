@@ -116,7 +116,8 @@ def about(trace: Trace, walk: Walk, count: int) -> Dict[str, str]:
     where = f"{name}/{os.path.basename(trace.path)}"
     return {"name": trace.vms().get(walk.vm, ""), "which": f"walk {walk.number} of {count}",
             "platform": trace.header.platform,
-            "provenance": f"computed: {PROVENANCE['computed']}; from {where}"}
+            "provenance": f"computed: {PROVENANCE['computed']}, the VMM's (lab 5: yours); "
+                          f"from {where}"}
 
 
 def choose(walks: Walks, vm: Optional[int] = None, gva: Optional[int] = None,

@@ -21,7 +21,7 @@ from viz import walk_words  # noqa: E402
 from viz.style import LIGHT  # noqa: E402
 from viz.walk_data import Walk, WalkRef, Walks  # noqa: E402
 
-MADE_BY = "computed: read from the machine's own tables by our walker"
+MADE_BY = "computed: read from the machine's own tables by the VMM's walker"
 COUNTED = "observed: exits that the emulated processors reported"
 COLUMNS = ("NPT: entry", "its bits", "EPT: entry", "its bits")
 PLACES = (0.16, 0.31, 0.58, 0.73)

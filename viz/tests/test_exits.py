@@ -24,13 +24,16 @@ STORY: List[Tuple[str, List[Tuple[str, Dict[str, object]]], str, int]] = [
     ("EXCEPTION", [("inject", {"vector": 6})], "other exception", 10),
     ("INVLPG", [("shadow_sync", {})], "invlpg", 70), ("CR", [("shadow_root", {})], "cr", 80),
     ("NESTED", [("nested_fault", {}), ("map", {})], "nested", 90),
-    ("NESTED", [("nested_fault", {}), ("mmio", {})], "device", 95),
-    ("IO", [("io", {})], "io", 20), ("INTR", [], "interrupt", 30), ("CPUID", [], "rest", 40)]
+    ("NESTED", [("nested_fault", {}), ("mmio", {"gpa": 0x7fff})], "device", 95),
+    ("IO", [("io", {})], "io", 20), ("INTR", [], "interrupt", 30), ("CPUID", [], "rest", 40),
+    ("NESTED", [("nested_fault", {}), ("mmio", {"gpa": 0x8010, "write": 1})], "dropped", 85)]
 
 
 def record(path: Path, story: List = STORY, vm: int = 1, mmu: str = "shadow", **options) -> str:
     writer = TraceWriter(path, **options)
     writer.emit("vm_create", vm=vm, ns=0, args=f"pager mmu={mmu} -- x")
+    writer.emit("vm_slot", vm=vm, ns=0, gpa=0x8000, size=0x1000, access=4)
+    writer.emit("vm_slot", vm=vm + 1, ns=0, gpa=0, size=0x8000, access=4)
     now = 1000
     for reason, behind, _, takes in story:
         writer.emit("exit", vm=vm, ns=now, reason=reason)
@@ -109,7 +112,7 @@ def test_the_table_and_the_picture(tmp_path: Path, capsys: pytest.CaptureFixture
     assert rows["cause"] == ["shadow", "ns", "each", "nested", "ns", "each"]
     assert rows["nested"] == ["1", "90", "90", "2", "180", "90"] and rows["table"][:4] == [
         "1", "400", "400", "0"]
-    assert rows["all"] == ["14", "1,905", "3", "200"]
+    assert rows["all"] == ["15", "1,990", "3", "200"]
     out = tmp_path / "exits.svg"
     assert main(["exits", shadow, nested, "-o", str(out)]) == 0
     words = re.findall(r"<text[^>]*>([^<]*)</text>", out.read_text())

@@ -272,6 +272,27 @@ def test_nested_paging(tmp_path: Path) -> None:
         None, 0x80_0000, "R W", "new")
 
 
+def test_nested_paging_tells_why_less_is_allowed(tmp_path: Path) -> None:
+    """A ROM's slot forbids writing, another executing; what no slot forbids is told as well. The
+    same of records and of what is left in memory, in AMD's entries."""
+    writer, ram = TraceWriter(tmp_path / "trace.bin"), Ram(tmp_path / "memory.bin")
+    writer.emit("vm_create", vm=1, ns=0, args="regions", root=0x1000)
+    for at in (0x1000, 0x2000, 0x3000):
+        ram.put(at, at + 0x1007)
+    slots = {0: (5, 1 | 4), 1: (4, 4), 2: (1, 1), 3: (5, 4)}        # what slot and mapping allow
+    for page, (slot, access) in slots.items():
+        writer.emit("vm_slot", vm=1, gpa=page * PAGE, size=PAGE, hpa=page << 20, access=slot)
+        writer.emit("map", vm=1, ns=5, gpa=page * PAGE, hpa=page << 20, size=PAGE, access=access)
+        ram.put(0x4000 + 8 * page, page << 20 | 5 | (access & 1) << 1 | (not access & 4) << 63)
+    ram.memory()
+    trace = load(str(writer.save()))
+    for memory in (None, ram.path):
+        notes = [row.note for row in tables.picture(trace, memory, 1, None).rows]
+        assert [note.replace("the host's mapping is new", "").lstrip("; ") for note in notes] == [
+            "", "not W: its slot is read-only", "not X: its slot is not to be executed",
+            "not W, though its slot allows it"]
+
+
 def large_page(path: Path) -> TraceWriter:
     """The guest's 2M page at gPA 6M; the host has 4K of it, and once a is reached two more."""
     writer = TraceWriter(path)
