@@ -37,6 +37,7 @@ class Findings:
     trace: Dict[str, int] = field(default_factory=lambda: {
         "records": 0, "dropped": 0, "bytes": 0})
     panic: str = ""
+    cr2: int = 0  # when it panicked
     after_guest: bool = False  # it panicked right after a guest had run
     hang: str = ""  # why the run hangs (grader/hang.py)
     lately: str = ""  # what came again and again at the end
@@ -101,6 +102,7 @@ def describe(path: Path, guests: List[Tuple[str, str]], until_ns: Optional[int] 
                       "bytes": path.stat().st_size}
     panics = trace.select("panic")
     findings.panic = panics.text(0) if len(panics) else ""
+    findings.cr2 = int(panics["cr2"][0]) if len(panics) else 0
     findings.after_guest = len(panics) > 0 and _crossing_before(trace, int(panics.index[0]))
     findings.hang = hang.judge(trace, until_ns) if until_ns is not None else ""
     findings.lately = hang.lately(trace)

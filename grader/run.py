@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple
 
-from grader import plan as planning, symbols
+from grader import plan as planning
 from grader.plan import Plan, Request, RunError
 from grader.platform import (BUNDLE, CONSOLE, EMULATOR_LOG, EXIT_LOG, MEMORY, Ending, Machine,
                              Watch)
@@ -220,12 +220,11 @@ def _sentence(machine: Machine, ending: Ending, exit_reason: str,
 
 
 def _panic(plan: Plan, findings: collect.Findings) -> str:
-    """The panic's words with the function in which it was, and what to try."""
-    said = symbols.named(findings.panic, plan.request.build / SYMBOLS)
-    lost = findings.panic.startswith("exception") and findings.after_guest
+    """The panic's words with where it was, and what to try."""
+    from grader import panics
     verified = "registers" in str(plan.options.values.get("verify", ""))
-    return said + ("; a guest had just run, and it may have cost the host a register: --option "
-                   "verify=registers names it" if lost and not verified else "")
+    return panics.sentence(findings.panic, findings.cr2, findings.after_guest and not verified,
+                           plan.request.build / SYMBOLS, planning.ROOT)
 
 
 def _blame(vms: List[Dict[str, Any]], console: Path) -> str:

@@ -113,9 +113,9 @@ def remarks(grading: "Grading") -> List[str]:
         said.append(grading.box.label)
     if taken.ignored_count:
         named = ", ".join(taken.ignored)
-        more = taken.ignored_count - len(taken.ignored)
-        said.append(f"not looked at, since lab {grading.lab.number} does not take them: {named}"
-                    + (f" and {more} more" if more > 0 else ""))
+        if taken.ignored_count > len(taken.ignored):    # a whole project: which, nobody would read
+            named = f"{taken.ignored_count} files, such as {taken.ignored[0]}"
+        said.append(f"not looked at, since lab {grading.lab.number} does not take them: {named}")
     total = sum(case["points"] for case in grading.cases)
     complete = grading.job.tests == ALL and not grading.job.only
     if complete and grading.has_hidden and total != grading.lab.points:

@@ -88,3 +88,14 @@ def test_a_run_that_hangs_is_drawn_though_no_test_came_to_ask(reason: str, drawn
         lab.run("hello")
     pictures: List[Any] = lab.pictures
     assert [(each.run, each.kind) for each in pictures] == [(made, "timeline")] * drawn
+
+
+@pytest.mark.parametrize("count, said", [
+    (2, "not looked at, since lab 5 does not take them: a.c, b.c"),
+    (82, "not looked at, since lab 5 does not take them: 82 files, such as a.c")])
+def test_files_that_are_not_taken_are_named_unless_there_are_many(count: int, said: str) -> None:
+    made = SimpleNamespace(
+        broken="", job=SimpleNamespace(tests="public", only=()), cases=[],
+        box=SimpleNamespace(trusted=True, disposable=False), lab=SimpleNamespace(number=5, points=0),
+        taken=SimpleNamespace(problems={}, ignored=["a.c", "b.c"], ignored_count=count))
+    assert told.remarks(made) == [said]
