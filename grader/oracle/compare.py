@@ -176,10 +176,13 @@ def _compare_fault(right: oracle.Result, walk: Walk) -> List[str]:
         found.append(f"the fault is {walk.fault} at level {walk.fault_level}, "
                      f"should be {allowed}")
     if walk.format == "EPT" and right.dim == "NESTED":
-        return found + (_differs("the exit qualification", walk.error, right.error)
+        return found + (_differs("the exit qualification", right.error_words(walk.error),
+                                 right.error_words(right.error))
                         if right.fault != "NO_MEMORY" else [])
     if right.fault not in ("NON_CANONICAL", "NO_MEMORY"):
-        found += _differs("the error code", walk.error & LOW_ERROR, right.error & LOW_ERROR)
+        if (walk.error ^ right.error) & LOW_ERROR:
+            found.append(f"the error code is {right.error_words(walk.error)}, should be "
+                         f"{right.error_words(right.error)}")
     high = walk.error >> 32
     if high and high != right.error >> 32:
         found.append(f"the error code's high half is {high:#x}, should be {right.error >> 32:#x}")

@@ -65,6 +65,8 @@ class Told:
     gpa_refs: int
     count: int
     refs: Tuple[Tuple[int, ...], ...]   # dim, level, serves, table, index, before, size
+    nested_size: int
+    nroot: int = 0
 
 
 class Nest:
@@ -185,11 +187,11 @@ class Nest:
     # --- Walks -----------------------------------------------------------------------
 
     def nested(self, gpa: int, access: int, serves: int = 0) -> Told:
-        return self._walk(self.ask("nested", gpa, access, serves, count=10))
+        return self._walk(self.ask("nested", gpa, access, serves, count=11))
 
     def walk(self, gva: int, access: int, registers: Tuple[int, ...]) -> Told:
         """registers: CR0, CR3, CR4, EFER, RFLAGS."""
-        return self._walk(self.ask("walk", gva, access, *registers, count=10))
+        return self._walk(self.ask("walk", gva, access, *registers, count=11))
 
     def _walk(self, end: List[int]) -> Told:
         """With all its references: one that is not told could not be compared."""
@@ -204,7 +206,7 @@ class Nest:
                 raise _nonsense(line, answer)
             refs += [tuple(_numbers(line, answer, ref.split(","), 7)) for ref in told]
         return Told(FAULTS[end[0]], DIMS[end[1]], end[2], end[3], end[4], end[5], end[6], end[7],
-                    tuple(refs))
+                    tuple(refs), *end[9:])
 
 
 # --- A guest's own tables ----------------------------------------------------------------
@@ -268,8 +270,12 @@ def expected(nest: Nest, guest: Guest, gva: int, access: int,
     return walk.walk(nest, gva, access, guest.mode, guest.root, nest.root, settings, nest.form)
 
 
-def walk_problems(told: Told, right: walk.Result) -> List[str]:
-    """Where a walk is not the processor's, reference by reference; the first thing only."""
+def walk_problems(told: Told, right: walk.Result, whole: bool = True) -> List[str]:
+    """Where a walk is not the processor's, reference by reference; the first thing only.
+    whole: of both dimensions, so that after a fault nothing may look like a page."""
+    roots = [ref.table for ref in right.refs if (ref.dim, ref.level) == ("NESTED", 4)]
+    if roots and told.nroot != roots[0]:
+        return [f"the walk says that its nested root (nroot) is {told.nroot:#x}, it is {roots[0]:#x}"]
     for n, (seen, ref) in enumerate(zip(told.refs, right.refs), 1):
         last = ref is right.refs[-1] and right.fault != "NONE"
         want = (DIMS.index(ref.dim), ref.level, ref.serves, ref.table, ref.index, ref.entry, ref.size)
@@ -281,7 +287,18 @@ def walk_problems(told: Told, right: walk.Result) -> List[str]:
                         f"{ref.address:#x}: its {name} is {theirs:#x}, should be {ours:#x}"]
     if told.count != len(right.refs):
         return [f"the walk made {told.count} references, a processor makes {len(right.refs)}"]
-    return end_problems(told, right)
+    return end_problems(told, right) or (found_problems(told, right) if whole or told.fault == "NONE"
+                                         else [])
+
+
+def found_problems(told: Told, right: walk.Result) -> List[str]:
+    """Whether the walk tells of the page that it found, and after a fault of none."""
+    size = right.refs[-1].size if right.fault == "NONE" and right.refs else 0
+    if right.fault != "NONE" and (told.hpa or told.nested_size):
+        return [f"it ended with fault {told.fault}, and still says hPA {told.hpa:#x} and nested_size "
+                f"{told.nested_size:#x}, as if a page had been found: both should be 0"]
+    return [] if told.nested_size == size else [
+        f"nested_size is {told.nested_size:#x}, should be {size:#x}"]
 
 
 def end_problems(told: Told, right: walk.Result) -> List[str]:
@@ -290,8 +307,9 @@ def end_problems(told: Told, right: walk.Result) -> List[str]:
         wanted = " or ".join(f"{fault} at level {level}" for fault, level in right.denials) or "NONE"
         return [f"it ended with fault {told.fault} at level {told.level}, should be {wanted}"]
     if right.fault != "NONE" and (told.dim, told.error) != (right.dim, right.error):
-        return [f"the fault is one of the {told.dim.lower()} dimension with error {told.error:#x}, "
-                f"should be the {right.dim.lower()} dimension with {right.error:#x}"]
+        return [f"the fault is one of the {told.dim.lower()} dimension with error "
+                f"{right.error_words(told.error)}, should be the {right.dim.lower()} dimension with "
+                f"{right.error_words(right.error)}"]
     if right.gpa is not None and (told.gpa, told.gpa_refs) != (right.gpa, right.gpa_refs):
         return [f"the gPA is {told.gpa:#x} after {told.gpa_refs} references, should be "
                 f"{right.gpa:#x} after {right.gpa_refs}"]

@@ -190,8 +190,11 @@ def walk_problems(run: Any, least: int) -> List[str]:
     judged = [walk for walk in walks if walk.number not in old]
     if len(judged) < least:
         return [f"{len(judged)} walks can be judged, {least} at least should have been asked for"]
+    roots = {vm: nested_root(run, vm) for vm in {walk.vm for walk in judged}}
     for walk in judged:
-        wrong = compare.compare(walk, run.memory)
+        wrong = [] if walk.nroot == roots[walk.vm] else [
+            f"it says that its nested root (nroot) is {walk.nroot:#x}, it is {roots[walk.vm]:#x}"]
+        wrong = wrong or compare.compare(walk, run.memory)
         if wrong:
             return [f"walk {walk.number}, of gVA {walk.gva:#x}: {wrong[0]}"]
     return []

@@ -10,7 +10,7 @@ model protection keys, or know 5-level tables.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Callable, List, Optional, Tuple, Union
+from typing import Callable, Dict, List, Optional, Tuple, Union
 
 from grader.oracle.memory import Memory, OutsideMemory
 from grader.oracle.then import Then
@@ -24,6 +24,12 @@ ERROR_FINAL, ERROR_IN_WALK = 1 << 32, 1 << 33       # EXITINFO1, section 15.25.6
 # what the entries allow, in EPT's own order.
 READING, WRITING, FETCHING, ALLOWED_SHIFT = 1, 2, 4, 3
 GVA_KNOWN, GVA_ITSELF = 1 << 7, 1 << 8
+ACCESS_NAMES = {WRITE: "write", USER: "user", EXECUTE: "execute"}
+ERROR_NAMES = {ERROR_P: "present", ERROR_W: "write", ERROR_U: "user", ERROR_RSV: "reserved",
+               ERROR_I: "fetch", ERROR_FINAL: "final", ERROR_IN_WALK: "in the walk"}
+QUALIFICATION_NAMES = {READING: "read", WRITING: "write", FETCHING: "fetch", 8: "may be read",
+                       16: "may be written", 32: "may be executed", GVA_KNOWN: "gVA known",
+                       GVA_ITSELF: "final"}
 NO_TYPES = (2, 3, 7)                                # memory types that there are not
 
 
@@ -74,6 +80,22 @@ class Result:
     level: int = 0
     error: int = 0
     denials: List[Tuple[str, int]] = field(default_factory=list)
+
+    def error_words(self, error: int) -> str:
+        """An error code of a walk with this end, or the exit qualification, bit by bit."""
+        by_ept = self.dim == "NESTED" and any(ref.ad == EPT.ad for ref in self.refs)
+        return _bits(error, QUALIFICATION_NAMES if by_ept else ERROR_NAMES)
+
+
+def access_words(access: int) -> str:
+    """The bits of an access; reading is none of them."""
+    return _bits(access, ACCESS_NAMES) if access & ~USER else \
+        f"{access:#x} ({'user, ' if access else ''}a read)"
+
+
+def _bits(value: int, names: Dict[int, str]) -> str:
+    said = ", ".join(name for bit, name in names.items() if value & bit)
+    return f"{value:#x} ({said})" if said else f"{value:#x}"
 
 
 class _Fault(Exception):

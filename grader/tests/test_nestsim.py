@@ -13,7 +13,8 @@ from grader.oracle import walk, walksim
 from grader.oracle.nestsim import ARENA, Nest, Nonsense, walk_problems
 
 REF = "1,4,0,4000000000,0,7,0"      # dimension, level, served level, table, index, entry, size
-END = "0 1 0 0 1000 4000002000 4 {count} 0 1000"
+OWN_END = "0 1 0 0 1000 4000002000 4 {count} 0 1000"     # of the guest's own tables,
+END = OWN_END + " 4000000000"                            # and with the nested root
 MOST_ASKED = 600                    # by somebody who comes to an end
 
 
@@ -67,7 +68,27 @@ def test_a_walk_that_is_told_in_full_is_compared():
         "should be 0x3"]
 
 
-@pytest.mark.parametrize("end", ["0 1 0", "63 1 0 0 0 0 0 0 0 0", "0 9 0 0 0 0 0 0 0 0"])
+@pytest.mark.parametrize("end, wrong", [
+    ("1 1 1 6 1000 0 4 4 0 0 4000000000", ""),
+    ("1 1 1 6 1000 7000 4 4 0 0 4000000000", "still says hPA 0x7000 and nested_size 0x0"),
+    ("1 1 1 6 1000 0 4 4 0 1000 4000000000", "still says hPA 0x0 and nested_size 0x1000"),
+    ("1 1 1 4 1000 0 4 4 0 0 4000000000", "error 0x4 (user), should be the nested dimension with "
+                                          "0x6 (write, user)"),
+    ("1 1 1 6 1000 0 4 4 0 0 0", "nested root (nroot) is 0x0, it is 0x4000000000")])
+def test_a_walk_that_faults_tells_of_no_page(end, wrong):
+    """That is asked of both dimensions together; one alone may leave what it found."""
+    ref = "1,{},0,4000000000,0,7,0"
+    told = Nest(Scripted(walk=end, refs=" ".join(map(ref.format, (4, 3, 2, 1))))).walk(0, 0, (0,) * 5)
+    right = walk.Result(fault="NOT_PRESENT", dim="NESTED", level=1, error=6,
+                        denials=[("NOT_PRESENT", 1)])
+    right.refs = [walk.Ref(n, "NESTED", 5 - n, ARENA, 0, 7, 0, 0, 0) for n in range(1, 5)]
+    found = "".join(walk_problems(told, right))
+    assert wrong in found and bool(found) == bool(wrong)
+    assert ("still" in wrong) <= (walk_problems(told, right, whole=False) == [])
+
+
+@pytest.mark.parametrize("end", ["0 1 0", "63 1 0 0 0 0 0 0 0 0 0", "0 9 0 0 0 0 0 0 0 0 0",
+                                 OWN_END.format(count="0")])
 def test_a_walk_ends_in_some_way_that_there_is(end):
     with pytest.raises(Nonsense):
         Nest(Scripted(walk=end)).walk(0x1000, 0, (0, 0, 0, 0, 0))
@@ -81,6 +102,6 @@ def test_a_fault_ends_in_some_way_that_there_is(answer):
 
 def test_a_walk_of_the_guests_own_tables_is_told_in_full_as_well():
     sim = walksim.Sim.__new__(walksim.Sim)
-    Nest.__init__(sim, Scripted(walk=END.format(count="4"), refs="none"))
+    Nest.__init__(sim, Scripted(walk=OWN_END.format(count="4"), refs="none"))
     with pytest.raises(Nonsense, match="^asked 'refs 0' it answered 'none'"):
         sim.walked(0x1000, 0, (0, 0, 0, 0, 0))

@@ -169,7 +169,7 @@ def test_a_wrong_qualification_is_told(machine: Machine, tmp_path: Path) -> None
     walk, memory = traced(machine, tmp_path, format="EPT")
     assert (walk.error, compare.compare(walk, memory)) == (0x181, [])
     (found,) = compare.compare(replace(walk, error=0x182), memory)
-    assert found == "the exit qualification is 0x182, should be 0x181"
+    assert found == "the exit qualification is 0x182 (write, gVA known, final), should be 0x181 (read, gVA known, final)"
 
 
 def test_a_faults_missing_entry_is_taken_from_its_walk(machine: Machine, tmp_path: Path) -> None:

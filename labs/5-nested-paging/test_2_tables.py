@@ -77,23 +77,35 @@ def test_map_without_memory(lab):
         expect(nest.end() == 0, f"{form}: frames of tables were lost")
 
 
+def makes_nothing(nest, about, call, *empty):
+    """Called for pages that are not mapped, it makes no table on the way to them."""
+    for gpa in empty:
+        before = nest.tables
+        said = call(gpa)
+        expect(not said, f"{about}: nothing is mapped at gPA {gpa:#x}; the answer was {said:#x}")
+        expect(nest.tables == before, f"{about} at gPA {gpa:#x}, where nothing is mapped, made "
+               f"{nest.tables - before} tables; it should make none")
+
+
 @points(4, hint="5.4", needs="test_map")
 def test_unmap(lab):
-    """What is unmapped is gone, its neighbours stay; what was not mapped is told."""
+    """What is unmapped is gone, its neighbours stay; what was not mapped is told, and no table
+    is made for it."""
     for form in ("npt", "ept"):
         nest, wanted, at = filled(lab, form)
         for gpa in at.sample(sorted(wanted), len(wanted) // 2):
             del wanted[gpa]
             expect(nest.unmap(gpa), f"{form}: gPA {gpa:#x} is mapped, unmapping says no")
             expect(not nest.unmap(gpa), f"{form}: gPA {gpa:#x} is unmapped a second time")
-        for gpa in (1 << 46, max(wanted) ^ 1 << 12 + 8):
-            expect(gpa in wanted or not nest.unmap(gpa), f"{form}: nothing is mapped at gPA {gpa:#x}")
+        makes_nothing(nest, f"{form}: unmapping", nest.unmap,
+                      *{1 << 46, max(wanted) ^ 1 << 12 + 8} - {*wanted})
         same(nest, wanted, f"{form}, after half was unmapped")
 
 
 @points(5, hint="5.4", needs="test_map")
 def test_protect(lab):
-    """Another access for the same page; whether it was used and written to is not forgotten."""
+    """Another access for the same page; whether it was used and written to is not forgotten. Where
+    there is none, no table is made."""
     for form in ("npt", "ept"):
         nest, wanted, at = filled(lab, form)
         used = {gpa: at.choice((0, nest.form.ad)) for gpa in wanted}
@@ -102,7 +114,7 @@ def test_protect(lab):
             wanted[gpa] = (wanted[gpa][0], at.choice(ACCESSES))
             expect(nest.protect(gpa, wanted[gpa][1]), f"{form}: gPA {gpa:#x} is mapped, protect "
                    "says no")
-        expect(not nest.protect(1 << 46, ALL), f"{form}: nothing is mapped at gPA {1 << 46:#x}")
+        makes_nothing(nest, f"{form}: protecting", lambda gpa: nest.protect(gpa, ALL), 1 << 46)
         same(nest, wanted, f"{form}, after all was protected anew")
         for gpa, page in nested.mappings(nest, nest.root, nest.form)[0].items():
             expect(page.leaf & nest.form.ad == used[gpa], f"{form}: A and D of gPA {gpa:#x} were "
@@ -119,7 +131,8 @@ def note(nest, used):
 
 @points(5, hint="5.5", needs="test_map")
 def test_harvest(lab):
-    """Which pages were used and written to is told once, across tables; nothing else changes."""
+    """Which pages were used and written to is told once, across tables; nothing else changes, and
+    no table is made."""
     for form in ("npt", "ept"):
         at = lab.random(form)
         nest = Nest(lab.program(SIM, "serve"))
@@ -127,10 +140,11 @@ def test_harvest(lab):
         accessed, dirty = (bit for bit in (1 << 5, 1 << 6, 1 << 8, 1 << 9) if nest.form.ad & bit)
         first = at.randrange(1 << 20) * (2 << 20) + at.randrange(481, 512) * KB4
         wanted = {first + page * KB4: (frame(at), at.choice(ACCESSES))
-                  for page in range(-2, 34) if at.random() < 0.8}
+                  for page in range(-2, 34) if page in (0, 31) or at.random() < 0.8}
         for gpa, place in wanted.items():
             nest.map(gpa, *place)
         used = {gpa: at.choice((0, accessed, accessed | dirty)) for gpa in wanted}
+        used[first] = used[first + 31 * KB4] = accessed | dirty     # the ends of both halves
         note(nest, used)
         right = 0
         for page in range(32):
@@ -142,6 +156,7 @@ def test_harvest(lab):
                f"were {told & 0xffffffff:#010x} and {told >> 32:#010x}")
         again = nest.harvest(first)
         expect(again == 0, f"{form}: asked again, with nothing used since, it tells {again:#x}")
+        makes_nothing(nest, f"{form}: a harvest", nest.harvest, first + (1 << 45))
         same(nest, wanted, f"{form}, after the harvest")
         for gpa, page in nested.mappings(nest, nest.root, nest.form)[0].items():
             inside = first <= gpa < first + 32 * KB4

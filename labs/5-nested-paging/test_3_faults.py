@@ -1,6 +1,6 @@
 """Lab 5, handout 5.6: what becomes of a nested fault, by slot, access and place."""
 from grader.grading import expect, points
-from grader.oracle import nested
+from grader.oracle import nested, walk
 from grader.oracle.nested import EXECUTE, KB4, WRITE
 from grader.oracle.nestsim import IN_WALK, MISCONFIG, PENDING, PRESENT, Nest
 
@@ -32,10 +32,10 @@ def words(kind, access, about):
     """The fault in words."""
     what = "finding one of the guest's tables" if about & IN_WALK else \
         "delivering an interrupt" if about & PENDING else "an access"
-    how = "executing" if access & EXECUTE else "writing" if access & WRITE else "reading"
+    how = "executing" if access == EXECUTE else "writing" if access & WRITE else "reading"
     there = "misconfigured" if about & MISCONFIG else \
         "present and forbidden" if about & PRESENT else "not present"
-    return f"{what}, {how} {kind}, the entry {there}"
+    return f"{what}, {how} {kind} (access {walk.access_words(access | walk.USER)}), the entry {there}"
 
 
 def judge(lab, form, abouts, filled=False):
@@ -44,8 +44,9 @@ def judge(lab, form, abouts, filled=False):
     at, nest = lab.random(form), Nest(lab.program(SIM, "serve"))
     for about in abouts:
         for kind, allowed in KINDS.items():
-            for access in (0, WRITE, EXECUTE):
-                if about & IN_WALK and access != WRITE or about & PENDING and access == EXECUTE:
+            # In the walk the processor writes, and may tell that a fetch was what it was made for.
+            for access in (WRITE, WRITE | EXECUTE) if about & IN_WALK else (0, WRITE, EXECUTE):
+                if about & PENDING and access == EXECUTE:
                     continue            # no processor reports it
                 if filled and allowed is not None and right(allowed, access, about) != FILLED:
                     continue
@@ -75,7 +76,24 @@ def test_faults_are_filled(lab):
         judge(lab, form, (0, IN_WALK, PENDING), filled=True)
 
 
-@points(6, hint="5.6", needs="test_map")
+@points(1, hint="5.6", needs="test_map_without_memory")
+def test_faults_without_memory(lab):
+    """A first touch ends the VM where the host has no frame for a table; with frames it maps."""
+    for form in ("npt", "ept"):
+        at, nest = lab.random(form), Nest(lab.program(SIM, "serve"))
+        nest.begin(form)
+        gpa, host = at.randrange(1, 1 << 20) * KB4, at.randrange(1, 1 << 20) * KB4
+        nest.slot(gpa, KB4, host, WRITE | EXECUTE)
+        for frames, wanted in ((0, "KILLED"), (100, FILLED)):
+            nest.frames(frames)
+            became = nest.fault(gpa + at.randrange(KB4), WRITE)
+            expect(became == wanted, f"{form}, a first touch of memory with {frames} frames left for "
+                   f"tables: this {ENDS.get(became, became)}; right is what {ENDS[wanted]}")
+        found = nested.differences(nest, nest.root, nest.form, {gpa: (host, WRITE | EXECUTE)})
+        expect(not found, f"{form}, with frames again: {'; '.join(found)}")
+
+
+@points(5, hint="5.6", needs="test_map")
 def test_faults_are_told_apart(lab):
     """In the walk or at its end, violation or misconfiguration: each is what the table says."""
     for form in ("npt", "ept"):

@@ -14,7 +14,8 @@ def same(nest, guest, gva, access, about):
     """The program's walk is the processor's; that."""
     told, right = nest.walk(gva, access, guest.registers()), expected(nest, guest, gva, access)
     wrong = walk_problems(told, right)
-    expect(not wrong, f"{about}, gVA {gva:#x}, access {access:#x}: {''.join(wrong[:1])}")
+    expect(not wrong, f"{about}, gVA {gva:#x}, access {walk.access_words(access)}: "
+           f"{''.join(wrong[:1])}")
     return right
 
 
@@ -44,8 +45,8 @@ def test_nested_walk(lab):
                 for serves in (0, 3):
                     asked = gpa + at.randrange(KB4)
                     right = walk.find(nest, asked, nest.root, access, serves, nest.form)
-                    wrong = walk_problems(nest.nested(asked, access, serves), right)
-                    expect(not wrong, f"{form}, gPA {asked:#x}, access {access:#x}, "
+                    wrong = walk_problems(nest.nested(asked, access, serves), right, whole=False)
+                    expect(not wrong, f"{form}, gPA {asked:#x}, access {walk.access_words(access)}, "
                            f"{'for a table' if serves else 'at the end'}: {''.join(wrong[:1])}")
 
 
@@ -67,7 +68,8 @@ def test_a_walk_makes_24_references(lab):
 
 @points(6, hint="5.9", needs="test_a_walk_makes_24_references")
 def test_walks_that_fault(lab):
-    """A fault is one of the guest's tables, of finding them, or of the end; each says where it was."""
+    """A fault is one of the guest's tables, of finding them, or of the end; each says where it was,
+    and nothing of a page."""
     for form in ("npt", "ept"):
         nest, guest, at = guest_of(lab, form)
         gva = some_gva(at) & ~0xFFF

@@ -77,8 +77,8 @@ struct walk {
     u8 fault_dim, fault_level;
     u64 error;       /* page-fault error code (PF_), or the nested fault's (NPF_, EPTQ_) */
     gpa_t gpa;       /* valid when the guest dimension succeeded */
-    hpa_t hpa;       /* valid when fault is FAULT_NONE */
-    u64 guest_size, nested_size; /* page sizes, 0 if unpaged or not known */
+    hpa_t hpa;       /* valid when fault is FAULT_NONE; walk_2d() leaves 0 otherwise */
+    u64 guest_size, nested_size; /* page sizes, 0 if unpaged or, of walk_2d()'s, not known */
 };
 
 /* Begin a walk: all zero but the references, of which there are none yet. */

@@ -56,9 +56,12 @@ enum walk_fault walk_2d(hpa_t nroot, const struct guest_paging *paging, gva_t a,
     walk_init(w, paging_mode(paging), a, access);
     w->nroot = nroot;
     enum walk_fault fault = walk_guest_tables(&d, paging, w);
-    /* Until now these held where the last table was. */
-    w->hpa = hpa(0);
-    w->nested_size = 0;
-    return fault ? fault : walk_nested(nroot, w->gpa, access, 0, w);
+    if (!fault)
+        fault = walk_nested(nroot, w->gpa, access, 0, w);
+    if (fault) { /* these hold where the last table was, or a page that is forbidden */
+        w->hpa = hpa(0);
+        w->nested_size = 0;
+    }
+    return fault;
     /* LAB 5 END: todo(5, "5.9", nroot, paging, a, access, w, find_nested); */
 }

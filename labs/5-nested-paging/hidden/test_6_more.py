@@ -88,7 +88,8 @@ def judge(nest, guest, at, gvas, about):
             told = nest.walk(gva + 4, access, guest.registers(rules))
             right = expected(nest, guest, gva + 4, access, rules)
             wrong = walk_problems(told, right)
-            expect(not wrong, f"{about}, gVA {gva + 4:#x}, access {access:#x}: {''.join(wrong[:1])}")
+            expect(not wrong, f"{about}, gVA {gva + 4:#x}, access "
+                   f"{walk.access_words(access)}: {''.join(wrong[:1])}")
             kinds.add(len(right.refs))
     expect(len(kinds) > 5, f"{about}: the test is too narrow")
     registers = (0, *guest.registers()[1:])

@@ -60,14 +60,14 @@ static void walk_both(const u64 *n)
     const struct guest_paging paging = {n[2], n[3], n[4], n[5], n[6]};
 
     walk_2d(nested->root, &paging, gva(n[0]), (u8)n[1], &walk);
-    tell_walk(&walk);
+    tell_walk(&walk, true);
 }
 
 static void walk_one(const u64 *n)
 {
     walk_init(&walk, PAGING_OFF, gva(n[0]), (u8)n[1]);
     walk_nested(nested->root, gpa(n[0]), (u8)n[1], (u8)n[2], &walk);
-    tell_walk(&walk);
+    tell_walk(&walk, true);
 }
 
 /* --- Lines ---------------------------------------------------------------------------- */

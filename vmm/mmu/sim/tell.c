@@ -67,12 +67,15 @@ bool tell_table(u64 table, u64 from)
     return true;
 }
 
-void tell_walk(const struct walk *w)
+void tell_walk(const struct walk *w, bool nested)
 {
-    printf("%x %x %x %llx %llx %llx %x %x %llx %llx\n", (unsigned)w->fault, w->fault_dim,
+    printf("%x %x %x %llx %llx %llx %x %x %llx %llx", (unsigned)w->fault, w->fault_dim,
            w->fault_level, (unsigned long long)w->error, (unsigned long long)w->gpa.v,
            (unsigned long long)w->hpa.v, w->gpa_refs, w->refs, (unsigned long long)w->guest_size,
            (unsigned long long)w->nested_size);
+    if (nested)
+        printf(" %llx", (unsigned long long)w->nroot.v);
+    printf("\n");
 }
 
 void tell_refs(const struct walk *w, u64 from)

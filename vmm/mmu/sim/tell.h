@@ -19,8 +19,9 @@ u32 tell_numbers(char *text, u64 *number);
 bool tell_word(u64 at, const u64 *value);
 /* Entries that are not 0: "index:entry ...", or "none". */
 bool tell_table(u64 table, u64 from);
-/* How it ended; then its references: "dim,level,serves,table,index,before,size ...". */
-void tell_walk(const struct walk *);
+/* How it ended, with the root of its nested tables if it had some; then its references:
+ * "dim,level,serves,table,index,before,size ...". */
+void tell_walk(const struct walk *, bool nested);
 void tell_refs(const struct walk *, u64 from);
 
 #endif

@@ -37,7 +37,7 @@ static void walk_one(const u64 *n)
     const struct guest_paging paging = {n[3], n[4], n[5], n[6], n[7]};
 
     walk_guest(&memory, &paging, gva(n[0]), (u8)n[1], n[2], &walk);
-    tell_walk(&walk);
+    tell_walk(&walk, false);
 }
 
 static void role(const u64 *n)
