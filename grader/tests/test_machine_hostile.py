@@ -26,7 +26,7 @@ pytestmark = pytest.mark.machine
 # VMs 2 and 5 go on to the end, so their memory can be looked at; 3 and 4 end with a result.
 NEIGHBOURS = ("ticker -- hz=100", "ticker -- hz=250 ticks=40 compute=400000",
               "canary -- rounds=150", "keeper mem=4M -- pages=128")
-HOSTILE = "hostile mem=2M restart=1000000 checks=ignore watchdog=20ms -- deaths={} actions=1000000"
+HOSTILE = "hostile mem=2M mmu={} restart=1000000 checks=ignore watchdog=20ms -- deaths={} actions=1000000"
 OPTION = "trace=some slice=1ms tracebuf=128M"
 COUNTED = "trace=io,sched,time,memory slice=1ms tracebuf=192M"     # OPTION, and each port's use
 DEATHS = 3                       # per mille of the actions
@@ -82,8 +82,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("seed", range(1, seeds + 1))
 
 
-def attack(machine: Any, seed: int, time: str, option: str, log: bool) -> Any:
-    return machine((HOSTILE.format(DEATHS), *NEIGHBOURS), option, time=time, seed=seed,
+def attack(machine: Any, seed: int, time: str, option: str, log: bool, mmu: str = "nested"
+           ) -> Any:
+    return machine((HOSTILE.format(mmu, DEATHS), *NEIGHBOURS), option, time=time, seed=seed,
                    exit_log=log, ok=False, timeout=7200)
 
 
@@ -155,6 +156,19 @@ def test_the_neighbours_of_a_hostile_guest(machine: Any, platform: str, torture:
     assert actions >= least
     assert all(counts.get(kind, 0) >= 0.02 * actions for kind in range(CLASSES)), counts
     assert counts[DEATH_MARK] >= actions * DEATHS / 1000 / 2
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("mmu", ["shadow", "vtlb"])
+def test_the_same_on_other_tables(machine: Any, platform: str, mmu: str) -> None:
+    """What is done outside of page tables, by a guest that runs on a shadow, or fills a TLB."""
+    option, log = how_counted(platform, True, 0)
+    run = attack(machine, 99, "900ms", option, log, mmu)
+    judge(run, peace(machine, 99))
+    counts = counted(run, option, log)
+    print(mmu, counts)
+    assert sum(counts.get(kind, 0) for kind in range(CLASSES)) >= 5_000
+    assert run.trace.select("shadow_root").vm.size > 100
 
 
 def test_code_that_was_changed_is_seen(machine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
