@@ -20,6 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable, Iterator, List, Optional, Tuple
 
+from grader import remove
+
 BUNDLE = "bundle.bin"
 MEMORY = "memory.bin"
 CONSOLE = "console.txt"
@@ -143,7 +145,7 @@ def _keep_plain_files(folder: Path) -> None:
     for path in folder.iterdir():
         found = path.lstat()
         if stat.S_ISDIR(found.st_mode):
-            shutil.rmtree(path)
+            remove.tree(path)
         elif not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
             path.unlink()
     (folder / EMULATOR_LOG).touch()

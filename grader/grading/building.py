@@ -5,10 +5,11 @@ tells one event `built`.  How it is built: build.py.
 """
 from __future__ import annotations
 
-import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Callable, Dict
 
+from grader import remove
 from grader.grading import build
 from grader.grading.sandbox import Sandbox
 
@@ -22,6 +23,7 @@ def work(job: Dict[str, Any], tell: Callable[..., None]) -> int:
     built = build.build(copy, Sandbox(**job["sandbox"]), programs)
     if built.ok:
         built.hashes = build.deliver(copy, root, target, programs)
-    shutil.rmtree(copy, ignore_errors=True)
+    with suppress(OSError):
+        remove.tree(copy)
     tell(at="built", **built.__dict__)
     return 0

@@ -6,11 +6,11 @@ A folder that holds such names without being a grading's is not touched.
 from __future__ import annotations
 
 import fcntl
-import shutil
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Iterator
 
+from grader import remove
 from grader.plan import ROOT, RunError
 from grader.platform import MEMORY
 
@@ -50,7 +50,7 @@ class Folders:
             mark.write_text("Folders runs, machine and work here are removed by the next grading.\n")
         for name in WHOLE:
             if (self.out / name).exists():
-                shutil.rmtree(self.out / name)
+                remove.tree(self.out / name)
         for name in FILES:
             (self.out / name).unlink(missing_ok=True)
 
@@ -60,7 +60,8 @@ class Folders:
             path.unlink()
 
     def __exit__(self, *_: object) -> None:
-        shutil.rmtree(self.work, ignore_errors=True)
+        with suppress(OSError):
+            remove.tree(self.work)
 
     @contextmanager
     def lock(self, place: Path) -> Iterator[None]:

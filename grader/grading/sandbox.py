@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import List, Optional
 
+from grader import remove
 from grader.grading import limits as bounds
 from grader.grading.limits import Limits
 from grader.plan import ROOT, RunError
@@ -87,7 +88,7 @@ class Sandbox:
                     if entry.stat(follow_symlinks=False).st_uid != self.uid:
                         continue
                     if entry.is_dir(follow_symlinks=False):
-                        shutil.rmtree(entry.path, ignore_errors=True)
+                        remove.tree(Path(entry.path))
                     else:
                         os.unlink(entry.path)
                 except OSError:
