@@ -188,14 +188,14 @@ static int decode(const union code *code, u32 n, u8 mode, u64 rip, struct insn *
 /* All 15 bytes at once, where the shadow knows the page: they were just executed. */
 static bool quick_bytes(struct vcpu *v, u64 linear, union code *code)
 {
-    const union code *there;
+    const void *there;
 
     if (!v->vm->shadow.active || (linear & PAGE_MASK) > PAGE_SIZE - sizeof(*code))
         return false;
     there = shadow_code(&v->vm->shadow, linear);
     if (!there)
         return false;
-    *code = *there;
+    __builtin_memcpy(code, there, sizeof(*code)); /* at any address, in two loads */
     code->byte[INSN_MAX] = 0;
     return true;
 }
