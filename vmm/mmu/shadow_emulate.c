@@ -31,15 +31,14 @@ void shadow_outside(struct vcpu *v, const struct exit *x, u8 access, gpa_t at)
         fetch_emulate(v, &insn);
 }
 
-/* What most writes to tables are: a MOV, within the page. The processor has said where it
+/* What most writes to tables are: a MOV of an entry, in its place. The processor has said where it
  * goes; unless that is the page's first byte: then it may have begun in the page before. */
 static bool store(struct vcpu *v, const struct insn *insn, u64 gva, u32 frame, hpa_t host)
 {
     u32 offset = gva & PAGE_MASK, n = insn->opsize;
     u64 value = insn->src == PLACE_REG ? v->gpr[insn->reg] : insn->imm;
 
-    if (insn->op != INSN_MOV || insn->dst != PLACE_MEM || n < 4 || !offset ||
-        offset + n > PAGE_SIZE)
+    if (insn->op != INSN_MOV || insn->dst != PLACE_MEM || n < 4 || !offset || offset & (n - 1))
         return false;
     void *to = hpa_ptr(hpa(host.v + offset));
     if (n == 8)
@@ -84,14 +83,27 @@ void shadow_wrote(struct vcpu *v, gpa_t at, u64 value, u32 n)
     shadow_flush(v);
 }
 
+/* Do other addresses come here, too? The processor may hold this page's entries for them, and
+ * once these are changed no chain leads there. */
+static bool is_shared(const struct shadow *s, const struct shadow_page *p)
+{
+    for (; p->number != s->root; p = &s->page[p->parents / SHADOW_ENTRIES])
+        if (s->link[p->parents].next)
+            return true;
+    return false;
+}
+
 void shadow_flush_address(struct vcpu *v, u64 gva)
 {
     struct shadow *s = &v->vm->shadow;
     bool all = s->uppers; /* they are protected again, at whatever addresses they are mapped */
 
-    if (s->software ? vtlb_flush(s, gva) : shadow_invlpg(s, gva))
-        TRACE_BY(shadow_zap, v->who, .table = shadow_find(s, gva)->table.v, .level = 1,
-                 .entries = 1, .why = ZAP_INVLPG);
+    if (s->software ? vtlb_flush(s, gva) : shadow_invlpg(s, gva)) {
+        const struct shadow_page *p = shadow_find(s, gva);
+        all |= is_shared(s, p);
+        TRACE_BY(shadow_zap, v->who, .table = p->table.v, .level = 1, .entries = 1,
+                 .why = ZAP_INVLPG);
+    }
     hv->flush(v, HV_FLUSH_ADDR, gva);
     s->narrowed = all; /* what else there was is of this address alone */
     shadow_flush(v);

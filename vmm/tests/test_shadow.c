@@ -142,6 +142,42 @@ static void test_refused_write(void)
     rig_end(&vm);
 }
 
+static void test_misaligned_write(void)
+{
+    begin("a MOV of eight bytes, and where it goes, aligned to nothing", "mmu=shadow");
+    CHECK(hidden(PAGE_AT(FREE), 0));
+    CHECK(hidden(RIG_CODE, PF_I));
+    v->rip = RIG_CODE + 3;
+    RIG_CODE_AT(&vm, 0x48, 0x89, 0x07); /* mov %rax, (%rdi) */
+    v->gpr[GPR_RDI] = TABLE(2) + 12;
+    v->gpr[GPR_RAX] = 0x1122334455667788;
+    CHECK(hidden(TABLE(2) + 12, PF_P | PF_W));
+    CHECK_EQ(v->rip, RIG_CODE + 6);
+    CHECK_EQ(*guest_entry(2, 1), 0x55667788ull << 32);
+    CHECK_EQ(*guest_entry(2, 2), 0x11223344);
+    rig_end(&vm);
+}
+
+/* A changed entry that the processor may hold for another address, too. */
+static void test_shared_table(void)
+{
+    begin("a table of the lowest level that two paths lead to", "mmu=shadow");
+    *guest_entry(2, 1) = *guest_entry(2, 0);
+    *guest_entry(3, TABLE(3) / PAGE_SIZE) |= PTE_D;
+    CHECK(hidden(PAGE_AT(FREE), 0));
+    CHECK(hidden(TABLE(3), PF_W)); /* out of step */
+    for (u32 paths = 1; paths <= 2; paths++) {
+        *guest_entry(3, FREE) ^= PAGE_AT(FREE) ^ PAGE_AT(FREE + 9);
+        fake_forget();
+        shadow_flush_address(v, PAGE_AT(FREE));
+        CHECK_EQ(leaf(PAGE_AT(FREE)) & PTE_ADDR, host(*guest_entry(3, FREE) & PTE_ADDR));
+        CHECK_EQ(fake_last(FAKE_FLUSH)->which, paths == 2 ? HV_FLUSH_ALL : HV_FLUSH_ADDR);
+        CHECK(hidden((1 << 21) + PAGE_AT(FREE + 1), 0));
+        CHECK(hidden(TABLE(3), PF_P | PF_W));
+    }
+    rig_end(&vm);
+}
+
 /* MOV RAX to entry i of a table: did it cost an exit? */
 static bool write_exits(u32 table, u32 i)
 {
@@ -330,6 +366,8 @@ int main(void)
     test_guests_own();
     test_tables();
     test_refused_write();
+    test_misaligned_write();
+    test_shared_table();
     test_flood();
     test_roles();
     test_smep_and_smap();
