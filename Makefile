@@ -163,7 +163,7 @@ GUESTS16   := real
 UNIT_TESTS := insn guestmem emulate emulate_native walk walk_rules nested multiboot multiboot_bad bundle args format vmargs \
     bus pic pit uart testport cmos kbd vclock vtimer rr heap scheds \
     cr svm_exit svm_check vmx_exit vmx_caps vmx_check ept regions exit fetch faultwalk shadow vtlb vcpu events vm system vmm
-FUZZERS    := insn emulate walk multiboot bundle args ports exit
+FUZZERS    := insn emulate walk multiboot bundle args ports exit shadow
 
 HOST_FRAMES := vmm/tests/host_frame.c
 HOST_TRACE  := vmm/tests/host_trace.c kernel/trace.c kernel/trace_schema.c kernel/format.c \
@@ -236,6 +236,7 @@ FUZZ_SRC_bundle   := kernel/bundle.c kernel/format.c
 FUZZ_SRC_args     := $(ARGS_SRC)
 UNIT_SRC_vmm      := $(CORE_SRC) vmm/vmm.c $(filter vmm/bench%,$(VMM_SRC))
 FUZZ_SRC_exit     := $(CORE_SRC)
+FUZZ_SRC_shadow   := $(CORE_SRC) vmm/tests/shadow_books.c
 FUZZ_SRC_insn     := $(INSN_SRC)
 FUZZ_SRC_emulate  := vmm/tests/emu_guest.c $(INSN_SRC) $(EMULATE_SRC)
 
