@@ -30,7 +30,7 @@ HOSTILE = "hostile mem=2M mmu={} restart=1000000 checks=ignore watchdog=20ms -- 
 OPTION = "trace=some slice=1ms tracebuf=128M"
 COUNTED = "trace=io,sched,time,memory slice=1ms tracebuf=192M"     # OPTION, and each port's use
 DEATHS = 3                       # per mille of the actions
-CHECK = (4, 12_500, "900ms")       # seeds, actions of each, virtual time that suffices
+CHECK = (4, 12_500, "450ms")       # seeds, actions of each, virtual time that suffices
 TORTURE = (20, 50_000, "2500ms")
 BOCHS_TORTURE = (20, 50_000, "1900ms")
 CLASSES, DEATH_MARK = 11, 15

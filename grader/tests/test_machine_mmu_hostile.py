@@ -21,7 +21,7 @@ MMUS = ("nested", "shadow")
 HOSTILE = ("hostile mem=2M restart=1000000 checks=ignore watchdog=20ms mmu={} "
            "-- deaths=3 classes=0x800 actions=1000000")
 # Seeds, then for each mmu= the accesses of each, and the virtual time that suffices.
-CHECK = (1, {"nested": (38_000, "900ms"), "shadow": (12_000, "900ms")})
+CHECK = (1, {"nested": (38_000, "600ms"), "shadow": (12_000, "330ms")})
 TORTURE = (20, {"nested": (25_000, "700ms"), "shadow": (25_000, "700ms")})
 USE, ACTION = 12, 11                # classes of the announcements
 
