@@ -25,7 +25,7 @@ OTHERS = [name for name in matrix.ALL if name != matrix.DEFAULT]
 CHEAP: Dict[int, Tuple[str, ...]] = {
     1: ("test_a_guest_boots", "test_every_mode_starts"),
     2: ("test_a_tick_reaches_its_handler",),
-    3: ("test_live_bvt", "test_live_sedf", "test_live_credit")}
+    3: ("test_live_bvt",)}
 
 
 def graded(lab: Lab, platform: str, folder: Path, only: Tuple[str, ...] = ()) -> Dict[str, object]:

@@ -22,7 +22,7 @@ VIEWS = ("wall", "apparent")
 POLICIES = ("discard", "merge", "delay", "slew")
 CELLS = [(tsc, pit, policy) for tsc in VIEWS for pit in VIEWS for policy in POLICIES]
 TICKER, PROBE = 1, 2
-HZ, TICKS = 1000, 120
+HZ, TICKS = 1000, 104
 PROBE_HZ, PERIODS = 50, 4
 PPM = 10 ** 6
 UNSEEN = 20_000     # ns: a gap in the TSC below this hides any wait of a slice
@@ -35,7 +35,7 @@ def run_cell(machine, tsc: str, pit: str, policy: str):
     guests = (f"ticker {view} -- hz={HZ} ticks={TICKS}",
               f"probe {view} -- hz={PROBE_HZ} windows=2 ticks={PERIODS // 2}",
               f"greedy -- spin={spin}")
-    return machine(guests, f"slice={slice_us}us trace=sched,time", "400ms",
+    return machine(guests, f"slice={slice_us}us trace=sched,time", "340ms",
                    seed=seeded.randrange(1, 1 << 63))
 
 
