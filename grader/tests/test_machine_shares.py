@@ -61,7 +61,7 @@ def test_two_share_what_a_sleeper_leaves(machine):
 
 def test_a_guest_that_drowns_in_its_own_ticks_takes_no_more_than_its_share(machine):
     """It programmed 2 us between ticks and serves each: its own work stands still, nobody else's."""
-    run = made(machine, "-- unmask=2 spin=1000000", "480ms")
+    run = made(machine, "-- unmask=2 spin=1000000", "240ms")
     assert run.trace.dropped == 0 and timer.check(run.trace) == []
     assert all(abs(part - 1 / 3) <= 0.05 for part in shares(run.trace).values())
     drowned = run.json["vms"][2]
