@@ -16,6 +16,7 @@ from grader import plan
 from grader.oracle import compare, exitlog
 from grader.oracle import walk as oracle
 from grader.tests.debugger import STOP_AT_CHECKPOINT, address, after, debug, references
+from grader.tests.test_machine_mmu import Patched
 from grader.tests.test_machine_panic import UD2, with_bug
 from viz.walk_data import A, D, Walks
 
@@ -134,13 +135,23 @@ def test_the_block_is_in_the_manuals_words(stopped):
 
 # --- Walks ------------------------------------------------------------------------------
 
-def test_a_walk_is_the_oracles_and_the_vmms_own(tmp_path):
+FAULTS = ("walk 1 0x800000000000", "walk 1 0x100000 wu", "walk 1 0xfff000000", "walk 1 0 rw",
+          "walk 1 0 walk.txt")
+
+
+@pytest.fixture(scope="module")
+def walked(tmp_path_factory):
+    """At the ticker's first checkpoint: a walk that succeeds, drawn, and walks that do not."""
+    out = tmp_path_factory.mktemp("walked")
+    call = f"walk 1 {in_guest('ticker', 'ticks'):#x} w {out / 'walk.svg'}"
+    return debug(out / "out", [TICKER], [*STOP_AT_CHECKPOINT, call, *FAULTS]), call
+
+
+def test_a_walk_is_the_oracles_and_the_vmms_own(walked):
     """The ticker asked the VMM for a walk: roots and mode come from that record."""
     ticks = in_guest("ticker", "ticks")
-    picture = tmp_path / "walk.svg"
-    call = f"walk 1 {ticks:#x} w {picture}"
-    session = debug(tmp_path / "out", [TICKER], [*STOP_AT_CHECKPOINT, call])
-    said = session.of(call)
+    session, call = walked
+    said, picture = session.of(call), session.dir.parent / "walk.svg"
     theirs = next(iter(Walks(session.trace)))
     assert theirs.gva == ticks
     right = oracle.walk(session.memory, ticks, oracle.WRITE, theirs.mode, theirs.groot,
@@ -157,10 +168,8 @@ def test_a_walk_is_the_oracles_and_the_vmms_own(tmp_path):
     assert "asked for by the debugger" in drawing and "24" in drawing
 
 
-def test_a_fault_is_told_in_words(tmp_path):
-    calls = ["walk 1 0x800000000000", "walk 1 0x100000 wu", "walk 1 0xfff000000", "walk 1 0 rw",
-             "walk 1 0 walk.txt"]
-    session = debug(tmp_path, [TICKER], [*STOP_AT_CHECKPOINT, *calls])
+def test_a_fault_is_told_in_words(walked):
+    session, calls = walked[0], FAULTS
     assert "not canonical" in session.of(calls[0]) and not references(session.of(calls[0]))
     assert "Reference 5, gL4[0x0]: a user access, but the entry is the supervisor's (U = 0)." \
         in session.of(calls[1])
@@ -336,19 +345,15 @@ def test_commands_refuse_in_a_sentence(tmp_path):
 
 
 def test_a_run_that_records_no_exits_says_so(tmp_path):
-    session = debug(tmp_path, [TICKER], [*STOP_AT_CHECKPOINT, "exits"], option="trace=sched")
+    session = debug(tmp_path, ["hello32"], [*STOP_AT_CHECKPOINT, "exits"], option="trace=sched")
     assert "not recorded, by the run's option trace=sched: " in session.of("exits")
 
 
-def test_the_comparison_of_walks_can_fail(tmp_path):
+def test_the_comparison_of_walks_can_fail(walked):
     """One entry of the memory changed behind GDB's back, and its walk is another."""
-    ticks = in_guest("ticker", "ticks")
-    session = debug(tmp_path, [TICKER], [*STOP_AT_CHECKPOINT, f"walk 1 {ticks:#x}"])
+    session = walked[0]
     walk = next(iter(Walks(session.trace)))
     right = compare.expected(walk, session.memory)
-    raw = bytearray(session.memory.read_bytes(0, session.memory.size))
-    raw[right.refs[-1].address + 1] ^= 0x10
-    changed = tmp_path / "changed.bin"
-    changed.write_bytes(raw)
-    with type(session.memory)(changed) as memory:
-        assert compare.expected(walk, memory).hpa != right.hpa
+    last = right.refs[-1]
+    changed = Patched(session.memory, last.address, last.entry ^ 0x1000)
+    assert compare.expected(walk, changed).hpa != right.hpa
