@@ -15,8 +15,8 @@ from grader.oracle import exitlog
 from grader.oracle.mmu import fence, judge
 from grader.oracle.paging import LONG4
 from grader.tests import keeper
+from grader.tests.patched import Patched
 from grader.tests.test_machine_mmu import FORMATS
-from grader.tests.test_machine_regions import Changed
 
 pytestmark = pytest.mark.machine
 
@@ -89,11 +89,11 @@ def test_what_a_fence_lets_in(machine: Any, platform: str) -> None:
         told_wrong(run, vm, block)
 
 
-def leaf_of(memory: Any, root: int, address: int) -> Tuple[int, int]:
-    """The table and index of the entry that maps an address."""
+def leaf_of(memory: Any, root: int, address: int) -> int:
+    """Where the entry lies that maps an address."""
     for level in LONG4.levels[:-1]:
         root = int(memory.read_table(root)[level.index(address)]) & 0x000F_FFFF_FFFF_F000
-    return root, LONG4.levels[-1].index(address)
+    return root + 8 * LONG4.levels[-1].index(address)
 
 
 def told_wrong(run: Any, vm: int, block: int) -> None:
@@ -101,12 +101,12 @@ def told_wrong(run: Any, vm: int, block: int) -> None:
     at = fence.root(run.memory, block)
     slots = run.trace.select("vm_slot")
     base = {who: int(hpa) for who, hpa in zip(slots.vm.tolist(), slots["hpa"].tolist())}
-    table, index = leaf_of(run.memory, at, base[vm])
+    leaf = leaf_of(run.memory, at, base[vm])
     for where, says in ((base[1], "VM 1's memory"), (at, "leads"), (0x100000, "leads")):
-        wrong = Changed(run.memory, table, index, where | 7)
+        wrong = Patched(run.memory, leaf, where | 7)
         assert any(says in text for text in fence.problems(run.trace, wrong, vm, block)), says
         assert not fence.holds(wrong, block)
-    wrong = Changed(run.memory, table, index, 0)
+    wrong = Patched(run.memory, leaf, 0)
     assert fence.problems(run.trace, wrong, vm, block) == []    # less is no breach
 
 
