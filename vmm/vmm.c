@@ -72,21 +72,29 @@ static int prepare(struct vm *vm, const struct bundle *b, u32 i, char *why, size
     return vmargs_parse(b->guest[i].args, options.mmu, &vm->args, why, why_size);
 }
 
-static int start(struct vm *vm, char *why, size_t why_size)
+static int give_life(struct vm *vm, char *why, size_t why_size)
 {
-    vm->unit = (struct sched_unit){.vm = vm->id, .lead = &vm->unit, .params = vm->args.sched};
-    int err = sched_admit(sched, &vm->unit, &vm->unit.params, why, why_size);
-    if (!err)
-        err = vm_create(vm, why, why_size);
+    int err = vm_create(vm, why, why_size);
+
     if (err)
         return err;
     vm->vcpu.state = VCPU_READY;
     vm->changed = 0;
     vm->watched = vm->args.watchdog || vm->args.changes;
-    call_add(sched, &vm->unit, clock_now(), why, why_size); /* nothing came between */
     vclock_ready(&vm->clock, clock_now());
     living++;
     return 0;
+}
+
+static int start(struct vm *vm, char *why, size_t why_size)
+{
+    vm->unit = (struct sched_unit){.vm = vm->id, .lead = &vm->unit, .params = vm->args.sched};
+    int err = sched_admit(sched, &vm->unit, &vm->unit.params, why, why_size);
+    if (!err)
+        err = give_life(vm, why, why_size);
+    if (!err)
+        call_add(sched, &vm->unit, clock_now(), why, why_size); /* nothing came between */
+    return err;
 }
 
 static int make_vms(const struct bundle *b)
@@ -114,26 +122,49 @@ static void count_checks(struct vm *vm)
     vm->failed += vm->port.failed + (vm->how == END_EXITED && vm->code != 0);
 }
 
+/* For its scheduler it is the same VM: its account goes on, and making it anew was its own
+ * turn. Else a guest that ends over and over would have the CPU for itself. */
+static void come_again(struct vm *vm, enum vcpu_state was, u64 since)
+{
+    char why[256];
+
+    vm->generation++;
+    vm->quiet = vm->generation > SPOKEN_GENERATIONS;
+    u32 changed = vm->changed;
+    int err = give_life(vm, why, sizeof(why));
+    u64 now = clock_now();
+    if (was == VCPU_RUNNING)
+        call_charge(sched, &vm->unit, now - since, now);
+    if (err) {
+        call_remove(sched, &vm->unit, now);
+        console_print("[%u %s] cannot be created anew: %s\n", vm->id, vm->name, why);
+        return;
+    }
+    if (changed) /* what it began with was admitted then, and may not be now */
+        call_set(sched, &vm->unit, &vm->args.sched, now, why, sizeof(why));
+    if (was == VCPU_BLOCKED)
+        call_wake(sched, &vm->unit, now);
+}
+
 /* An ended VM goes; if it may, it comes again. */
 static void bury(struct vm *vm)
 {
-    char why[256];
+    enum vcpu_state was = vm->vcpu.state;
+    bool again = vm->generation < vm->args.restart;
+    u64 since = clock_now();
 
     if (on_cpu == &vm->vcpu)
         on_cpu = NULL;
     vm->vcpu.loaded = false;
     living--;
-    call_remove(sched, &vm->unit, clock_now());
+    if (!again)
+        call_remove(sched, &vm->unit, since);
     count_checks(vm);
     if (!vm->quiet)
         vm_show_screen(vm);
     vm_destroy(vm);
-    if (vm->generation >= vm->args.restart)
-        return;
-    vm->generation++;
-    vm->quiet = vm->generation > SPOKEN_GENERATIONS;
-    if (start(vm, why, sizeof(why)) != 0)
-        console_print("[%u %s] cannot be created anew: %s\n", vm->id, vm->name, why);
+    if (again)
+        come_again(vm, was, since);
 }
 
 /* --- Who runs ---------------------------------------------------------------- */

@@ -125,3 +125,20 @@ def test_parameters_change_at_run_time_or_are_refused_in_words(machine):
     assert result.problems == [] and result.kinds["sched_set"] == 1
     assert "[1 ticker] keeps its parameters: a slice of 60000000 ns in each 100000000 ns is " \
         "refused: with those of the other VMs it would be more than the whole CPU" in run.console
+
+
+@pytest.mark.parametrize("name, least", [("rr", 0.4), ("bvt warp=10000", 0.22), ("credit", 0.4),
+                                         ("sedf", 0.1)])
+def test_who_ends_over_and_over_does_not_begin_with_a_new_account(machine, name, least):
+    """Making it anew is its own turn. A warp borrows 100 ms once, half of what both have here;
+    under sedf, who claims nothing has what is left over."""
+    scheduler, _, argument = name.partition(" ")
+    run = machine((f"hello restart=1000000 {argument}", "ticker"),
+                  f"sched={scheduler} trace=memory,sched", "200ms")
+    assert len(run.trace.select("vm_create")) > 20
+    charged = run.trace.select("sched_charge")
+    ran = [int(charged["ran"][charged.vm == vm].sum()) for vm in (1, 2)]
+    assert ran[1] > least * sum(ran) and sum(ran) > 190_000_000, ran
+    if scheduler != "rr":
+        [result] = replay.compare(run.trace)
+        assert result.problems == []
