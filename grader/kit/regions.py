@@ -18,6 +18,7 @@ from grader.kit import source
 from grader.plan import RunError
 
 MARK = re.compile(r"/\* LAB (\d+) (BEGIN|END):(.*?)\*/", re.S)
+CONTINUED = re.compile(r"\n[ \t]*\*(?: |(?=\n|$))")    # how a comment of more than one line goes on
 NEARLY = re.compile(r"\bLAB\s*\d+\s*(BEGIN|END)\b", re.I)
 MOST_STATEMENTS = 2
 FORBIDDEN = (
@@ -106,7 +107,8 @@ def _marks(text: str, name: str) -> List[Mark]:
         line = text.count("\n", 0, match.start()) + 1
         if text[start:match.start()].strip() or text[match.end():end].strip():
             _fail(name, line, "a mark stands alone on its lines")
-        found.append(Mark(int(match[1]), match[2], match[3], start, end, line))
+        words = CONTINUED.sub("\n", match[3])
+        found.append(Mark(int(match[1]), match[2], words, start, end, line))
     for match in NEARLY.finditer(MARK.sub(lambda whole: "\n" * whole[0].count("\n"), text)):
         line = _line_of(text, match)
         _fail(name, line, f"not a mark: write /* LAB n {match[1].upper()}: ... */")

@@ -85,7 +85,13 @@ def test_regions_are_told():
     found = regions.parse(GOOD, "a.c")
     assert [(each.lab, each.sentence.split()[0], each.begin.line) for each in found] == [
         (2, "two", 4), (2, "adds", 16)]
+    assert found[0].sentence == "two helpers that take turns."
     assert found[0].stub == "" and found[1].stub.startswith("todo(2")
+
+
+def test_a_stub_of_two_lines_loses_the_comments_star():
+    text = body("    g(1);\n", end="LAB 1 END: todo(1, a,\n     * b);")
+    assert "todo(1, a,\n        b);" in regions.strip(text, "a.c", 1)
 
 
 def test_a_file_without_regions_is_left_as_it_is():
