@@ -128,6 +128,23 @@ def test_formats(tmp_path: Path, ending: str, magic: bytes) -> None:
     assert out.read_bytes().startswith(magic)
 
 
+def test_of_one_run_each_vm_has_a_column_if_their_memories_differ(tmp_path: Path,
+                                                                  capsys: pytest.CaptureFixture) -> None:
+    for second, head in (("nested", ["VM", "1", "(shadow)", "ns", "each", "VM", "2", "(nested)", "ns", "each"]),
+                         ("shadow", ["shadow", "ns", "each"])):
+        writer = TraceWriter(tmp_path / second)
+        for vm, mmu in ((1, "shadow"), (2, second)):
+            writer.emit("vm_create", vm=vm, ns=0, args=f"churn mmu={mmu}")
+        for vm, at in ((1, 1000), (2, 2000), (2, 3000)):
+            writer.emit("exit", vm=vm, ns=at, reason="IO")
+            writer.emit("entry", vm=vm, ns=at + 20)
+        assert main(["exits", str(writer.save())]) == 0
+        rows = [line.split() for line in capsys.readouterr().out.split("\n")]
+        assert rows[0][1:] == head
+        assert rows[1] == (["io", "1", "20", "20", "2", "40", "20"] if second == "nested" else
+                           ["io", "3", "60", "20"])
+
+
 def test_two_runs_of_one_kind_are_told_apart(tmp_path: Path,
                                              capsys: pytest.CaptureFixture) -> None:
     for name in ("one", "two"):
