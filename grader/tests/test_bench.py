@@ -155,3 +155,13 @@ def test_exact_rows_of_a_real_machine(tmp_path: Path) -> None:
         assert each.value > (each.row.floor or 0), each.row.name
         assert each.with_trace is None or each.with_trace > each.value, each.row.name
     assert found["cpuid"].value < found["npf"].value < found["yield"].value
+
+
+def test_in_a_starter_the_rows_about_drawing_are_left_out(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("clean_build", "incremental_build", "first_exit", "hello"):
+        monkeypatch.setattr(bench_host, name, lambda *places: 1.0)
+    monkeypatch.setattr(bench_host, "EVENTS_MAKER", tmp_path / "absent.py")
+    said: List[str] = []
+    found = bench_host.measure(tmp_path, said.append)
+    assert list(found) == ["clean", "incremental", "first_exit", "hello_vmx"]
+    assert sum("the rows about drawing are left out" in line for line in said) == 1
