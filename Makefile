@@ -506,11 +506,12 @@ NEST_SRC := $(addprefix vmm/mmu/,descend.c ept.c nested.c npt.c pt_format.c walk
 $(eval $(call host_folder,nest,$(SIM_CFLAGS) -fno-pie -mstackrealign))
 $(eval $(call host_program,nest,nestsim,$(NEST_SRC),-no-pie -z noexecstack))
 
-# The walk of a guest's own tables, gVA to gPA in every format, answering calls (lab 4).
-WALKSIM_SRC := $(addprefix vmm/mmu/,descend.c pt_format.c shadow_role.c walk.c sim/arena.c sim/tell.c \
+# The walk of a guest's own tables, gVA to gPA in every format, and a shadow's leaves, answering
+# calls (lab 4). Of shadow_fill.c nothing else is asked, so what else it calls is not there.
+WALKSIM_SRC := $(addprefix vmm/mmu/,descend.c pt_format.c shadow_fill.c shadow_role.c walk.c sim/arena.c sim/tell.c \
     sim/walksim.c) vmm/guestmem.c vmm/sched/sim/host.c
-$(eval $(call host_folder,walk,$(SIM_CFLAGS)))
-$(eval $(call host_program,walk,walksim,$(WALKSIM_SRC)))
+$(eval $(call host_folder,walk,$(SIM_CFLAGS) -ffunction-sections))
+$(eval $(call host_program,walk,walksim,$(WALKSIM_SRC),-Xlinker --gc-sections))
 
 # NOT IN A STARTER
 # --- Host-built tests -------------------------------------------------------------

@@ -14,10 +14,14 @@ from grader.oracle import walk
 from grader.oracle.memory import OutsideMemory
 from grader.oracle.nestsim import CR0_PG, CR0_WP, CR4_PAE, CR4_PSE, EFER_LMA, EFER_NXE, \
     Nest, Told, end_problems
-from grader.oracle.paging import A, D, KB4, MODES, P, PS, U, W, frame
+from grader.oracle.paging import A, D, KB4, MODES, NX, P, PS, U, W, frame
 
 CR4_SMEP, CR4_SMAP, AC = 1 << 20, 1 << 21, 1 << 18
 SLOT_PAGES, SLOTS = 48, 4
+SET_AD, HELD = 1, 2     # how a walk is made: A and D are set; PAE's pointers are the processor's
+CACHED = 0x18           # CR3's PWT and PCD, which are no part of an address
+# What a leaf of a shadow depends on: handouts/lab4.md, 4.6, and the roles of vmm/mmu/shadow.h.
+ROLE_LEAF, ROLE_ACCESS_SHIFT, ROLE_WP, ROLE_SMEP = 1, 6, 1 << 14, 1 << 16
 
 
 @dataclass(frozen=True)
@@ -54,15 +58,18 @@ class Sim(Nest):
                 return slot.hpa + gpa - slot.gpa
         raise OutsideMemory(gpa, size, 0)
 
-    def walked(self, gva: int, access: int, registers: Tuple[int, ...],
-               set_ad: bool = False) -> Told:
-        """registers: CR0, CR3, CR4, EFER, RFLAGS."""
-        if set_ad:
+    def walked(self, gva: int, access: int, registers: Tuple[int, ...], how: int = 0) -> Told:
+        """registers: CR0, CR3, CR4, EFER, RFLAGS; how: SET_AD, HELD."""
+        if how & SET_AD:
             self._known.clear()
-        return self._walk(self.ask("walk", gva, access, set_ad, *registers, count=10))
+        return self._walk(self.ask("walk", gva, access, how, *registers, count=10))
 
     def role(self, cr0: int, cr4: int, efer: int) -> int:
         return self.ask("role", cr0, cr4, efer)[0]
+
+    def leaf(self, role: int, entry: int, access: int, is_table: bool = False) -> int:
+        """The shadow's entry for a guest's, whose frame may be one of the guest's tables."""
+        return self.ask("leaf", role, entry, access, is_table)[0]
 
 
 class ByGpa:
@@ -173,6 +180,17 @@ class Tables:
         return found
 
 
+def leaf_rights(role: int, entry: int, access: int) -> int:
+    """W, U and NX of a shadow's leaf, whose frame is no table, made for this access."""
+    above = role >> ROLE_ACCESS_SHIFT & 7
+    write = bool(entry & W and entry & D and above & walk.WRITE)
+    user = bool(entry & U and above & walk.USER)
+    barred = bool(entry & NX or not above & walk.EXECUTE)
+    if access & (walk.WRITE | walk.USER) == walk.WRITE and not write and not role & ROLE_WP:
+        write, user, barred = True, False, barred or user and bool(role & ROLE_SMEP)
+    return (W if write else 0) | (U if user else 0) | (NX if barred else 0)
+
+
 def describe(mode: str, gva: int, access: int, settings: walk.Settings) -> str:
     """A walk in words."""
     who = "a user" if access & walk.USER else "the supervisor"
@@ -182,8 +200,19 @@ def describe(mode: str, gva: int, access: int, settings: walk.Settings) -> str:
     return f"{mode}, {who} {does} at gVA {gva:#x}, {' '.join(on)}"
 
 
+def describe_leaf(role: int, entry: int, access: int) -> str:
+    """What a leaf is made of, in words."""
+    above = role >> ROLE_ACCESS_SHIFT & 7
+    allowed = [word for bit, word in ((walk.WRITE, "W"), (walk.USER, "U"), (walk.EXECUTE, "execution"))
+               if above & bit]
+    return (f"the guest's entry {entry:#x}, above it allowed: {', '.join(allowed) or 'reading'}, "
+            f"WP={int(bool(role & ROLE_WP))} SMEP={int(bool(role & ROLE_SMEP))}, wanted "
+            f"{walk.access_words(access)}")
+
+
 ACCESSES = (0, walk.WRITE, walk.EXECUTE, walk.USER, walk.WRITE | walk.USER,
             walk.EXECUTE | walk.USER)
 SETTINGS = tuple(walk.Settings(wp=wp, nxe=nxe, smep=smep, smap=smap)
                  for wp in (True, False) for nxe in (True, False)
                  for smep, smap in ((False, False), (True, False), (False, True)))
+LEAF_ROLES = (0, ROLE_WP, ROLE_SMEP, ROLE_WP | ROLE_SMEP)

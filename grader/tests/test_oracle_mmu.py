@@ -11,7 +11,7 @@ from typing import Any, List, Optional
 import pytest
 
 from grader.oracle.memory import Memory
-from grader.oracle.mmu import judge
+from grader.oracle.mmu import judge, pager, pieces
 from grader.oracle.mmu.guest import Nowhere, Place, Tables as View, Vm, settings_of
 from grader.tests.tables import A, D, NX, P, PS, Ram, Tables, U, W
 from viz.tests.synth import TraceWriter
@@ -241,3 +241,35 @@ def test_pae(tmp_path: Path) -> None:
         ram.put(0x3000 + 8 * 5, 0x7000 | P | A | NX)
     leads = view(tmp_path, "PAE", put).leads(0x40005010)
     assert (leads.gpa, leads.write, leads.user, leads.execute) == (0x7010, False, False, False)
+
+
+# --- What never ends ----------------------------------------------------------------------
+
+class Told:
+    """A run of which there is only a trace."""
+
+    def __init__(self, trace: Any) -> None:
+        self.trace = trace
+
+
+@pytest.mark.parametrize("addresses, hidden, told", [
+    ([GVA], True, True), ([GVA, LARGE], True, True), ([GVA + n * 0x1000 for n in range(9)], True, False),
+    ([GVA], False, False)])
+def test_hidden_faults_that_never_end_are_told(tmp_path: Path, addresses: List[int], hidden: bool,
+                                               told: bool) -> None:
+    writer = TraceWriter(tmp_path / "trace.bin")
+    writer.emit("shadow_fill", vm=1, gva=GVA, level=1, gpte=0x27, before=0, after=0x5021, where=0x9000)
+    for n in range(pager.SAME + 20):
+        writer.emit("shadow_fault", vm=1, gva=addresses[n % len(addresses)], error=2, hidden=hidden)
+    words = pager.again(Told(load(str(writer.save()))))
+    assert bool(words) == told
+    assert not told or f"gVA {GVA:#x}, error 0x2, filled with 0x5021" in words
+
+
+@pytest.mark.parametrize("role, entry, wrong", [
+    (0x9, 0xE7, True), (0x40009, 0xE7, False), (0x40009, 0xA7, True), (0x9, 0xA7, False), (0x1, 0x67, False)])
+def test_a_piece_tells_whether_its_page_was_dirty(tmp_path: Path, role: int, entry: int, wrong: bool) -> None:
+    writer = TraceWriter(tmp_path / "trace.bin")
+    writer.emit("shadow_page", vm=1, table=0, shadow=0x7000, level=1, role=role)
+    writer.emit("shadow_fill", vm=1, gva=LARGE, level=2, gpte=entry, before=0, after=0x7027, where=0x9000)
+    assert bool(pieces.problems(load(str(writer.save())))) == wrong

@@ -24,7 +24,7 @@ def at_most(what, seen, most, least=0):
     expect(seen >= least, f"{what}: {seen} page faults exited; on a shadow it cannot be less than {least}")
 
 
-@points(4, hint="4.6", needs="test_a_guest_boots")
+@points(2, hint="4.6", needs="test_a_guest_boots")
 def test_first_touches(lab):
     """A page's first use costs at most a fault to read it and one to write it; the end is the composition."""
     run, found = phases(lab)

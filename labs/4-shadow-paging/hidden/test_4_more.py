@@ -4,9 +4,10 @@ from grader.oracle import walk, walksim
 from grader.oracle.mmu import judge, pager
 
 
-def tortured(lab, *operations, name="pager", args="mmu=shadow", ops=(400, 600), always=True):
+def tortured(lab, *operations, name="pager", args="mmu=shadow", ops=(400, 600), spaces=100, always=True):
     """These kinds of operations, or all at once: nothing is wrong."""
-    run = lab.run(pager.guest(lab.random(), *operations, name=name, args=args, ops=ops),
+    run = lab.run(pager.guest(lab.random(), *operations, name=name, args=args, ops=ops,
+                              spaces=spaces),
                   option="trace=memory", time="120ms")
     wrong = pager.problems(run, always=always)
     expect(not wrong, "; ".join(wrong[:2]))
@@ -40,8 +41,8 @@ def test_walk_through_garbage(lab):
 @points(4, hint="4.5", needs="test_a_guest_boots")
 def test_three_levels(lab):
     """A PAE guest: spaces made and emptied, and four directory pointers that only MOV CR3 loads."""
-    tortured(lab, "unmap", "remap", "protect", "age", "switch", "fork", "self", "mode", "fresh",
-             name="pager-pae", ops=(1000, 1200), always=False)
+    tortured(lab, "unmap", "remap", "protect", "age", "switch", "fork", "large", "split", "self", "mode",
+             "fresh", name="pager-pae", ops=(1000, 1200), spaces=6, always=False)
 
 
 @points(4, hint="4.5", needs="test_a_guest_boots")

@@ -8,18 +8,23 @@
  *     take N                             N frames of the host's
  *     slot GPA SIZE HPA ACCESS           memory of the VM
  *     read AT | write AT VALUE | scan TABLE FROM
- *     walk GVA ACCESS SET_AD CR0 CR3 CR4 EFER RFLAGS
+ *     walk GVA ACCESS HOW CR0 CR3 CR4 EFER RFLAGS
+ *                                        HOW: 1 A and D are set, 2 PAE's pointers are held
  *     refs FROM                          of the last walk
  *     role CR0 CR4 EFER                  role_of()
+ *     leaf ROLE ENTRY ACCESS PROTECTED   shadow_leaf(), leading to hPA 0
  */
 #include <stdio.h>
 #include <string.h>
+#include "vmm/mmu/descend.h"
 #include "vmm/mmu/shadow.h"
 #include "vmm/mmu/sim/arena.h"
 #include "vmm/mmu/sim/tell.h"
 #include "vmm/mmu/walk.h"
 
-#define VM 1
+#define VM            1
+#define SET_AD        1u
+#define POINTERS_HELD 2u
 
 static struct guestmem memory;
 static struct walk walk;
@@ -32,11 +37,33 @@ static void begin(void)
     printf("0\n");
 }
 
+static void *find_in_slots(const struct descent *d, u64 where, u8 level, struct walk *w)
+{
+    void *entry = guestmem_ptr(d->mem, gpa(where), NULL);
+
+    if (!entry)
+        descent_fail(d, w, FAULT_NO_MEMORY, level, false);
+    return entry;
+}
+
+/* As the guest's processor does: the pointers are where CR3 leads, or rather were. */
+static void walk_held(const struct guest_paging *paging, const u64 *n)
+{
+    struct descent d = {
+        .mem = &memory, .locate = find_in_slots, .set_ad = n[2] & SET_AD, .pointers_held = true};
+
+    walk_init(&walk, paging_mode(paging), gva(n[0]), (u8)n[1]);
+    walk_guest_tables(&d, paging, &walk);
+}
+
 static void walk_one(const u64 *n)
 {
     const struct guest_paging paging = {n[3], n[4], n[5], n[6], n[7]};
 
-    walk_guest(&memory, &paging, gva(n[0]), (u8)n[1], n[2], &walk);
+    if (n[2] & POINTERS_HELD)
+        walk_held(&paging, n);
+    else
+        walk_guest(&memory, &paging, gva(n[0]), (u8)n[1], n[2], &walk);
     tell_walk(&walk, false);
 }
 
@@ -45,6 +72,16 @@ static void role(const u64 *n)
     const struct guest_paging paging = {.cr0 = n[0], .cr4 = n[1], .efer = n[2]};
 
     printf("%x\n", role_of(&paging));
+}
+
+/* Of a shadow of two frames, of which the second one is a table. */
+static u64 leaf(const u64 *n)
+{
+    struct shadow_frame frame[] = {{0}, {.tables = 1}};
+    const struct shadow s = {.frame = frame};
+    const struct shadow_page page = {.role = (u32)n[0], .rights = role_rights((u32)n[0])};
+
+    return shadow_leaf(&s, &page, n[1], (u8)n[2], n[3] ? 1 : 0, hpa(0));
 }
 
 static bool number(u64 value)
@@ -72,6 +109,8 @@ static bool call(char *line)
         return tell_word(n[0], &n[1]);
     if (strcmp(word, "scan") == 0 && count == 2)
         return tell_table(n[0], n[1]);
+    if (strcmp(word, "leaf") == 0 && count == 4)
+        return number(leaf(n));
     if (strcmp(word, "begin") == 0 && count == 0)
         begin();
     else if (strcmp(word, "walk") == 0 && count == 8)
