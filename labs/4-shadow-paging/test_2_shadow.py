@@ -1,7 +1,7 @@
 """Lab 4, handout 4.3 to 4.8: guests on a shadow. What they see is checked by themselves, and
 what the processor used is read from its memory."""
 from grader.grading import expect, points
-from grader.oracle.mmu import cost, pager
+from grader.oracle.mmu import cost, pager, pieces
 from viz.walk_data import Walks
 
 
@@ -56,7 +56,8 @@ def test_modes(lab):
 @points(4, hint="4.5", needs="test_a_guest_boots")
 def test_large_pages(lab):
     """Pages of 2 MiB and 1 GiB, made, split and given up."""
-    tortured(lab, "large", "split", "protect")
+    wrong = pieces.problems(tortured(lab, "large", "split", "protect").trace)
+    expect(not wrong, "; ".join(wrong))
 
 
 @points(4, hint="4.7", needs="test_a_guest_boots")

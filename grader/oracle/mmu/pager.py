@@ -10,7 +10,7 @@ import random
 import re
 from typing import Any, List, Tuple
 
-from grader.oracle.mmu import cost, judge, pieces
+from grader.oracle.mmu import cost, judge
 
 SAME, FEW = 100, 4      # so many page faults in a row are so few different ones: it never ends
 
@@ -74,4 +74,4 @@ def problems(run: Any, least: int = 100, always: bool = True) -> List[str]:
     """All that is wrong with a run of one such guest, in words. always: it never turns paging
     off; least: so many page faults must have exited."""
     return failed_checks(run) or unfinished(run) or cost.unproven(run, least, always) or \
-        cost.block_problems(run) + judge.check(run.trace, run.memory) + pieces.problems(run.trace)
+        cost.block_problems(run) + judge.check(run.trace, run.memory)
