@@ -138,7 +138,7 @@ def shadowed(machine, legacy: Path):
     through a shadow which is as it was. (The walkers take A and D from their entries after each.)"""
     guests = ("walker mmu=shadow -- rounds=0 pages=8 size=4k,2m,1g",
               "walker-pae mmu=shadow -- rounds=0 pages=8 size=4k,2m", f"{legacy} mem=8M mmu=shadow")
-    run = machine(guests, "slice=1ms trace=walks,memory", "15ms")
+    run = machine(guests, "slice=1ms trace=walks,memory", "17ms")     # in the middle of rounds
     assert {vm["how"] for vm in run.json["vms"]} == {"TIME_UP"} and run.trace.dropped == 0
     places = judge.memory_places(run.trace)
     return run, places, [walk for walk in Walks(run.trace)
