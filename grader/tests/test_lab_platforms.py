@@ -1,6 +1,6 @@
 """Every lab on every platform: the reference has full marks on both vendors and both emulators.
 
-`make check` plays a few tests of each lab on Bochs, `make torture` all of them, hidden ones
+`make check` plays a few tests of labs 1 to 3 on Bochs, `make torture` all of all labs, hidden ones
 included. What a lab asks of one vendor alone says so in the test itself.
 """
 from __future__ import annotations
