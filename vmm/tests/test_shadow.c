@@ -7,10 +7,7 @@
 #include "vmm/cr.h"
 #include "vmm/exit.h"
 #include "vmm/tests/check.h"
-#include "vmm/tests/rig.h"
-
-static struct vm vm;
-static struct vcpu *const v = &vm.vcpu;
+#include "vmm/tests/paged.h"
 
 #define TABLE(n)   (RIG_ROOT + (n)*PAGE_SIZE) /* 0: the root, of level 4; 3: of level 1 */
 #define PAGE_AT(n) ((n)*PAGE_SIZE)
@@ -29,21 +26,6 @@ static void begin(const char *what, const char *args)
     rig_mode(&vm, RIG_LONG);
     CHECK(cr_write_0(v, CR0_PE | CR0_PG | CR0_WP));
     CHECK(vm.shadow.active);
-}
-
-static u64 leaf(u64 gva)
-{
-    return rig_leaf(&vm, gva, RIG_TOP);
-}
-
-static u64 host(u64 at)
-{
-    return rig_host(&vm, at);
-}
-
-static bool hidden(u64 gva, u32 error)
-{
-    return rig_hidden(&vm, gva, error);
 }
 
 static void test_fill(void)

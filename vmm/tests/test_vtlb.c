@@ -7,10 +7,7 @@
 #include "vmm/exit.h"
 #include "vmm/mmu/pt_format.h"
 #include "vmm/tests/check.h"
-#include "vmm/tests/rig.h"
-
-static struct vm vm;
-static struct vcpu *const v = &vm.vcpu;
+#include "vmm/tests/paged.h"
 
 #define LOW        0x5000ull /* in the kernel's segment */
 #define PAGE       0x7f0012345000ull
@@ -34,21 +31,6 @@ static void begin(const char *what, const char *args)
     CHECK(cr_write_3(v, 1ull << 32));
     CHECK(cr_write_0(v, CR0_PE | CR0_PG));
     CHECK(vm.shadow.active);
-}
-
-static u64 leaf(u64 gva)
-{
-    return rig_leaf(&vm, gva, RIG_TOP);
-}
-
-static u64 host(u64 at)
-{
-    return rig_host(&vm, at);
-}
-
-static bool hidden(u64 gva, u32 error)
-{
-    return rig_hidden(&vm, gva, error);
 }
 
 static u64 call(u64 number, u64 gva, u64 to, u64 how)
