@@ -97,12 +97,14 @@ def instructions(run: "Run", vm: int, block: int, image: Image) -> List[str]:
     return []
 
 
-def _traced_root(run: "Run", block: int) -> int:
-    """The root of the VM whose exits this control block made; 0 if it is not one VM's."""
+def _traced(run: "Run", block: int) -> Tuple[int, bool]:
+    """The nested root of the VM whose exits this control block made, 0 if it is not one VM's;
+    and whether that VM ever ran on a shadow."""
     from grader.grading.evidence import blocks
     vms, created = blocks(run).get(block, set()), run.trace.select("vm_create")
     roots = [root for vm, root in zip(created.vm.tolist(), created["root"].tolist()) if {vm} == vms]
-    return roots[-1] if roots else 0
+    shadowed = set(run.trace.select("shadow_root").vm.tolist())
+    return (roots[-1], bool(vms & shadowed)) if roots else (0, False)
 
 
 class GuestMemory:
@@ -115,8 +117,8 @@ class GuestMemory:
         self.table, self.form, self.is_shadow = 0, LONG4, False
         try:
             if run.extension == "vmx":
-                self.root = self.table = _traced_root(run, block)
-                self.form = run.nested
+                self.root, self.is_shadow = _traced(run, block)
+                self.table, self.form = self.root, run.nested
             elif block:
                 self._look_at(block)
         except OutsideMemory:
