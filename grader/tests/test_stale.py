@@ -99,11 +99,3 @@ def test_the_commands_stop(tree, monkeypatch, capsys, command):
         "grader: vmm/a.c is newer than what is built: run make first\n"
     assert main([*words, "--build", str(tree / "other")]) == 2
     assert "newer" not in capsys.readouterr().err
-
-
-def test_an_object_whose_source_is_gone_says_nothing(tree):
-    put(tree / "vmm/a.h", 10)
-    (tree / "Makefile").write_text("VMM_SRC := \\\n    vmm/b.c\n")
-    assert newer(tree) == "vmm/a.h"
-    (tree / "vmm/a.c").unlink()
-    assert newer(tree) is None

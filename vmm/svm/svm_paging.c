@@ -90,7 +90,8 @@ static void fence(struct svm_vcpu *s, const struct hv_ctl *c)
         b->n_cr3 = c->fence_root.v;
 }
 
-/* With TS clear before, and an exit for whoever clears it. The VM's end does as well. */
+/* TS was clear at the entry, and who clears it exits: if it is set now, tasks were switched.
+ * A refused entry is the VM's end in any case. */
 void svm_paging_after(const struct vmcb *b, struct exit *x)
 {
     if (b->cr0 & CR0_TS && x->reason != EXIT_ENTRY_FAILED)
