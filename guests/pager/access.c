@@ -47,10 +47,11 @@ static int split(const struct access *a, struct part *part)
     return 2;
 }
 
-static bool overlaps_route(const struct part *p)
+/* Does it access one of the entries that lead it there? */
+static bool overlaps_route(const struct route *r, u32 n)
 {
-    for (int i = 0; i < p->route.steps; i++)
-        if (p->route.step[i].at < p->route.gpa + p->n && p->route.gpa < p->route.step[i].at + 8)
+    for (int i = 0; i < r->steps; i++)
+        if (r->step[i].at < r->gpa + n && r->gpa < r->step[i].at + 8)
             return true;
     return false;
 }
@@ -61,13 +62,15 @@ static bool is_left_out(const struct access *a, const struct part *part, int par
     bool several = parts > 1 || a->kind == STOS || a->kind == MOVS;
     for (int i = 0; i < parts; i++) {
         const struct part *p = &part[i];
+        if (route_spoils(&p->route))
+            return true;
         if (p->route.outside || (p->route.found && !in_pool(p->route.gpa, p->n)))
             return true;
         if (p->route.found && is_vital(p->route.gpa, p->n))
             return true;
         if (!p->route.found || !is_write(a->kind))
             continue;
-        if (is_modify(a->kind) && overlaps_route(p))
+        if (is_modify(a->kind) && overlaps_route(&p->route, p->n))
             return true;
         if (several && cached_is_table(p->route.gpa, p->n))
             return true;
@@ -236,6 +239,8 @@ static bool went(const struct access *a, const struct route *r, const struct rou
 
 static bool is_unfit(const struct access *a, const struct route *r)
 {
+    if (route_spoils(r) || (r->found && overlaps_route(r, a->n)))
+        return true;
     if (r->outside || (r->found && !in_pool(r->gpa, a->n)))
         return true;
     if (r->found && is_vital(r->gpa, a->n))

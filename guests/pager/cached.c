@@ -29,7 +29,7 @@ void cached_walked(const struct route *r)
         *walked_of(r->step[i].at) = epoch;
 }
 
-static bool is_pointer(u64 gpa, u64 n)
+static bool meets_pointers(u64 gpa, u64 n)
 {
     u64 root = current_root();
     return format.pointers && gpa < root + 32 && root < gpa + n;
@@ -37,7 +37,7 @@ static bool is_pointer(u64 gpa, u64 n)
 
 void cached_before_write(u64 gpa, u64 n)
 {
-    if (is_pointer(gpa, n))
+    if (meets_pointers(gpa, n))
         pointers = true;
     u64 width = (u64)format.width;
     if (stale) /* n is a page at most */

@@ -121,7 +121,16 @@ void route_forgive(const struct route *r, int steps, u64 bits)
     }
 }
 
-/* Some emulators take bit 5 of a directory pointer for A. */
+bool route_spoils(const struct route *r)
+{
+    for (int i = 0; i < r->steps; i++)
+        if (format.level[r->step[i].level].rights && is_pointer(r->step[i].at))
+            return true;
+    return false;
+}
+
+/* QEMU sets A in directory pointers, and does not mind it there; on other processors none has it,
+ * or it would be reserved. */
 static void forgive_pointers(const struct route *r)
 {
     for (int i = 0; i < r->steps; i++)

@@ -135,6 +135,9 @@ void route(struct route *r, u64 root, u64 gva, u32 access);
 void route_used(const struct route *r, u32 access);
 /* A and D bits that may or may not be set now: the mirror takes what memory has. */
 void route_forgive(const struct route *r, int steps, u64 bits);
+/* It takes a directory pointer for an entry of another level, too: the processor would set A there,
+ * where it is reserved, and the space could not be used any more. */
+bool route_spoils(const struct route *r);
 /* The entries of a route are in memory as the mirror has them. */
 void route_check(const struct route *r, u64 gva);
 /* All of the pool against all of the mirror. */
@@ -150,6 +153,8 @@ static inline u64 current_root(void)
 }
 /* Does a write there hit what maps this program in some space? */
 bool is_vital(u64 gpa, u64 n);
+/* Is that entry one of PAE's directory pointers, of any space? */
+bool is_pointer(u64 at);
 /* A seeded gVA, where the tables are few. */
 u64 random_gva(void);
 u64 random_frame(void);     /* data mostly, a table now and then */

@@ -93,12 +93,6 @@ static bool poke_pointer(u64 at, u64 e)
     return true;
 }
 
-static bool is_pointer(u64 at)
-{
-    u64 space = (at - POOL) / PAGE_SIZE;
-    return format.pointers && space < pager.spaces && at - root_of((u32)space) < 32;
-}
-
 bool poke_entry(u64 at, u64 e)
 {
     if (is_pointer(at))

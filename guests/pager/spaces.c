@@ -32,6 +32,12 @@ bool is_vital(u64 gpa, u64 n)
     return false;
 }
 
+bool is_pointer(u64 at)
+{
+    u64 space = (at - POOL) / PAGE_SIZE;
+    return format.pointers && space < pager.spaces && at - root_of((u32)space) < 32;
+}
+
 static u64 kernel_bits(u64 a)
 {
     bool user = a == (uintptr_t)probe_stubs || a == (uintptr_t)user_page;

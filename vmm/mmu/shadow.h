@@ -287,6 +287,7 @@ bool shadow_may_unsync(const struct shadow *, u32 frame);
 void shadow_unsync(struct shadow *, u32 frame);
 void shadow_sync(struct shadow *, u32 frame);
 void shadow_sync_all(struct shadow *);
+void shadow_sync_below(struct shadow *, const struct shadow_page *); /* before it is linked */
 void shadow_forget_unsynced(struct shadow *, u32 frame); /* it has no shadow any more */
 bool shadow_invlpg(struct shadow *, u64 gva);            /* was an entry changed? */
 

@@ -134,12 +134,10 @@ static struct shadow_page *page_below(struct shadow *s, const struct walk *w, u3
      */
 }
 
-/* Link a child where it was not. While it hung elsewhere or nowhere, INVLPG has not met
- * it: what is out of step there might have been flushed since. */
+/* Link a child where it was not. */
 static void link(struct shadow *s, struct shadow_page *p, u32 i, const struct shadow_page *child)
 {
-    if (child->guest && s->frame[child->frame].unsynced)
-        shadow_sync(s, child->frame);
+    shadow_sync_below(s, child);
     shadow_link(s, p, i, child);
 }
 

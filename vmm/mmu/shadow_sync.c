@@ -114,6 +114,19 @@ void shadow_sync_all(struct shadow *s)
         shadow_sync(s, s->unsynced);
 }
 
+/* While this page hung elsewhere or nowhere, INVLPG has not met it, nor what hangs on it: what is
+ * out of step there might have been flushed since. Who hangs on it is not asked. */
+void shadow_sync_below(struct shadow *s, const struct shadow_page *p)
+{
+    if (p->guest && s->frame[p->frame].unsynced)
+        shadow_sync(s, p->frame);
+    for (u32 f = ROLE_LEVEL(p->role) > 1 && p->count ? s->unsynced : 0, next; f; f = next) {
+        next = s->frame[f].next_unsynced;
+        if (!s->frame[f].upper)
+            shadow_sync(s, f);
+    }
+}
+
 /* The processor forgets all upper entries, whatever the address: SDM vol. 3A, 4.10.4.1. */
 static void sync_uppers(struct shadow *s)
 {

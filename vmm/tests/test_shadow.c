@@ -160,6 +160,28 @@ static void test_shared_table(void)
     rig_end(&vm);
 }
 
+/* INVLPG finds no way to the entry that it is for; later there is one again. */
+static void test_late_path(void)
+{
+    for (u32 cut = 1; cut <= 2; cut++) {
+        begin("a path that is cut while INVLPG comes", "mmu=shadow");
+        u64 upper = *guest_entry(cut, 0);
+        *guest_entry(3, TABLE(3) / PAGE_SIZE) |= PTE_D;
+        CHECK(hidden(PAGE_AT(FREE), 0));
+        CHECK(hidden(TABLE(3), PF_W)); /* out of step */
+        *guest_entry(3, FREE) ^= PAGE_AT(FREE) ^ PAGE_AT(FREE + 9);
+        *guest_entry(cut, 0) = 0;
+        shadow_wrote(v, gpa(TABLE(cut)), 0, 8);
+        shadow_flush_address(v, PAGE_AT(FREE));
+        *guest_entry(cut, 0) = upper;
+        shadow_wrote(v, gpa(TABLE(cut)), upper, 8);
+        CHECK(hidden(PAGE_AT(FREE + 1), 0));
+        CHECK(leaf(PAGE_AT(FREE + 1)) != 0);
+        CHECK_EQ(leaf(PAGE_AT(FREE)) & PTE_ADDR, host(PAGE_AT(FREE + 9)));
+        rig_end(&vm);
+    }
+}
+
 /* MOV RAX to entry i of a table: did it cost an exit? */
 static bool write_exits(u32 table, u32 i)
 {
@@ -350,6 +372,7 @@ int main(void)
     test_refused_write();
     test_misaligned_write();
     test_shared_table();
+    test_late_path();
     test_flood();
     test_roles();
     test_smep_and_smap();
