@@ -288,7 +288,27 @@ static void test_smep_and_smap(void)
     rig_end(&vm);
 }
 
-/* Each root is a copy of the rig's, with the tables below it shared but for the last. */
+/* Pieces outlive the large page's entry; a new one, clean again, must not find what a kernel's
+ * write with CR0.WP clear has left there. */
+static void test_clean_again(void)
+{
+    u64 large = 1 << 21;
+
+    begin("a large page that only the kernel has written, and its D cleared", "mmu=shadow");
+    *guest_entry(2, 1) = PTE_P | PTE_A | PTE_U | PTE_PS;
+    supervisor(0, 0);
+    CHECK(hidden(large, PF_W));
+    CHECK_EQ(leaf(large) & (PTE_W | PTE_U), PTE_W);
+    CHECK(*guest_entry(2, 1) & PTE_D);
+    *guest_entry(2, 1) &= ~PTE_D;
+    shadow_wrote(v, gpa(TABLE(2) + 8), *guest_entry(2, 1), 8);
+    CHECK_EQ(leaf(large), 0);
+    CHECK(hidden(large + PAGE_SIZE, 0));
+    CHECK_EQ(leaf(large) & PTE_W, 0);
+    CHECK_EQ(*guest_entry(2, 1) & PTE_D, 0);
+    rig_end(&vm);
+}
+
 /* A PAE guest's one table of pointers, at RIG_ROOT: its tables do not matter here. */
 static void begin_pae(const char *what, const char *args, u64 cr0)
 {
@@ -350,6 +370,7 @@ static void test_fence(void)
     rig_end(&vm);
 }
 
+/* Each root is a copy of the rig's, with the tables below it shared but for the last. */
 static void test_recycling(void)
 {
     begin("forty roots on sixteen pages", "mmu=shadow shadowpages=16");
@@ -376,6 +397,7 @@ int main(void)
     test_flood();
     test_roles();
     test_smep_and_smap();
+    test_clean_again();
     test_fence();
     test_recycling();
     return check_done("shadow");
