@@ -162,7 +162,7 @@ GUESTS16   := real
 # host.c and the sources of UNIT_SRC_NAME or FUZZ_SRC_NAME.
 UNIT_TESTS := insn guestmem emulate emulate_native walk walk_rules nested multiboot multiboot_bad bundle args format vmargs \
     bus pic pit uart testport cmos kbd vclock vtimer rr heap scheds \
-    cr svm_exit svm_check vmx_exit vmx_caps vmx_check ept regions exit fetch faultwalk shadow vtlb vcpu events vm system vmm
+    cr svm_exit svm_check vmx_exit vmx_caps vmx_check ept regions exit fetch faultwalk shadow shadow_pae vtlb vcpu events vm system vmm
 FUZZERS    := insn emulate walk multiboot bundle args ports exit shadow
 
 HOST_FRAMES := vmm/tests/host_frame.c
@@ -205,6 +205,7 @@ UNIT_SRC_fetch    := $(CORE_SRC)
 UNIT_SRC_faultwalk := $(CORE_SRC)
 UNIT_SRC_vcpu     := $(CORE_SRC)
 UNIT_SRC_shadow   := $(CORE_SRC)
+UNIT_SRC_shadow_pae := $(CORE_SRC)
 UNIT_SRC_vtlb     := $(CORE_SRC)
 UNIT_SRC_vm       := $(CORE_SRC)
 UNIT_SRC_events   := $(CORE_SRC)

@@ -168,7 +168,7 @@ VM_ARGUMENTS: Tuple[Argument, ...] = (
     Argument("rom", "`SIZE@GPA[,SIZE@GPA]...`, or empty", "", parse_regions),
     Argument("noexec", "`SIZE@GPA[,SIZE@GPA]...`, or empty", "", parse_regions),
     _words("mmu", "nested", "nested", "shadow", "vtlb"),
-    _range("shadowpages", "1024", "16", "8192", parse_number),
+    _range("shadowpages", "1024", "32", "8192", parse_number),
     _words("boot", "auto", "auto", "multiboot", "raw"),
     _words("tsc", "wall", "wall", "apparent"),
     _words("pit", "wall", "wall", "apparent"),

@@ -1,7 +1,8 @@
 /*
  * crash: ends by a triple fault, on purpose, after saying so.
  * Argument how: idt (an interrupt with no IDT), ud (an invalid instruction with
- * no IDT), pf (page tables that map nothing: no handler can be reached).
+ * no IDT), pf (page tables that map nothing: no handler can be reached), stack (a stack
+ * that is not mapped, and no gate for #DF).
  */
 #include "guests/lib/guest.h"
 
@@ -13,6 +14,16 @@ static void forget_idt(void)
     lidt(&none);
 }
 
+/* What is pushed faults, and so does its #PF. */
+static void lose_stack(void)
+{
+    struct table_register idt;
+
+    __asm__ volatile("sidt %0" : "=m"(idt));
+    ((u64 *)(uintptr_t)idt.base)[2 * 8] = 0;
+    __asm__ volatile("mov %0, %%rsp; int $3" : : "r"(1ull << 40));
+}
+
 void guest_main(const struct multiboot_info *info)
 {
     (void)info;
@@ -20,12 +31,15 @@ void guest_main(const struct multiboot_info *info)
     args_allow("how");
     const char *how = args_word("how", "idt", word, sizeof(word));
     bool idt = text_equal(how, "idt"), ud = text_equal(how, "ud");
-    if (!idt && !ud && !text_equal(how, "pf")) {
-        print("argument how: idt, ud or pf\n");
+    bool stack = text_equal(how, "stack");
+    if (!idt && !ud && !stack && !text_equal(how, "pf")) {
+        print("argument how: idt, ud, pf or stack\n");
         guest_exit(2);
     }
     print("crash: triple fault by %s\n", how);
     checkpoint("crash", guest_generation());
+    if (stack)
+        lose_stack();
     if (!idt && !ud)
         write_cr3((uintptr_t)empty_table);
     forget_idt();

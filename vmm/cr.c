@@ -59,7 +59,8 @@ bool cr_write_0(struct vcpu *v, u64 value)
         return false;
     if ((old ^ value) & CR0_PG && !set_long_mode(v, value))
         return false;
-    if ((old ^ value) & CR0_LOADS && !loads_pointers(v, HV_CR0, value))
+    bool unseen = v->vm->shadow.on && !v->vm->shadow.active; /* CR0.TS: MOV CR3 made no exit */
+    if ((unseen || (old ^ value) & CR0_LOADS) && !loads_pointers(v, HV_CR0, value))
         return false;
     hv_set(v, HV_CR0, value);
     hv->flush(v, HV_FLUSH_ALL, 0);

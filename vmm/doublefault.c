@@ -1,17 +1,20 @@
 /*
- * A double fault that exits, because the processor would not survive a third:
- * Bochs 2.7 stops the whole machine at a guest's triple fault instead of making
- * the SHUTDOWN exit (15.14.3). So it is asked beforehand, by the guest's own
- * tables, whether a #DF can be delivered.
+ * A double fault that exits, or that the VMM makes of two faults, because the processor
+ * would not survive a third: Bochs 2.7 stops the whole machine at a guest's triple fault
+ * instead of making the SHUTDOWN exit (15.14.3). So it is asked beforehand, by the guest's
+ * own tables, whether a #DF can be delivered.
  *
  * It reads, and changes nothing. Not asked: a task gate's new task, which is
  * taken for good. Source: AMD64 Manual vol. 2, 4.8 (gates), 8.7 to 8.9.
  */
 #include "vmm/cpubits.h"
 #include "vmm/doublefault.h"
+#include "vmm/exit.h"
+#include "vmm/fetch.h"
 #include "vmm/vm.h"
 
-#define VECTOR_DF     8
+bool doublefault_asks;
+
 #define DESC_P(d)     ((d) >> 47 & 1)
 #define DESC_DPL(d)   ((d) >> 45 & 3)
 #define DESC_TYPE(d)  ((d) >> 40 & 0x1f) /* S and type */
@@ -31,11 +34,10 @@ struct way {
 /* May supervisor code reach so many bytes there? */
 static bool reach(struct vcpu *v, u64 linear, void *data, u32 n, u8 access)
 {
-    struct guest_paging paging = vcpu_paging(v);
     struct walk w;
 
     for (u32 i = 0; i < n; i++) {
-        if (walk_guest(&v->vm->mem, &paging, gva(linear + i), access, false, &w))
+        if (fetch_walk(v, gva(linear + i), access, false, &w))
             return false;
         u8 byte;
         if (guestmem_read(&v->vm->mem, w.gpa, &byte, 1) != 0)

@@ -143,6 +143,7 @@ struct hv_caps {
     bool nested, next_rip, decode_assist, large_1g;
     bool ept; /* nested tables have Intel's format, not AMD's */
     bool task_exits; /* a task switch by hardware exits, whatever loads CR3 with it */
+    bool shutdown_exits; /* a triple fault exits */
 };
 
 struct pcpu;

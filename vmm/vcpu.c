@@ -6,6 +6,7 @@
 #include "kernel/mem.h"
 #include "kernel/todo.h"
 #include "vmm/cpubits.h"
+#include "vmm/doublefault.h"
 #include "vmm/exit.h"
 #include "vmm/vcpu_events.h"
 #include "vmm/vm.h"
@@ -59,16 +60,27 @@ static bool makes_double_fault(const struct event *first, u8 second)
     return contributory(first->vector) && contributory(second);
 }
 
+/* What was to be delivered is lost in it. */
+static void raise_double_fault(struct vcpu *v)
+{
+    v->inject = (struct event){true, EV_EXCEPTION, VECTOR_DF, true, 0};
+    v->attention = true;
+    if (!doublefault_asks)
+        return;
+    v->inject.valid = false;
+    if (!doublefault_deliver(v))
+        vm_end(v->vm, END_TRIPLE_FAULT, 0, "triple fault near rip %#lx", v->rip);
+}
+
 void vcpu_raise(struct vcpu *v, u8 vector, bool has_error, u32 error)
 {
-    if (v->inject.valid && v->inject.type == EV_EXCEPTION && v->inject.vector == 8) {
+    if (v->inject.valid && v->inject.type == EV_EXCEPTION && v->inject.vector == VECTOR_DF) {
         vm_end(v->vm, END_TRIPLE_FAULT, 0, "an exception while a double fault was delivered");
         return;
     }
     if (makes_double_fault(&v->inject, vector)) {
-        vector = 8;
-        has_error = true;
-        error = 0;
+        raise_double_fault(v);
+        return;
     }
     v->inject = (struct event){true, EV_EXCEPTION, vector, has_error, error};
     v->attention = true;

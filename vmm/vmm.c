@@ -11,6 +11,7 @@
 #include "kernel/mem.h"
 #include "kernel/panic.h"
 #include "vmm/bench.h"
+#include "vmm/doublefault.h"
 #include "vmm/mmu/pt_format.h"
 #include "vmm/options.h"
 #include "vmm/sched/calls.h"
@@ -44,6 +45,7 @@ static int choose_backend(void)
             hv = backends[i];
             pt_nested = caps.ept ? &pt_ept : &pt_npt;
             shadow_fences = !caps.task_exits;
+            doublefault_asks = !caps.shutdown_exits;
             return 0;
         }
     return -ENOTSUP;

@@ -62,6 +62,15 @@ def test_the_others_do_not_notice(machine, guest):
     assert not run.trace.select("vm_destroy")["leaked"].any()
 
 
+@pytest.mark.parametrize("mmu", ("nested", "shadow"))
+def test_a_double_fault_that_nobody_takes(machine, mmu):
+    """On a shadow page faults exit, and the VMM makes a double fault of two of them: what comes of a
+    third is the VM's end, not the processor's."""
+    run = machine((f"crash mmu={mmu} -- how=stack", "ticker -- hz=500 ticks=5"), "", "1s", ok=False)
+    assert [vm["how"] for vm in run.json["vms"]] == ["TRIPLE_FAULT", "EXITED"]
+    assert (run.json["exit_reason"], run.json["status"]) == ("ended", 0)
+
+
 def test_each_generation_is_told_its_number(machine):
     run = machine(("crash restart=5 -- how=ud", "ticker -- hz=500 ticks=5"), "", "1s")
     said = run.trace.select("checkpoint")

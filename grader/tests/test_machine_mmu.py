@@ -84,7 +84,7 @@ def test_a_small_pool_is_recycled(machine: Any, torture: bool) -> None:
     """As few shadow pages as may be, and one more path: all of them are used over and over."""
     ops = 10_000 if torture else 700
     run = machine([f"{name} shadowpages={pages} -- ops={ops}"
-                   for name, pages in zip(FORMATS, (16, 24, 16))],
+                   for name, pages in zip(FORMATS, (32, 36, 32))],
                   OPTION.format("shadow"), time="900s", seed=8, ok=False, timeout=3600)
     assert [(vm["how"], vm["code"]) for vm in run.json["vms"]] == [("EXITED", 0)] * 3
     zaps = run.trace.select("shadow_zap")

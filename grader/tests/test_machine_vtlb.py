@@ -20,7 +20,7 @@ from grader.tests.test_machine_mmu import told
 pytestmark = [pytest.mark.machine, pytest.mark.everywhere]
 
 VMS = {1: "vtlb -- hold=1", 2: "vtlb32 -- hold=1", 3: "vtlb32 -- hold=1 pae=0",
-       4: "vtlb shadowpages=16 -- hold=1"}
+       4: "vtlb shadowpages=32 -- hold=1"}
 WRITES = {1: 7 / 8, 2: 6 / 7, 3: 6 / 7, 4: 7 / 8}     # of the calls that are to be refused
 
 

@@ -203,7 +203,11 @@ static void fake_run(struct vcpu *v, struct exit *x)
 
 static int fake_probe(struct hv_caps *caps)
 {
-    *caps = (struct hv_caps){.name = "fake", .asids = 16, .nested = true, .task_exits = true};
+    *caps = (struct hv_caps){.name = "fake",
+                             .asids = 16,
+                             .nested = true,
+                             .task_exits = true,
+                             .shutdown_exits = true};
     return 0;
 }
 

@@ -28,7 +28,7 @@
 #include "vmm/mmu/walk.h"
 
 #define SHADOW_ENTRIES       512u
-#define SHADOW_MIN_PAGES     16u /* a path has at most four, and a split takes two */
+#define SHADOW_MIN_PAGES     32u /* an event's delivery meets ten pages: three each, and the root */
 #define SHADOW_MAX_PAGES     8192u
 #define SHADOW_DEFAULT_PAGES 1024u
 

@@ -9,6 +9,7 @@
  */
 #include "kernel/todo.h"
 #include "vmm/hv.h"
+#include "vmm/mmu/pt_format.h"
 #include "vmm/mmu/shadow.h"
 
 /* --- Leaves --------------------------------------------------------------------------------- */
@@ -145,6 +146,8 @@ struct shadow_page *shadow_descend(struct shadow *s, u64 gva)
 {
     struct shadow_page *p = &s->page[s->root];
 
+    if (!pt_canonical(pt_format_of(s->mode), gva))
+        return NULL;
     for (u32 level = ROLE_LEVEL(p->role); level > 1; level--) {
         u64 entry = p->entry[shadow_index(level, gva)];
         if (!(entry & PTE_P))

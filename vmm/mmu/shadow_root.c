@@ -150,6 +150,8 @@ static void start(struct vcpu *v, const struct guest_paging *paging)
 {
     struct shadow *s = &v->vm->shadow;
 
+    if (s->mode != paging_mode(paging))
+        stop(v); /* A and D of one mode's entries are other bits of another's */
     s->mode = paging_mode(paging);
     s->role = s->software ? vtlb_role(paging) : role_of(paging);
     hpa_t fence;

@@ -17,7 +17,7 @@
 #define CPUID_NRIPS    (1u << 3)
 #define CPUID_DECODE   (1u << 7)
 #define TYPE_BUSY      2u /* in the type of a TSS */
-#define EXCEPTION_DF   (1u << 8) /* Bochs 2.7 makes no SHUTDOWN exit: see doublefault.c */
+#define EXCEPTION_DF   (1u << 8) /* for want of a SHUTDOWN exit: see doublefault.c */
 
 /* What always exits. Nothing of a guest's CR3, DR0-3 or TSC does. CR8 writes do
  * because of QEMU 7.2, which dies of one while V_IRQ is set; so does LTR, see
@@ -58,7 +58,8 @@ static int svm_probe(struct hv_caps *caps)
                              .next_rip = r[3] & CPUID_NRIPS,
                              .decode_assist = r[3] & CPUID_DECODE,
                              .large_1g = ext[3] & CPUID_PAGE1GB,
-                             .task_exits = cpu_is_bochs()}; /* QEMU 7.2 overlooks the intercept */
+                             .task_exits = cpu_is_bochs(), /* QEMU 7.2 overlooks the intercept */
+                             .shutdown_exits = !cpu_is_bochs()}; /* and Bochs 2.7 this one */
     return caps->nested ? 0 : -ENOTSUP;
 }
 

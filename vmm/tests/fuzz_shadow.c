@@ -462,7 +462,7 @@ static void read_input(const u8 *data, size_t size)
 
 int fuzz_one(const u8 *data, size_t size)
 {
-    static const char *const args[] = {MEMORY "16", MEMORY "17", MEMORY "24", MEMORY "40"};
+    static const char *const args[] = {MEMORY "32", MEMORY "33", MEMORY "40", MEMORY "56"};
     u64 frames = host_frames_free();
     char why[200];
 

@@ -5,6 +5,7 @@
  */
 #include <string.h>
 #include "vmm/cr.h"
+#include "vmm/doublefault.h"
 #include "vmm/exit.h"
 #include "vmm/tests/check.h"
 #include "vmm/tests/paged.h"
@@ -309,79 +310,70 @@ static void test_clean_again(void)
     rig_end(&vm);
 }
 
-/* A PAE guest's one table of pointers, at RIG_ROOT: its tables do not matter here. */
-static void begin_pae(const char *what, const char *args, u64 cr0)
-{
-    check_about("%s", what);
-    rig_begin(&vm, args);
-    rig_mode(&vm, RIG_FLAT32);
-    memset(guest_entry(0, 0), 0, PAGE_SIZE);
-    CHECK(cr_write_3(v, RIG_ROOT));
-    CHECK(cr_write_4(v, CR4_PAE));
-    CHECK(cr_write_0(v, CR0_PE | CR0_PG | cr0));
-}
-
-/* What a nested table makes of an address; 0: nothing. */
-static u64 fenced(u64 address)
-{
-    u64 table = v->ctl.fence_root.v;
-
-    for (int shift = RIG_TOP; shift >= 12; shift -= 9) {
-        u64 entry = ((u64 *)table)[address >> shift & 511];
-        if (!(entry & PTE_P))
-            return 0;
-        table = entry & PTE_ADDR;
-    }
-    return table;
-}
-
-static void test_fence(void)
-{
-    shadow_fences = true;
-    begin("long mode needs no fence", "mmu=shadow");
-    CHECK_EQ(v->ctl.fence_root.v, 0);
-    rig_end(&vm);
-
-    begin_pae("a fence: the VM's memory, its shadow pages, and nothing else", "mmu=shadow", 0);
-    CHECK(vm.shadow.active && v->ctl.fence_root.v != 0);
-    CHECK_EQ(fenced(host(0)), host(0));
-    CHECK_EQ(fenced(host(0xff000)), host(0xff000));
-    CHECK_EQ(fenced(v->ctl.shadow_root.v), v->ctl.shadow_root.v);
-    CHECK_EQ(fenced(v->ctl.fence_root.v), 0);
-    CHECK_EQ(fenced(vm.nested.root.v), 0);
-    CHECK_EQ(fenced(0x1000), 0);
-    u64 root = v->ctl.fence_root.v;
-    check_about("TS would hide a switch: no shadow, and the same fence again");
-    CHECK(cr_write_0(v, CR0_PE | CR0_PG | CR0_TS));
-    CHECK(!vm.shadow.active && v->ctl.shadow_root.v == 0 && v->ctl.fence_root.v == 0);
-    CHECK(cr_write_0(v, CR0_PE | CR0_PG));
-    CHECK(vm.shadow.active && v->ctl.fence_root.v == root);
-    rig_exit(&vm, EXIT_TASK_SWITCH, (struct exit){.code = 0x7d});
-    CHECK(!vm.alive && strstr(rig_why(&vm), "a task switch by hardware") != NULL);
-    rig_end(&vm);
-
-    begin_pae("TS where the guest's tables mean nothing", "mmu=vtlb", CR0_TS);
-    CHECK(!vm.alive && strstr(rig_why(&vm), "CR0.TS with mmu=vtlb") != NULL);
-    rig_end(&vm);
-
-    shadow_fences = false;
-    begin_pae("a processor that makes an exit of it", "mmu=shadow", CR0_TS);
-    CHECK(vm.shadow.active && v->ctl.fence_root.v == 0);
-    rig_end(&vm);
-}
-
 /* Each root is a copy of the rig's, with the tables below it shared but for the last. */
 static void test_recycling(void)
 {
-    begin("forty roots on sixteen pages", "mmu=shadow shadowpages=16");
-    for (u32 i = 0; i < 40; i++) {
+    begin("sixty roots on as few pages as may be", "mmu=shadow shadowpages=32");
+    for (u32 i = 0; i < 60; i++) {
         u64 root = TABLE(8 + i), *to = guestmem_ptr(&vm.mem, gpa(root), NULL);
         to[0] = *guest_entry(0, 0);
         CHECK(cr_write_3(v, root));
         CHECK(hidden(PAGE_AT(FREE), 0));
         CHECK_EQ(leaf(PAGE_AT(FREE)) & PTE_ADDR, host(PAGE_AT(FREE)));
     }
-    CHECK_EQ(vm.shadow.fresh, 16);
+    CHECK_EQ(vm.shadow.fresh, 32);
+    rig_end(&vm);
+}
+
+/* All that the delivery of an event may touch is reached in the end, on the smallest pool. */
+static void test_ten_paths(void)
+{
+    begin("ten pages below as many entries of the root", "mmu=shadow shadowpages=32");
+    u32 faults = 0, there = 0;
+
+    for (u32 i = 1; i <= 10; i++)
+        for (u32 level = 0; level < 4; level++)
+            *guest_entry(level ? 3 + 3 * i + level : 0, level ? 0 : i) =
+                (level < 3 ? TABLE(4 + 3 * i + level) : PAGE_AT(FREE)) | PTE_P | PTE_W | PTE_U;
+    while (there < 10 && faults < 100) {
+        for (there = 0; there < 10 && leaf((there + 1ull) << RIG_TOP); there++)
+            ;
+        if (there < 10) {
+            CHECK(hidden((there + 1ull) << RIG_TOP, 0));
+            faults++;
+        }
+    }
+    CHECK_EQ(there, 10);
+    rig_end(&vm);
+}
+
+static void test_not_canonical(void)
+{
+    begin("INVLPG of what is no address", "mmu=shadow");
+    *guest_entry(3, TABLE(3) / PAGE_SIZE) |= PTE_D;
+    CHECK(hidden(PAGE_AT(FREE), 0));
+    CHECK(hidden(TABLE(3), PF_W)); /* out of step */
+    u64 old = leaf(PAGE_AT(FREE));
+    *guest_entry(3, FREE) ^= PAGE_AT(FREE) ^ PAGE_AT(FREE + 9);
+    rig_exit(&vm, EXIT_INVLPG,
+             (struct exit){.insn_len = 3, .invlpg = {1ull << 48 | PAGE_AT(FREE), true}});
+    CHECK_EQ(leaf(PAGE_AT(FREE)), old); /* as in the processor's TLB, which drops nothing */
+    rig_end(&vm);
+}
+
+/* Where the third fault would end more than the VM. */
+static void test_no_way_for_double_fault(void)
+{
+    begin("a page fault while one is delivered, and no gate for #DF", "mmu=shadow");
+    doublefault_asks = true;
+    *guest_entry(3, FREE) = 0;
+    hv_set_seg(v, SEG_IDTR, &(struct seg){.limit = 0});
+    v->inject = (struct event){true, EV_EXCEPTION, VECTOR_PF, true, 0};
+    v->attention = true;
+    rig_exit(&vm, EXIT_EXCEPTION,
+             (struct exit){.exc = {.vector = VECTOR_PF, .error = PF_W, .addr = PAGE_AT(FREE)}});
+    CHECK(!vm.alive && vm.how == END_TRIPLE_FAULT);
+    doublefault_asks = false;
     rig_end(&vm);
 }
 
@@ -394,11 +386,13 @@ int main(void)
     test_misaligned_write();
     test_shared_table();
     test_late_path();
+    test_not_canonical();
     test_flood();
     test_roles();
     test_smep_and_smap();
     test_clean_again();
-    test_fence();
     test_recycling();
+    test_ten_paths();
+    test_no_way_for_double_fault();
     return check_done("shadow");
 }

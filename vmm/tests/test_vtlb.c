@@ -233,7 +233,7 @@ static void test_narrow(void)
 /* What is told to be there may be gone, and is never another space's. */
 static void test_vanishing(void)
 {
-    begin("forty spaces on sixteen pages", "mmu=vtlb shadowpages=16");
+    begin("forty spaces on thirty-two pages", "mmu=vtlb shadowpages=32");
     for (u32 round = 0; round < 3; round++)
         for (u64 i = 0; i < 40; i++) {
             CHECK(cr_write_3(v, i << 12));
@@ -244,7 +244,26 @@ static void test_vanishing(void)
             CHECK(hidden(LOW, 0));
             CHECK_EQ(leaf(at) & PTE_ADDR, host(mine)); /* the newest stay */
         }
-    CHECK_EQ(vm.shadow.fresh, 16);
+    CHECK_EQ(vm.shadow.fresh, 32);
+    rig_end(&vm);
+}
+
+static void put(u64 at, u64 value)
+{
+    CHECK_EQ(guestmem_write(&vm.mem, gpa(at), &value, 8), 0);
+}
+
+/* Its IDT, GDT and stack are found by what the segment says; CR3 is a name. */
+static void test_double_fault(void)
+{
+    begin("a double fault that exits, and whose way is in the segment", "mmu=vtlb");
+    hv_set_seg(v, SEG_IDTR, &(struct seg){.limit = 0xfff, .base = LOW});
+    hv_set_seg(v, SEG_GDTR, &(struct seg){.limit = 0xfff, .base = LOW + PAGE_SIZE});
+    put(LOW + 8 * 16, 0x00008e0000080000 | RIG_CODE);
+    put(LOW + PAGE_SIZE + 8, 0x00af9b000000ffff);
+    v->gpr[GPR_RSP] = LOW + 3 * PAGE_SIZE;
+    rig_exit(&vm, EXIT_EXCEPTION, (struct exit){.exc = {.vector = VECTOR_DF}});
+    CHECK(rig_raised(&vm, VECTOR_DF, 0));
     rig_end(&vm);
 }
 
@@ -259,5 +278,6 @@ int main(void)
     test_emulated();
     test_narrow();
     test_vanishing();
+    test_double_fault();
     return check_done("vtlb");
 }

@@ -42,7 +42,8 @@ static int vmx_probe(struct hv_caps *caps)
                              .ept = true,
                              .next_rip = true,
                              .large_1g = vmx_caps.large_1g,
-                             .task_exits = true};
+                             .task_exits = true,
+                             .shutdown_exits = true};
     return 0;
 }
 

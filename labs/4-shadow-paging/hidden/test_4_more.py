@@ -53,10 +53,10 @@ def test_two_levels(lab):
 
 @points(4, hint="4.5", needs="test_a_guest_boots")
 def test_little_memory(lab):
-    """Sixteen shadow pages for a hundred spaces: they are used again and again, and nothing is wrong."""
-    run = tortured(lab, args="mmu=shadow shadowpages=16")
+    """Thirty-two shadow pages for a hundred spaces: they are used again and again, and nothing is wrong."""
+    run = tortured(lab, args="mmu=shadow shadowpages=32")
     used = set(run.trace.select("shadow_page")["shadow"].tolist())
-    expect(len(used) <= 16, f"the VM was given 16 shadow pages, and used {len(used)}")
+    expect(len(used) <= 32, f"the VM was given 32 shadow pages, and used {len(used)}")
 
 
 @points(4, hint="4.10", needs="test_a_guest_boots")
@@ -81,11 +81,11 @@ def test_neighbours(lab):
 
 @points(2, hint="4.9", needs="test_its_own_tlb")
 def test_its_own_tlb_in_other_formats(lab):
-    """32-bit guests that fill their TLB, with CR4.PAE and without; and one that is given sixteen tables."""
+    """32-bit guests that fill their TLB, with CR4.PAE and without; and one that is given thirty-two tables."""
     at = lab.random()
     args = [f"ops={at.randrange(250, 350)} hold=1" for _ in range(3)]
     run = lab.run(f"vtlb32 mem=15M mmu=vtlb -- {args[0]}", f"vtlb32 mem=15M mmu=vtlb -- pae=0 {args[1]}",
-                  f"vtlb mem=15M mmu=vtlb shadowpages=16 -- {args[2]}", option="trace=memory slice=1ms",
+                  f"vtlb mem=15M mmu=vtlb shadowpages=32 -- {args[2]}", option="trace=memory slice=1ms",
                   time="80ms")
     for vm in (1, 2, 3):
         wrong = pager.failed_checks(run, vm)
