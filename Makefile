@@ -237,7 +237,7 @@ FUZZ_SRC_bundle   := kernel/bundle.c kernel/format.c
 FUZZ_SRC_args     := $(ARGS_SRC)
 UNIT_SRC_vmm      := $(CORE_SRC) vmm/vmm.c $(filter vmm/bench%,$(VMM_SRC))
 FUZZ_SRC_exit     := $(CORE_SRC)
-FUZZ_SRC_shadow   := $(CORE_SRC) vmm/tests/shadow_books.c
+FUZZ_SRC_shadow   := $(CORE_SRC) $(addprefix vmm/tests/shadow_,books.c history.c tlb.c)
 FUZZ_SRC_insn     := $(INSN_SRC)
 FUZZ_SRC_emulate  := vmm/tests/emu_guest.c $(INSN_SRC) $(EMULATE_SRC)
 

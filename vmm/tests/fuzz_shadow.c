@@ -4,7 +4,7 @@
  * tables: what they forbid exits as a page fault, what they allow is done at once, and what
  * is in the TLB stays there until the VMM flushes. After each step: no write reached a
  * table in step, no fault was the guest's that its tables do not give it, and all that
- * shadow_books.h says. It does not model SMEP and SMAP, nor A and D of shadow tables.
+ * shadow_books.h and shadow_history.h say. It does not model SMEP and SMAP, nor A and D of shadow tables.
  *
  * Input: how it begins, then steps.
  */
@@ -17,11 +17,13 @@
 #include "vmm/tests/host.h"
 #include "vmm/tests/rig.h"
 #include "vmm/tests/shadow_books.h"
+#include "vmm/tests/shadow_history.h"
+#include "vmm/tests/shadow_tlb.h"
 
 const char *const fuzz_name = "shadow";
 
 struct start {
-    u8 mode, pages, unused[2];
+    u8 mode, pages, fences, unused;
 };
 
 struct step {
@@ -95,48 +97,6 @@ static u64 make_entry(const struct step *s)
 
 /* --- The processor -------------------------------------------------------------------------- */
 
-static struct {
-    u64 page, leaf;
-} tlb[64];
-
-static void tlb_drop(u64 gva)
-{
-    for (u32 i = 0; i < ARRAY_SIZE(tlb); i++)
-        if (tlb[i].page == gva >> PAGE_SHIFT)
-            tlb[i].leaf = 0;
-}
-
-static u64 tlb_find(u64 gva)
-{
-    for (u32 i = 0; i < ARRAY_SIZE(tlb); i++)
-        if (tlb[i].leaf && tlb[i].page == gva >> PAGE_SHIFT)
-            return tlb[i].leaf;
-    return 0;
-}
-
-static void tlb_fill(u64 gva, u64 leaf)
-{
-    u64 page = gva >> PAGE_SHIFT, i = (page ^ page >> 9 ^ page >> 18) % ARRAY_SIZE(tlb);
-
-    tlb_drop(gva);
-    tlb[i].page = page;
-    tlb[i].leaf = leaf;
-}
-
-/* Flushes that the VMM has asked for since the last time. */
-static void tlb_flushes(void)
-{
-    const struct fake_call *call;
-
-    FUZZ_CHECK(!fake_call_at(FAKE_CALLS - 1)); /* all are there */
-    for (u32 i = 0; (call = fake_call_at(i)); i++)
-        if (call->what == FAKE_FLUSH && call->which == HV_FLUSH_ALL)
-            memset(tlb, 0, sizeof(tlb));
-        else if (call->what == FAKE_FLUSH)
-            tlb_drop(call->value);
-    fake_forget();
-}
-
 static bool allows(u64 leaf, u8 access)
 {
     return leaf & PTE_P && !(access & ACCESS_USER && !(leaf & PTE_U)) &&
@@ -196,35 +156,34 @@ static bool reach_both(u64 first, u64 last, u8 access)
     return false;
 }
 
-/* --- Addresses that were flushed ---------------------------------------------------------- */
-
-/* From then on their leaves are in step, until a table is written without an exit, however the
- * path to them comes and goes. */
-static struct flushed {
-    u64 gva;
-    u16 root; /* 0: none */
-} flushed[8];
-
-static void check_flushed(void)
-{
-    for (u32 i = 0; i < ARRAY_SIZE(flushed); i++)
-        if (vm.shadow.active && flushed[i].root == vm.shadow.root)
-            books_check_leaf(v, flushed[i].gva);
-}
-
 /* --- Steps ------------------------------------------------------------------------------------ */
+
+/* Where one of sixteen paths begins; there may be three more at level 4. */
+static u64 path_base(u32 path, u32 top)
+{
+    u64 region = is_legacy() ? 1ull << 22 : 1ull << 21;
+    u64 base = (path & 3) * region + ((path >> 2 & 1ull) << 30);
+
+    return vcpu_mode(v) == 8 && path >> 3 ? base + ((top & 3ull) << 39) : base;
+}
 
 /* An address: which path, which page, where in it. */
 static u64 address(const struct step *s, u64 page, u64 offset)
 {
-    u64 region = is_legacy() ? 1ull << 22 : 1ull << 21, path = s->where >> 4;
-    u64 base = (path & 3) * region + ((path >> 2 & 1) << 30);
-
     if (is_legacy())
         page += s->index & 0x80 ? 512 : 0;
-    if (vcpu_mode(v) == 8)
-        base += (path >> 3 ? s->where & 3ull : 0) << 39;
-    return base + page * PAGE_SIZE + offset;
+    return path_base(s->where >> 4, s->where) + page * PAGE_SIZE + offset;
+}
+
+/* All is flushed. The pages that are changed most are looked at, on each path. */
+static void flushed_all(void)
+{
+    static const u16 pages[] = {0, 1, 3, TABLES + 3};
+    u64 gva[HISTORY_MAX];
+
+    for (u32 i = 0; i < HISTORY_MAX; i++)
+        gva[i] = path_base(i / 4, i / 4) + pages[i % 4] * PAGE_SIZE;
+    history_begin(gva, HISTORY_MAX);
 }
 
 /* MOV to (RDI), of 1 to 8 bytes; CMPXCHG8B or 16B, which nobody carries out; MOV from there. */
@@ -267,7 +226,7 @@ static void store(u64 gva, const u8 *bytes, u32 n)
 
     FUZZ_CHECK(!shadow_is_protected(f));
     if (f->tables)
-        memset(flushed, 0, sizeof(flushed));
+        history_note(v);
     memcpy((u8 *)hpa_ptr(hpa(leaf & PTE_ADDR)) + (gva & PAGE_MASK), bytes, n);
 }
 
@@ -333,8 +292,12 @@ static void flush_page(const struct step *s)
 {
     if (!vm.shadow.active)
         return;
-    shadow_flush_address(v, some_page(s));
-    flushed[s->flags % ARRAY_SIZE(flushed)] = (struct flushed){some_page(s), vm.shadow.root};
+    u64 high = s->flags >= 240 && vm.shadow.mode == PAGING_LONG4 ? 1ull << 50 : 0; /* no address */
+    shadow_flush_address(v, some_page(s) ^ high);
+    if (high)
+        return;
+    history_flush(some_page(s));
+    books_check_leaf(v, some_page(s));
 }
 
 static void set_root(const struct step *s)
@@ -342,20 +305,31 @@ static void set_root(const struct step *s)
     u64 page = s->how == 255 ? 0x1000 : s->how >= 240 ? HIGH + s->page % 8 : TABLES + s->page % 16;
     u64 low = s->how & 0x20 && vm.shadow.mode == PAGING_PAE ? (s->index & 0x7full) << 5 : 0;
 
-    if (cr_write_3(v, page * PAGE_SIZE + low) && vm.alive)
-        FUZZ_CHECK(!vm.shadow.unsynced);
+    if (!cr_write_3(v, page * PAGE_SIZE + low) || !vm.alive)
+        return;
+    FUZZ_CHECK(!vm.shadow.unsynced);
+    flushed_all();
+}
+
+static bool change_rule(u8 how)
+{
+    u64 cr0 = hv_get(v, HV_CR0), cr4 = hv_get(v, HV_CR4), efer = hv_get(v, HV_EFER);
+
+    if (how >= 224 && !(efer & EFER_LMA))
+        return cr_write_4(v, cr4 ^ CR4_PAE);
+    if (how >= 192)
+        return cr_write_0(v, cr0 ^ CR0_TS);
+    if (how % 4 == 0)
+        return cr_write_0(v, cr0 ^ CR0_WP);
+    if (how % 4 == 3)
+        return cr_write_efer(v, (efer & ~EFER_LMA) ^ EFER_NXE);
+    return cr_write_4(v, cr4 ^ (how % 4 == 1 ? CR4_PSE : CR4_PGE));
 }
 
 static void change_rules(const struct step *s)
 {
-    if (s->how % 4 == 0)
-        cr_write_0(v, hv_get(v, HV_CR0) ^ CR0_WP);
-    else if (s->how % 4 == 1)
-        cr_write_4(v, hv_get(v, HV_CR4) ^ CR4_PSE);
-    else if (s->how % 4 == 2)
-        cr_write_4(v, hv_get(v, HV_CR4) ^ CR4_PGE);
-    else
-        cr_write_efer(v, (hv_get(v, HV_EFER) & ~EFER_LMA) ^ EFER_NXE);
+    if (change_rule(s->how))
+        flushed_all();
 }
 
 /* Paging off; on again, in that mode, with good tables or what there is. */
@@ -376,6 +350,7 @@ static void change_mode(enum paging_mode mode, bool fresh)
     FUZZ_CHECK(on == vm.shadow.active && (on || !fresh)); /* a pointer of PAE may be malformed */
     if (on && mode == PAGING_LONG4)
         hv_set_seg(v, SEG_CS, &wide);
+    flushed_all();
 }
 
 static const enum paging_mode modes[] = {PAGING_LONG4, PAGING_PAE, PAGING_LEGACY32, PAGING_OFF};
@@ -408,21 +383,6 @@ static void take_step(const struct step *s)
 
 /* --- One input ---------------------------------------------------------------------------- */
 
-/* What it holds the shadow holds, too, and nothing there is writable that has to exit. */
-static void check_tlb(void)
-{
-    for (u32 i = 0; i < ARRAY_SIZE(tlb); i++) {
-        u64 leaf = tlb[i].leaf;
-        if (!leaf)
-            continue;
-        u64 now = books_leaf(v, tlb[i].page << PAGE_SHIFT);
-        FUZZ_CHECK(now & PTE_P && !((now ^ leaf) & PTE_ADDR));
-        FUZZ_CHECK(!(leaf & ~now & (PTE_W | PTE_U)) && !(now & ~leaf & PTE_NX));
-        u32 frame = books_frame(&vm.shadow, leaf);
-        FUZZ_CHECK(!(leaf & PTE_W) || !shadow_is_protected(&vm.shadow.frame[frame]));
-    }
-}
-
 static struct {
     struct start start;
     struct step step[MAX_STEPS];
@@ -434,6 +394,7 @@ static void run(void *unused)
     (void)unused;
     last_table = TABLES;
     last_index = 0;
+    shadow_fences = input.start.fences & 1;
     change_mode(modes[input.start.mode % 3], true);
     put_code();
     for (u32 i = 0; i < input.steps && vm.alive; i++) {
@@ -442,8 +403,9 @@ static void run(void *unused)
         tlb_flushes();
         if (!vm.alive)
             break;
-        check_tlb();
-        check_flushed();
+        tlb_check(v);
+        history_note(v);
+        history_check(v);
         books_check(&vm.shadow);
         books_check_leaves(v);
     }
@@ -470,8 +432,7 @@ int fuzz_one(const u8 *data, size_t size)
     host_trace_start();
     host_console_clear();
     fake_forget();
-    memset(tlb, 0, sizeof(tlb));
-    memset(flushed, 0, sizeof(flushed));
+    tlb_empty();
     FUZZ_CHECK(rig_create(&vm, 1, args[input.start.pages % 4], why, sizeof(why)) == 0);
     vm.quiet = true;
     rig_mode(&vm, RIG_FLAT32);
