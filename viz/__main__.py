@@ -52,7 +52,8 @@ viz walk trace.bin --list."""),
                                             another VM, as a page
 
 What is observed comes from the records (trace=memory); at the end of a run, of a VM that still
-lives, the tables themselves are read out of memory.bin. Pages in a row are one row."""),
+lives, the tables themselves are read out of memory.bin, if the records tell all of it. Pages in
+a row are one row."""),
     "timeline": Command("draw who ran when, and why", """\
   viz timeline trace.bin -o timeline.svg    a picture to print
   viz timeline trace.bin -o timeline.html   a page to zoom, select and measure in
@@ -100,7 +101,8 @@ and not when."""),
 
 EPILOG = """\
 A trace is the trace.bin that a run leaves (`make run`, `make demo`); the run's folder may
-stand for it.  Traces that are cut off or damaged are read as far as they go; what is missing is said on stderr.
+stand for it.  Traces that are cut off or damaged are read as far as they go; what is missing is said on
+stderr, and in what is drawn.
 
 examples:
   viz stats build/demo/trace.bin

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import textwrap
 from dataclasses import dataclass, field
 from typing import Dict, List, Optional, Sequence, Tuple
 
@@ -84,6 +85,9 @@ def of(trace: Trace, name: str, part: Part = Part()) -> Exits:
                          "which leaves exits out; run it again with trace=exits,memory")
     found = Exits(name)
     first, last = _moment(trace, part, part.start, 0), _moment(trace, part, part.end, trace.t1)
+    if part.end is not None and last < first:
+        raise TraceError(f"{trace.path}: --to {part.end} ({last / 1e9:.9f} s) lies before "
+                         f"--from {part.start} ({first / 1e9:.9f} s)")
     everybody = sorted(set(trace.select("exit").vm.tolist()))
     for number in everybody if part.vm is None else [part.vm]:
         causes, ns, at = _of_vm(trace, number)
@@ -148,10 +152,17 @@ def _until_entry(trace: Trace, vm: int, index: np.ndarray, ns: np.ndarray) -> np
     return np.where(own, entries.ns[place] - ns, UNTIMED)
 
 
+def caveats(trace: Trace) -> List[str]:
+    """Why there may have been other exits, or other causes, than those counted."""
+    lost = {"memory", "io"} & set(recorded.left_out(trace))
+    remark = recorded.remark(trace) if lost else None
+    return trace.caveats() + ([remark] if remark else [])
+
+
 # --- As text ----------------------------------------------------------------------------------
 
-def text(runs: Sequence[Exits]) -> str:
-    """A table: for each cause and run the number and the time."""
+def text(runs: Sequence[Exits], notes: Sequence[str] = ()) -> str:
+    """A table: for each cause and run the number and the time; then what it lacks."""
     head = ["cause"] + [word for run in runs for word in (run.name, "ns", "each")]
     rows = [head]
     for cause in shown(runs):
@@ -160,6 +171,7 @@ def text(runs: Sequence[Exits]) -> str:
     rows.append(["all"] + [word for count, ns in sums for word in (f"{count:,}", f"{ns:,}", "")])
     legend = [f"{cause}: {CAUSES[cause]}" for cause in shown(runs)] + [TIMES]
     legend += [f"{run.name}: {_said(run)}" for run in runs if _untimed(run)]
+    legend += notes
     return f"{table(rows)}\n\n" + "\n".join(legend) + "\n"
 
 
@@ -187,14 +199,14 @@ def _cells(run: Exits, cause: str) -> Tuple[str, str, str]:
 
 # --- As a picture -----------------------------------------------------------------------------
 
-def draw(runs: Sequence[Exits], out: str, subtitle: str) -> None:
-    """A bar for each cause and run: how many, and the VMM's time for them."""
+def draw(runs: Sequence[Exits], out: str, subtitle: str, notes: Sequence[str] = ()) -> None:
+    """A bar for each cause and run: how many, and the VMM's time for them; and what they lack."""
     import matplotlib
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
-    causes = shown(runs)
+    causes, words = shown(runs), _bottom(runs, subtitle, notes)
     with plt.rc_context(style.matplotlib_settings()):
-        height = 1.5 + (0.24 * len(runs) + 0.22) * len(causes)
+        height = 1.5 + (0.24 * len(runs) + 0.22) * len(causes) + 0.14 * (len(words) - 1)
         figure, (left, right) = plt.subplots(1, 2, figsize=(11, height), sharey=True,
                                              layout="constrained", width_ratios=(1, 1))
         _bars(left, runs, causes, [{cause: run.counts.get(cause, 0) for cause in causes}
@@ -205,14 +217,19 @@ def draw(runs: Sequence[Exits], out: str, subtitle: str) -> None:
         left.invert_yaxis()
         figure.suptitle("Exits by cause", x=0.01, ha="left", fontsize=13, fontweight="bold")
         left.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=len(runs), frameon=False)
-        said = [f"{run.name}: {_said(run)}: another VM ran next, or the run ended"
-                for run in runs if _untimed(run)]
-        figure.supxlabel("\n".join([f"observed: {style.PROVENANCE['observed']}; {subtitle}", *said]),
-                         fontsize=7.5)
+        figure.supxlabel("\n".join(words), fontsize=7.5)
         kind = os.path.splitext(out)[1][1:]
         figure.savefig(out, format=kind, dpi=130,
                        metadata={"Date": None} if kind == "svg" else None)
         plt.close(figure)
+
+
+def _bottom(runs: Sequence[Exits], subtitle: str, notes: Sequence[str]) -> List[str]:
+    """The lines under the bars: where they come from, and what they leave out."""
+    said = [f"{run.name}: {_said(run)}: another VM ran next, or the run ended"
+            for run in runs if _untimed(run)]
+    return [line for words in (f"observed: {style.PROVENANCE['observed']}; {subtitle}", *said,
+                               *notes) for line in textwrap.wrap(words, 160)]
 
 
 def _wrapped(words: str) -> str:
@@ -262,23 +279,33 @@ def run(args: argparse.Namespace) -> int:
     if len(args.trace) > 4:
         raise TraceError(f"{len(args.trace)} runs: at most four fit side by side")
     traces = [load(name) for name in args.trace]
-    runs = []
+    runs, notes = [], []
     for trace, name in zip(traces, _names(traces)):
         announce(trace)
         trace.need_vms(*([] if args.vm is None else [args.vm]))
         runs += [of(trace, called, Part(vm, args.start, args.end))
                  for called, vm in _parts(trace, name, args.vm, len(traces))]
+        notes += [f"{name}: {words}" for words in caveats(trace)]
     if not any(found.counts for found in runs):
-        raise TraceError("there is no exit in what was recorded")
+        raise TraceError(_none(args))
     if args.output is None:
-        write_text(None, text(runs))
+        write_text(None, text(runs, notes))
         return 0
     if os.path.splitext(args.output)[1].lower() not in FORMATS:
         raise TraceError(f"{args.output}: the ending must be one of {', '.join(FORMATS)}")
-    draw(runs, args.output, ", ".join(dict.fromkeys(trace.header.platform for trace in traces)))
+    draw(runs, args.output, ", ".join(dict.fromkeys(trace.header.platform for trace in traces)),
+         notes)
     print(f"{args.output}: " + "; ".join(f"{found.name}: {sum(found.counts.values()):,} exits"
                                          for found in runs))
     return 0
+
+
+def _none(args: argparse.Namespace) -> str:
+    """That there is nothing to count, in what was asked for."""
+    words = ["there is no exit"] + ([f"of VM {args.vm}"] if args.vm is not None else [])
+    words += [f"from {args.start}"] if args.start is not None else []
+    words += [f"to {args.end}"] if args.end is not None else []
+    return " ".join(words + ["in what was recorded"])
 
 
 def _parts(trace: Trace, name: str, vm: Optional[int], runs: int) -> List[Tuple[str, Optional[int]]]:

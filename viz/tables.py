@@ -46,21 +46,26 @@ class Picture:
 
 
 def stops(trace: Trace, vm: int) -> List[Stop]:
-    """The VM's checkpoints, and the end of its last life (or of the trace)."""
+    """The VM's checkpoints, and the end of its last life, or of the run, or of the records."""
     points = trace.select("checkpoint")
     found = [Stop(points.text(i), int(points.ns[i])) for i in range(len(points))
              if points.vm[i] == vm]
-    ends = trace.select("vm_end")
-    last = [int(ns) for ns, number in zip(ends.ns, ends.vm) if number == vm]
-    return found + [Stop("the end", last[-1] if last else trace.t1)]
+    ended = _last(trace, "vm_end", vm)
+    if ended > _last(trace, "vm_create", vm):
+        return found + [Stop("the end", int(trace.ns[ended]))]
+    return found + [Stop("the end of what was recorded" if trace.warnings else "the end", trace.t1)]
 
 
 def lives(trace: Trace, vm: int) -> bool:
-    """Whether the VM's frames were its own when the run ended: time up, and not taken apart."""
-    def last(event: str) -> int:
-        mine = trace.select(event)
-        return max([-1, *mine.index[mine.vm == vm].tolist()])
-    return last("vm_create") > last("vm_destroy")
+    """Whether the VM's frames were its own when the run ended: time up, and not taken apart; and
+    the trace tells all of it."""
+    return not trace.warnings and _last(trace, "vm_create", vm) > _last(trace, "vm_destroy", vm)
+
+
+def _last(trace: Trace, event: str, vm: int) -> int:
+    """The place of the VM's last record of that event; -1: there is none."""
+    mine = trace.select(event)
+    return max([-1, *mine.index[mine.vm == vm].tolist()])
 
 
 def picture(trace: Trace, memory: Optional[Path], vm: int, which: Optional[str]) -> Picture:
@@ -81,7 +86,7 @@ def picture(trace: Trace, memory: Optional[Path], vm: int, which: Optional[str])
             zip(states, (before, all_stops[at]))]
     name = trace.vms().get(vm, "")
     made = Picture(f"Tables of VM {vm} ({name}), mmu={mode_of(trace, vm)}, at "
-                   f"{_said(all_stops[at])}", f"since {_said(before)}", [], shadow=shadow)
+                   f"{_said(all_stops[at])}", f"since {_said(before)}", [], shadow=shadow, notes=trace.caveats())
     if states[1].created != states[0].created and at:
         made.notes.append("the VM was created anew since the stop before")
     if read:
@@ -203,6 +208,8 @@ def run(args: argparse.Namespace) -> int:
     if form not in FORMATS:
         raise TraceError(f"{args.output}: the ending must be one of {', '.join(FORMATS)}")
     memory = Path(trace.path).with_name("memory.bin")
+    if args.rows < 1:
+        raise TraceError(f"--rows {args.rows}: at least one row can be drawn")
     made = picture(trace, memory if memory.is_file() else None, args.vm, args.stop)
     tables_draw.shorten(made, args.rows)
     shown, left = tables_draw.choose(tables_rows.join(made.rows), args.rows)

@@ -26,7 +26,7 @@ def choose(rows: Sequence[Row], most: int) -> Tuple[List[Row], int]:
     """At most so many rows, changed ones first, in their order; and how many are left out."""
     first = [i for i, row in enumerate(rows) if row.status]
     rest = [i for i, row in enumerate(rows) if not row.status]
-    taken = sorted((first + rest)[:max(most, 1)])
+    taken = sorted((first + rest)[:most])
     return [rows[i] for i in taken], len(rows) - len(taken)
 
 

@@ -133,6 +133,11 @@ class Trace:
         if sentence not in self.warnings:
             self.warnings.append(sentence)
 
+    def caveats(self, most: int = 5) -> List[str]:
+        """For a picture: the first sentences about what is missing or damaged."""
+        more = len(self.warnings) - most
+        return self.warnings[:most] + ([f"... and {more} more of the kind"] if more > 0 else [])
+
     def _to_ns(self, tsc: np.ndarray) -> np.ndarray:
         """Virtual time as int64, rounded down, exact for any clock up to 10 GHz."""
         hz, base = self.header.clock_hz, self.header.tsc_base

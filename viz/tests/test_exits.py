@@ -121,6 +121,29 @@ def test_the_table_and_the_picture(tmp_path: Path, capsys: pytest.CaptureFixture
     assert any(word.startswith("observed: ") for word in words)
 
 
+def test_what_the_trace_lacks_is_said_with_the_numbers(tmp_path: Path,
+                                                       capsys: pytest.CaptureFixture) -> None:
+    """A full buffer, a file cut off, groups left out: in the table, in the picture, whose."""
+    whole, full = TraceWriter(tmp_path / "whole"), TraceWriter(tmp_path / "full")
+    for writer, mmu in ((whole, "nested"), (full, "shadow")):
+        writer.emit("vm_create", vm=1, ns=0, args=f"pager mmu={mmu}")
+        for k in range(9):
+            writer.emit("exit", vm=1, ns=1000 * k, reason="IO").emit("entry", vm=1, ns=1000 * k + 5)
+    full.dropped[0] = 47310
+    paths = [str(whole.save()), str(full.save())]
+    cut, some = tmp_path / "cut", record(tmp_path / "some", STORY[12:13], cmdline="trace=exits")
+    cut.write_bytes(full.path.read_bytes()[:-300])
+    for traces, said in ((paths, ["shadow: CPU 0's buffer was full: 47310 records were dropped"]),
+                         ([str(cut)], ["the rest is missing", "47310 records were dropped"]),
+                         ([some], ["trace=exits: ", "mapping changes"])):
+        out = tmp_path / "e.svg"
+        assert main(["exits", *traces]) == 0 and main(["exits", *traces, "-o", str(out)]) == 0
+        drawn = " ".join(re.findall(r"<text[^>]*>([^<]*)</text>", out.read_text()))
+        table = capsys.readouterr().out
+        assert all(word in table and word in drawn for word in said), (table, drawn)
+    assert main(["exits", paths[0]]) == 0 and "dropped" not in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("ending, magic", [("png", b"\x89PNG"), ("pdf", b"%PDF")])
 def test_formats(tmp_path: Path, ending: str, magic: bytes) -> None:
     out = tmp_path / f"e.{ending}"
@@ -156,7 +179,11 @@ def test_two_runs_of_one_kind_are_told_apart(tmp_path: Path,
 
 @pytest.mark.parametrize("options, words, error", [
     ({"cmdline": "trace=memory"}, [], "leaves exits out"), ({}, ["--vm", "7"], "no VM 7"),
-    ({}, ["-o", "x.html"], "the ending must be one of")])
+    ({}, ["-o", "x.html"], "the ending must be one of"),
+    ({}, ["--from", "9us", "--to", "4us"],
+     "--to 4us (0.000004000 s) lies before --from 9us (0.000009000 s)"),
+    ({}, ["--vm", "1", "--from", "1s"], "there is no exit of VM 1 from 1s in what"),
+    ({}, ["--to", "500ns"], "there is no exit to 500ns in what was recorded")])
 def test_errors_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture, options: dict,
                              words: List[str], error: str) -> None:
     path = record(tmp_path / "t", [] if options else STORY, **options)

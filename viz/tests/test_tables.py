@@ -225,7 +225,8 @@ def test_the_picture(tmp_path: Path, capsys: pytest.CaptureFixture, form: str, m
 
 @pytest.mark.parametrize("words, error", [
     (["--stop", "third"], "there is no stop 'third'"), (["--vm", "5"], "there is no VM 5"),
-    (["-o", "t.txt"], "the ending must be one of")])
+    (["-o", "t.txt"], "the ending must be one of"),
+    (["--rows", "0"], "--rows 0: at least one row"), (["--rows", "-3"], "--rows -3: at least")])
 def test_errors(tmp_path: Path, capsys: pytest.CaptureFixture, words: List[str],
                 error: str) -> None:
     path = changing(tmp_path / "trace.bin").w.save()
