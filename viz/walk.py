@@ -116,8 +116,13 @@ def about(trace: Trace, walk: Walk, count: int) -> Dict[str, str]:
     where = f"{name}/{os.path.basename(trace.path)}"
     return {"name": trace.vms().get(walk.vm, ""), "which": f"walk {walk.number} of {count}",
             "platform": trace.header.platform,
-            "provenance": f"computed: {PROVENANCE['computed']}, the VMM's (lab 5: yours); "
-                          f"from {where}"}
+            "provenance": f"computed: {PROVENANCE['computed']}, the VMM's (lab {_lab(walk)}: "
+                          f"yours); from {where}"}
+
+
+def _lab(walk: Walk) -> int:
+    """The lab whose task the walker is: with a shadow one of one dimension does, descend()."""
+    return 4 if walk.kind == "SHADOW" else 5
 
 
 def choose(walks: Walks, vm: Optional[int] = None, gva: Optional[int] = None,
@@ -183,8 +188,9 @@ def listing(trace: Trace, vm: Optional[int] = None, gva: Optional[int] = None) -
 
 
 def render(text: str, form: str, out_path: Any) -> None:
-    """Let Graphviz make the figure; the nodes' places are fixed, only lines are routed."""
-    command = ["neato", "-n2", f"-T{form}", "-o", os.fspath(out_path)]
+    """Let Graphviz make the figure; the nodes' places are fixed, only lines are routed. What
+    keeps the file from being written is an OSError, as of any other format."""
+    command = ["neato", "-n2", f"-T{form}"]
     command += ["-Gdpi=144"] if form == "png" else []
     try:
         done = subprocess.run(command, input=text.encode(), capture_output=True, timeout=120)
@@ -194,3 +200,4 @@ def render(text: str, form: str, out_path: Any) -> None:
     if done.returncode != 0:
         first = done.stderr.decode("utf-8", "replace").strip().split("\n")[0]
         raise WalkError(f"Graphviz failed: {first}")
+    Path(out_path).write_bytes(done.stdout)

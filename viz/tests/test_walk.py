@@ -110,6 +110,23 @@ def test_words(make: Callable, words: List[str], tmp_path: Path) -> None:
     assert [word for word in words if word.replace("'", "&#x27;") not in text] == []
 
 
+@pytest.mark.parametrize("make, lab", [
+    (nested_walk, 5), (kinds.ept, 5), (kinds.shadow_pair, 4), (kinds.shadow_hidden, 4),
+    (kinds.shadow, 4)], ids=lambda value: getattr(value, "__name__", ""))
+def test_whose_walker_it_was(make: Callable, lab: int, tmp_path: Path) -> None:
+    assert f"the VMM's (lab {lab}: yours); from" in text_of(one(tmp_path, make), tmp_path).replace(
+        "&#x27;", "'")
+
+
+@pytest.mark.parametrize("form", walk.FORMATS)
+def test_a_file_that_cannot_be_written(form: str, tmp_path: Path,
+                                       capsys: pytest.CaptureFixture) -> None:
+    """The same words for each format, whoever makes it."""
+    path, out = one(tmp_path, kinds.unpaged).path, tmp_path / "missing" / f"w.{form}"
+    assert main(["walk", path, "-o", str(out)]) == 2
+    assert capsys.readouterr().err == f"viz: {out}: No such file or directory\n"
+
+
 def cells(text: str) -> List[str]:
     """The flags line of each entry, in the order of the references."""
     found = re.findall(r"entry 0x[0-9a-f]+ (.*?) >", text)
