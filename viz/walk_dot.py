@@ -151,8 +151,8 @@ class Picture:
             parts.append("hPA " + self.shown("hpa", f"{walk.hpa:#x}"))
         second = [walk_words.access_words(walk.access), walk_words.mode_words(walk),
                   walk_words.kind_words(walk),
-                  f"{walk_words.CAUSES.get(walk.cause, walk.cause)} at {walk.ns / 1e9:.9f} s",
-                  self.about.get("which", ""), self.about.get("platform", "")]
+                  walk_words.made_words(walk), self.about.get("which", ""),
+                  self.about.get("platform", "")]
         rows = [font(f"Page walk of {who}:  " + "  →  ".join(parts), 17, bold=True),
                 font("  ·  ".join(word for word in second if word), 11, MUTED)]
         self.canvas.node(self.middle(), 196, lines(rows, width, 48, pen=0), width, 48)

@@ -64,7 +64,8 @@ def page(drawn: Walk, about: Dict[str, str]) -> str:
     return render("walk.html.j2", {
         "walk": of(drawn, about), "drawn": drawn, "about": about,
         "story": walk_words.fault_story(drawn), "access": walk_words.access_words(drawn.access),
-        "mode": walk_words.mode_words(drawn), "kind": walk_words.kind_words(drawn)})
+        "mode": walk_words.mode_words(drawn), "kind": walk_words.kind_words(drawn),
+        "made": walk_words.made_words(drawn)})
 
 
 def _title(drawn: Walk) -> str:

@@ -19,6 +19,7 @@ KINDS = {"NESTED": "nested tables (NPT)", "SHADOW": "shadow tables", "SEGMENT": 
          "ONE": "one dimension"}
 CAUSES = {"REQUEST": "asked for by the guest", "FAULT": "made on a fault",
           "DEBUGGER": "asked for by the debugger"}
+UNKNOWN = -1        # the time of a walk, if nothing tells it
 FAULT_NAMES = {"NOT_PRESENT": "not present", "READ": "read denied", "WRITE": "write denied", "USER": "user denied",
                "EXECUTE": "execution denied", "RESERVED": "reserved bit set",
                "NON_CANONICAL": "not canonical", "LIMIT": "beyond the limit",
@@ -47,6 +48,15 @@ def size_name(size: int) -> str:
         if size >= unit and size % unit == 0:
             return f"{size // unit}{letter}"
     return str(size)
+
+
+def made_words(walk: Walk) -> str:
+    """Who asked for it, and when: the debugger at a stop, of which the records before it tell."""
+    who = CAUSES.get(walk.cause, walk.cause)
+    if walk.ns == UNKNOWN:
+        return who
+    when = "after the trace's last record, " if walk.cause == "DEBUGGER" else ""
+    return f"{who} {when}at {walk.ns / 1e9:.9f} s"
 
 
 def mode_words(walk: Walk) -> str:

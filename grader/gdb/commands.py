@@ -15,6 +15,7 @@ from grader.gdb.kernel import Kernel, Vm
 from grader.gdb.state import State
 from grader.oracle.memory import OutsideMemory
 from viz import trace as viz_trace
+from viz.walk_words import UNKNOWN
 
 ALL = ("all", "*")
 EXITS, RECORDS = 10, 20
@@ -192,7 +193,8 @@ def walk(debugger: Debugger, words: List[str]) -> None:
     files = [word for word in words[2:] if "." in word]
     access = next((word for word in words[2:] if word not in files), "r")
     guest = paging(vm, now)
-    made = walks.make(debugger.kernel.memory, guest, number(words[1]), walks.access_bits(access))
+    made = walks.make(debugger.kernel.memory, guest, number(words[1]), walks.access_bits(access),
+                      records.last_ns(debugger.kernel.memory_file) if files else UNKNOWN)
     data = None
     if not made.faulted and made.hpa + 8 <= debugger.kernel.memory.size:
         data = debugger.kernel.memory.read_u64(made.hpa)

@@ -5,13 +5,15 @@ trace.bin.  What was not recorded, or dropped, is said.  What it does not do: kn
 """
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Dict, List, Optional
 
 import numpy as np
 
 from grader.gdb import exit_words
 from viz import recorded
-from viz.trace import Trace
+from viz.trace import Trace, TraceError, load
+from viz.walk_words import UNKNOWN
 
 HEAD = f"{'virtual s':>14} {'VM':>3}  "
 
@@ -21,6 +23,15 @@ def caveats(trace: Trace) -> List[str]:
     said = [f"note: {sentence}" for sentence in trace.warnings]
     remark = recorded.remark(trace)
     return said + ([f"note: {remark}"] if remark else [])
+
+
+def last_ns(memory_file: Path) -> int:
+    """The time of the last record in the machine's memory; UNKNOWN if there is none."""
+    try:
+        trace = load(str(memory_file))
+    except TraceError:
+        return UNKNOWN
+    return trace.t1 if len(trace) else UNKNOWN
 
 
 def show(trace: Trace, i: int) -> str:

@@ -59,8 +59,9 @@ def access_bits(word: str) -> int:
     return sum(ACCESS[letter] for letter in set(word))
 
 
-def make(memory: Memory, guest: Guest, gva: int, access: int = 0, ns: int = 0) -> Walk:
-    """The walk of `gva`, with the debugger as its cause."""
+def make(memory: Memory, guest: Guest, gva: int, access: int = 0,
+         ns: int = walk_words.UNKNOWN) -> Walk:
+    """The walk of `gva`, with the debugger as its cause; `ns` is the time of the last record."""
     if guest.mode == "LONG5":
         raise WalkRefused("the guest has five levels of tables, which this walker does not know")
     walk = Walk(number=1, record=0, ns=ns, vm=guest.vm, gva=gva, access=access, groot=guest.cr3,
@@ -110,11 +111,14 @@ def lines(walk: Walk, data: Optional[int] = None) -> List[str]:
 
 
 def draw(walk: Walk, guest: Guest, path: str, platform: str) -> None:
-    """Draw it into `path`, in the format of its ending; viz.walk.WalkError if that fails."""
+    """Draw it into `path`, in the format of its ending; WalkRefused or viz.walk.WalkError."""
     form = path.rpartition(".")[2].lower()
     if form not in drawing.FORMATS:
         raise WalkRefused(f"{path}: the ending must be one of "
                           + ", ".join("." + name for name in drawing.FORMATS))
-    drawing.save(walk, {"name": guest.name, "which": "made by the debugger", "platform": platform,
-                        "provenance": f"computed: {PROVENANCE['computed']}; from the stopped "
-                        "machine"}, form, path)
+    about = {"name": guest.name, "platform": platform,
+             "provenance": f"computed: {PROVENANCE['computed']}; from the stopped machine"}
+    try:
+        drawing.save(walk, about, form, path)
+    except OSError as error:
+        raise WalkRefused(f"{path}: {error.strerror or error}") from None

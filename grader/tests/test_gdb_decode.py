@@ -4,6 +4,7 @@ Values are written here by the manual's tables; a wrong bit, offset or name fail
 """
 from __future__ import annotations
 
+import html
 import struct
 
 import pytest
@@ -12,6 +13,7 @@ from grader.gdb import control_block, exit_words, records, walks
 from grader.oracle.memory import Memory
 from grader.tests.tables import Machine, Tables
 from viz import trace as viz_trace
+from viz import walk_words
 from viz.tests import synth
 
 
@@ -148,6 +150,14 @@ def test_the_last_records_with_a_text(trace):
     assert all("exit reason=HLT rip=0x10" in line for line in found)
 
 
+def test_when_the_last_record_was_made(trace, tmp_path):
+    assert records.last_ns(tmp_path / "trace.bin") == 39000
+    empty = synth.TraceWriter(tmp_path / "empty.bin").save()
+    (tmp_path / "memory.bin").write_bytes(bytes(8192))
+    assert {records.last_ns(path) for path in (empty, tmp_path / "memory.bin")} == {
+        walk_words.UNKNOWN}
+
+
 # --- Walks --------------------------------------------------------------------------------
 
 GUEST = dict(cr0=1 << 31 | 1 << 16 | 1, cr4=1 << 5, efer=1 << 10, rflags=2)
@@ -168,6 +178,25 @@ def test_a_walk_from_registers_and_memory(tmp_path):
     assert said[-2:] == [f"gPA 0x7123 known after 20, hPA {host:#x} known after 24",
                          "there: 0x0000000000000055 (u64)"]
     assert "Guest page fault" in "\n".join(walks.lines(missing))
+
+
+def test_a_drawing_tells_when_it_was_made_if_that_is_known(tmp_path):
+    machine = Machine()
+    machine.guest.map(0x40000000, 0x7000)
+    guest = walks.Guest(3, "mine", cr3=machine.guest.root, nroot=machine.nested.root, **GUEST)
+    with Memory(machine.ram.save(tmp_path / "ram")) as memory:
+        known, unknown = (walks.make(memory, guest, 0x40000123, **when)
+                          for when in ({"ns": 128_988_012}, {}))
+    for form in ("dot", "html"):
+        for walk, words in ((known, "debugger after the trace's last record, at 0.128988012 s"),
+                            (unknown, "debugger")):
+            walks.draw(walk, guest, str(tmp_path / f"w.{form}"), "qemu-svm")
+            text = (tmp_path / f"w.{form}").read_text("utf-8")
+            assert f"asked for by the {words}" in html.unescape(text) and "0.000000000" not in text
+    assert walk_words.made_words(unknown) == "asked for by the debugger"
+    for form in ("svg", "html"):
+        with pytest.raises(walks.WalkRefused, match=f"none/w.{form}: No such file or directory"):
+            walks.draw(known, guest, str(tmp_path / "none" / f"w.{form}"), "qemu-svm")
 
 
 def test_a_guest_on_a_shadow(tmp_path):

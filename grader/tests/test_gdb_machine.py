@@ -136,7 +136,7 @@ def test_the_block_is_in_the_manuals_words(stopped):
 # --- Walks ------------------------------------------------------------------------------
 
 FAULTS = ("walk 1 0x800000000000", "walk 1 0x100000 wu", "walk 1 0xfff000000", "walk 1 0 rw",
-          "walk 1 0 walk.txt")
+          "walk 1 0 walk.txt", "walk 1 0 /nonexist/walk.svg")
 
 
 @pytest.fixture(scope="module")
@@ -165,7 +165,9 @@ def test_a_walk_is_the_oracles_and_the_vmms_own(walked):
     assert f"there: {session.memory.read_u64(right.hpa):#018x}" in said
     assert f"drawn: {picture}" in said
     drawing = picture.read_text()
-    assert "asked for by the debugger" in drawing and "24" in drawing
+    assert "24" in drawing
+    when = re.search(r"debugger after the trace&#39;s last record, at 0\.(\d{9}) s", drawing)
+    assert when and int(when[1]) in session.trace.ns.tolist()
 
 
 def test_a_fault_is_told_in_words(walked):
@@ -178,6 +180,7 @@ def test_a_fault_is_told_in_words(walked):
     assert len(references(session.of(calls[2]))) == 10
     assert "'rw' is no access" in session.of(calls[3])
     assert "the ending must be one of" in session.of(calls[4])
+    assert "/nonexist/walk.svg: No such file or directory" in session.of(calls[5])
 
 
 @pytest.mark.parametrize("guest,mode,count", [("hello32", "OFF", 4), ("walker-pae", "PAE", 19)])

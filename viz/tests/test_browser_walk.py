@@ -1,6 +1,8 @@
 """A walk's own page in headless Chromium: stepping, keys, playing, printing, no network."""
 from __future__ import annotations
 
+import base64
+import re
 from pathlib import Path
 from typing import Any, List
 
@@ -104,6 +106,17 @@ def test_printed_it_is_whole(browser: Any, tmp_path: Path, make: Any) -> None:
     story = walk_words.fault_story(page.walk)
     assert bool(story) == page.walk.faulted
     assert all(" ".join(text.split()) in page.js("document.body.innerText") for text in story)
+
+
+def test_on_paper_it_says_once_where_it_comes_from(browser: Any, tmp_path: Path) -> None:
+    """The classic walk takes two pages, the picture and the words; the picture's last line is not
+    said again on a third."""
+    page = Page(browser, tmp_path, nested_walk)
+    (source,) = page.browser.find_elements(By.CSS_SELECTOR, ".words-of-walk .source")
+    assert source.is_displayed() and source.text in page.js("document.querySelector('svg').textContent")
+    printed = base64.b64decode(browser.execute_cdp_cmd(
+        "Page.printToPDF", {"preferCSSPageSize": True})["data"])
+    assert len(re.findall(rb"/Type */Page\b", printed)) == 2
 
 
 def test_the_file_needs_nothing_else(browser: Any, tmp_path: Path) -> None:
