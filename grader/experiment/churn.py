@@ -3,9 +3,9 @@
 Two parts make a cost.  *Measured*: instructions between two checkpoints of the guest `churn`,
 counted by the emulator, the VMM's for its exits among them.  *Modelled*: TLB misses on the
 same accesses (vmm/mmu/tlb.c, by build/sim/tlbsim) times the references of a walk, which the
-machine itself reports, times c, the price of one: an emulator charges nothing for a walk, so
-c is swept.  What the model leaves out: the guest's code, stack and tables, the VMM's own
-misses, and caches of walks.
+VMM's walker counts in the machine's tables, times c, the price of one: an emulator charges
+nothing for a walk, so c is swept.  What the model leaves out: the guest's code, stack and
+tables, the VMM's own misses, and caches of walks.
 """
 from __future__ import annotations
 

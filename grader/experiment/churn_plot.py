@@ -33,9 +33,22 @@ def save(tables: Tables, size: Size, out: Path) -> List[str]:
     page = environment.get_template("churn.html.j2").render(
         colors=css_variables(T), font=FONT_CSS, mono=MONO_CSS, size=size,
         refs={row["mode"]: row["references"] for row in tables["churn"]},
-        crossings=tables["crossings"], words=PROVENANCE)
+        crossings=tables["crossings"], words=PROVENANCE,
+        from_where=lambda row: from_where(row, tables["churn"]))
     (out / "index.html").write_text(page, "utf-8")
     return made
+
+
+def from_where(crossing: Row, rows: Sequence[Row]) -> str:
+    """From which rate on shadow costs more, in words where it is none that was measured."""
+    where = crossing["changes_per_1000"]
+    if where == "":
+        return "never"
+    if where != 0:
+        return f"{where:.3g}"
+    still = {row["mode"]: float(row[f"total_c{crossing['c']}"]) for row in rows
+             if row["pages"] == crossing["pages"] and row["changes_per_1000"] == 0}
+    return "always" if still["shadow"] > still["nested"] else "as soon as anything changes"
 
 
 def draw(tables: Tables, size: Size) -> plt.Figure:
@@ -59,8 +72,9 @@ def draw(tables: Tables, size: Size) -> plt.Figure:
     figure.legend(handles=_keys(tables, size), loc="lower center",
                   bbox_to_anchor=(0.5, 1.0), ncols=4)
     figure.supxlabel(
-        f"observed: instructions between two checkpoints.  modelled: misses of a TLB of "
-        f"{size.entries:,} entries x references x c", fontsize=7.5, color=T.muted)
+        f"observed: instructions between two checkpoints.  computed: references of a walk.  "
+        f"modelled: misses of a TLB of {size.entries:,} entries, x references x c",
+        fontsize=7.5, color=T.muted)
     return figure
 
 

@@ -95,14 +95,27 @@ def test_crossings(nested: tuple, shadow: tuple, where: object) -> None:
     assert churn.crossing(size, rows, 1, 0) == where
 
 
+@pytest.mark.parametrize("quiet, where, words", [
+    ((10, 10), 0.0, "as soon as anything changes"), ((10, 11), 0.0, "always"),
+    ((10, 5), 12.345, "12.3"), ((10, 5), "", "never")])
+def test_the_rate_from_which_shadow_costs_more(quiet: tuple, where: object, words: str) -> None:
+    rows: List[Row] = [{"mode": mode, "pages": 1, "changes_per_1000": rate, "total_c5": cost + rate}
+                       for mode, cost in zip(churn.MODES, quiet) for rate in (0, 50)]
+    crossing: Row = {"pages": 1, "c": 5, "changes_per_1000": where}
+    assert churn_plot.from_where(crossing, rows) == words
+
+
 def test_the_figure_and_the_page(made: Tuple[Path, List[Row]], tmp_path: Path) -> None:
     tables = {"churn": made[1], "crossings": churn.crossings(SMALL, made[1])}
     assert churn_plot.save(tables, SMALL, tmp_path) == ["churn"]
     picture = (tmp_path / "churn.svg").read_text()
     for words in ("nested paging, 24 references a miss", "shadow paging, 4 references a miss",
-                  "c = 5", "observed: ", "modelled: ", "does not fit in the TLB"):
+                  "c = 5", "observed: ", "computed: references of a walk", "modelled: ",
+                  "does not fit in the TLB"):
         assert words in picture, words
     page = (tmp_path / "index.html").read_text()
+    observed, rest = page.split("<b>Computed</b>")
+    assert "references of a walk" not in observed and "references of a walk" in rest
     assert page.count("<tr><td>128 pages</td>") == len(SMALL.prices)
     assert (tmp_path / "churn.png").read_bytes().startswith(b"\x89PNG")
 
