@@ -2,9 +2,9 @@
 
 A run is a folder with trace.bin, run.json and console.txt, or a trace alone.
 Both pages need no network; the report carries its figures inside.  Their one script
-steps through the page walk, and the pages are whole without it; a content security
-policy lets no other run.  What the pages state is gathered in viz/report_facts.py,
-what they look like is in viz/templates/.
+steps through a page walk, and the pages are whole without it; a content security
+policy lets no other run.  What the pages state is gathered in viz/report_facts.py and
+viz/report_memory.py, what they look like is in viz/templates/.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ import base64
 import os
 import tempfile
 from dataclasses import dataclass
+from functools import partial
 from typing import List, Optional
 from urllib.parse import quote
 
-from viz import timeline, walk_page
+from viz import exits, report_memory, tables_draw, timeline, walk_page
 from viz.html_page import render as render_page
 from viz.report_facts import Run, gather
 from viz.stats import exit_reasons, format_text, write_text
@@ -54,11 +55,15 @@ def timeline_figure(trace: Trace) -> Figure:
 
 def render(run: Run) -> str:
     """The report of a run as one HTML page."""
-    return render_page("report.html.j2", {"run": run, "stats": run.stats,
-                                      "timeline": timeline_figure(run.trace),
-                                      "walk": walk_page.figure(run.trace),
-                                      "reasons": exit_reasons(run.stats),
-                                      "console": _console(run)})
+    causes = report_memory.by_cause(run)
+    return render_page("report.html.j2", {
+        "run": run, "stats": run.stats, "timeline": timeline_figure(run.trace),
+        "walks": report_memory.walks(run.trace), "reasons": exit_reasons(run.stats),
+        "causes": causes, "shown_causes": exits.shown(list(causes.values())),
+        "cause_words": exits.CAUSES, "mode_of": partial(exits.mode_of, run.trace),
+        "tables": report_memory.side_by_side(run), "columns": tables_draw.columns(True),
+        "legend": tables_draw.LEGEND, "command": partial(report_memory.command, run),
+        "console": _console(run)})
 
 
 def save(run_dir: str, out: str) -> Run:

@@ -154,7 +154,11 @@ def _padded(piece: str) -> str:
 
 def page(made: "Picture", shown: Sequence[Row], left: int) -> str:
     """The same as an HTML page."""
-    rows: List[Dict[str, object]] = [{"cells": cells(row, made.shadow), "status": row.status}
-                                     for row in shown]
-    return render("tables.html.j2", {"made": made, "columns": columns(made.shadow), "rows": rows,
-                                     "left": left, "legend": LEGEND}, ())
+    return render("tables.html.j2", {"made": made, "columns": columns(made.shadow),
+                                     "rows": rows_of_cells(made, shown), "left": left,
+                                     "legend": LEGEND}, ())
+
+
+def rows_of_cells(made: "Picture", shown: Sequence[Row]) -> List[Dict[str, object]]:
+    """The rows as a page's template has them."""
+    return [{"cells": cells(row, made.shadow), "status": row.status} for row in shown]

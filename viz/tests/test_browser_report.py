@@ -19,6 +19,7 @@ from viz import report, stats, timeline, walk
 from viz.report_facts import gather
 from viz.style import DARK, LIGHT
 from viz.tests.synth import TraceWriter, nested_walk, three_vms
+from viz.tests.test_report_memory import shadow_run
 from viz.trace import load
 from viz.walk_data import Walks
 from viz.walk_steps import sentences
@@ -237,3 +238,22 @@ def test_the_pictures_have_a_background_of_their_own(browser: Any, demo: Path, t
     x, y = round(box["left"]) + 4, round(box["top"]) + 4
     assert box["width"] > 600 and shot[1, 1, :3].max() == 0
     assert shot[y, x, :3].min() == 1
+
+
+def test_each_of_two_walks_is_stepped_through_alone(browser: Any, tmp_path: Path) -> None:
+    shadow_run(tmp_path / "trace.bin")
+    (tmp_path / "report.html").write_text(report.render(gather(str(tmp_path))))
+    page = Page(browser, tmp_path / "report.html")
+    second = browser.find_elements(By.CSS_SELECTOR, ".walk")[1]
+    second.find_element(By.CSS_SELECTOR, "button[data-by='1']").click()
+    assert page.text("output").startswith("The whole walk: 8 references")
+    assert second.find_element(By.CSS_SELECTOR, "output").text.startswith("1 of 24: ")
+    assert page.js("[...document.querySelectorAll('.walk')].map("
+                   "box => box.querySelectorAll('.later').length > 0)") == [False, True]
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {
+        "width": 420, "height": 800, "deviceScaleFactor": 1, "mobile": False})
+    try:
+        assert page.js("document.documentElement.scrollWidth") <= 420
+    finally:
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    assert page.errors() == []
