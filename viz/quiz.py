@@ -11,7 +11,7 @@ import sys
 from typing import Callable, Dict, List
 
 from viz import quiz_page, walk, walk_words
-from viz.quiz_questions import FORMS, Question, canonical, choose, hidden, letters, prompts
+from viz.quiz_questions import Question, canonical, choose, hidden, how, letters, prompts
 from viz.stats import write_text
 from viz.trace import TraceError, announce, load
 from viz.walk_data import Walk, WalkRef, Walks
@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
     about = walk.about(trace, drawn, len(walks))
     write_text(args.output, quiz_page.page(drawn, chosen, about, args.seed))
     print(f"{args.output}: {len(chosen)} questions about walk {drawn.number}, "
-          f"VM {drawn.vm}, {len(drawn.refs)} references")
+          f"VM {drawn.vm}")
     return 0
 
 
@@ -67,7 +67,7 @@ def ask(drawn: Walk, chosen: List[Question], read: Callable[[str], str],
     right = 0
     try:
         for letter, text, question in zip(letters(chosen), prompts(chosen), chosen):
-            say(f"\n{letter}. {text} ({FORMS[question.form]})")
+            say(f"\n{letter}. {text} ({how(question)})")
             right += _ask_one(question, read, say)
     except EOFError:
         say("")

@@ -14,7 +14,7 @@ from typing import Any, Dict, List
 
 from viz import walk, walk_page, walk_words
 from viz.html_page import render
-from viz.quiz_questions import FORMS, Question, hidden, letters, prompts
+from viz.quiz_questions import Question, hidden, how, letters, prompts
 from viz.walk_data import Walk
 
 ROUNDS = 1000
@@ -45,7 +45,7 @@ def page(drawn: Walk, chosen: List[Question], about: Dict[str, str], seed: int) 
         walk.render(walk.dot(drawn, about, hidden(chosen)), "svg", path)
         with open(path, encoding="utf-8") as file:
             svg = walk_page.inline(file.read(), "Page walk with gaps")
-    asked = [{"letter": letter, "prompt": prompt, "how": FORMS[question.form],
+    asked = [{"letter": letter, "prompt": prompt, "how": how(question),
               "rule": question.rule, "manual": question.manual,
               "sealed": sealed(question, letter, seed)}
              for letter, prompt, question in zip(letters(chosen), prompts(chosen), chosen)]

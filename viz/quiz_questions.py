@@ -8,6 +8,7 @@ Sources: AMD64 Manual vol. 2 (24593) and, for EPT, Intel SDM vol. 3C, as each qu
 from __future__ import annotations
 
 import random
+import re
 from dataclasses import dataclass, field
 from typing import Dict, FrozenSet, Iterator, List, Tuple
 
@@ -18,7 +19,7 @@ PLACES = ("index N", "table N", "flags N", "size N", "row LEVEL", "field LEVEL",
           "known", "total", "circles", "tlb", "fault")
 AMD, INTEL = "AMD64 Manual vol. 2", "Intel SDM vol. 3C"
 FORMS = {"hex": "hexadecimal", "number": "a number", "size": "4K, 2M, 4M or 1G",
-         "flags": "the letters of all that are set, such as P W A", "yes": "yes or no"}
+         "flags": "the letters of all that are set", "yes": "yes or no"}
 
 
 @dataclass(frozen=True)
@@ -37,19 +38,25 @@ class Question:
     needs: FrozenSet[str] = frozenset()
     covers: FrozenSet[str] = frozenset()    # hidden as well, since it would tell
     mistakes: Dict[str, str] = field(default_factory=dict)
+    example: str = ""       # of the form, and not the answer
 
 
 def canonical(form: str, text: str) -> str:
     """An answer as it is compared: `0X0035` and `35` are the same hexadecimal number."""
     text = text.strip().lower().replace("_", "")
     if form == "flags":
-        return " ".join(sorted(set(text.upper().replace(",", " ").split())))
+        return " ".join(sorted(set(re.findall(r"NX|PS|[^\s,]", text.upper()))))
     if form == "yes":
         return {"y": "yes", "n": "no"}.get(text, text)
     if form == "size":
         return text.upper().replace(" ", "").replace("IB", "").rstrip("B")
     digits = text[2:] if form == "hex" and text.startswith("0x") else text
     return digits.lstrip("0") or ("0" if digits else "")
+
+
+def how(question: Question) -> str:
+    """In which form the answer is given, in words."""
+    return FORMS[question.form] + (f", such as {question.example}" if question.example else "")
 
 
 def choose(walk: Walk, count: int, seed: int) -> List[Question]:
@@ -194,20 +201,23 @@ def _rows(walk: Walk) -> Iterator[Question]:
 def _flags(walk: Walk) -> Iterator[Question]:
     for ref in walk.refs:
         shown = walk_words.flags(walk, ref)
-        if not all(name in "P W U A D PS NX R X".split() for name, _ in shown):
+        names = [name for name, _ in shown]
+        if len(names) < 2 or not all(name in "P W U A D PS NX R X".split() for name in names):
             continue
         on = [name for name, state in shown if state != "clear"]
         if not on:
             continue
+        example = next(words for words in (f"{names[0]} {names[-1]}", names[0])
+                       if words != " ".join(on))
         manual = f"{INTEL}, 28.2.2" if walk.is_ept(ref) else f"{AMD}, 5.4"
         where = "bits 0 to 2, 8 and 9, PS 7" if walk.is_ept(ref) else \
             "P 0, W 1, U 2, A 5, D 6, PS 7, NX 63"
         yield Question(
             "flags", f"Which flags does the entry at {{mark}} have, of "
-            f"{', '.join(name for name, _ in shown)}?", "flags", canonical("flags", " ".join(on)),
+            f"{', '.join(names)}?", "flags", canonical("flags", " ".join(on)),
             f"They are bits of the entry: {where}.",
             f"In {ref.after:#x} are set: {' '.join(on)}.", manual,
-            frozenset({f"flags {ref.n}"}), frozenset())
+            frozenset({f"flags {ref.n}"}), frozenset(), example=example)
 
 
 def _sizes(walk: Walk) -> Iterator[Question]:

@@ -5,7 +5,7 @@
 function canonical(form, text) {
   text = text.trim().toLowerCase().replaceAll("_", "");
   if (form === "flags")
-    return [...new Set(text.toUpperCase().split(/[\s,]+/).filter(Boolean))].sort().join(" ");
+    return [...new Set(text.toUpperCase().match(/NX|PS|[^\s,]/gu) ?? [])].sort().join(" ");
   if (form === "yes") return {y: "yes", n: "no"}[text] ?? text;
   if (form === "size")
     return text.toUpperCase().replaceAll(" ", "").replace("IB", "").replace(/B+$/, "");

@@ -8,13 +8,15 @@ class Steps {
     this.texts = [...box.querySelectorAll(".steps li")];
     this.slider = box.querySelector("input[type=range]");
     this.said = box.querySelector("output");
+    this.tools = box.querySelector(".step-tools");
+    this.figure = box.querySelector("figure");
     this.playing = box.querySelector("button.play");
     this.pause = box.querySelector("select");
     this.timer = null;
     this.parts = [...box.querySelectorAll("svg [class*=step-]")]
       .map(part => [part, Number(/step-(\d+)/.exec(part.getAttribute("class"))[1])]);
     this.listen();
-    box.querySelector(".step-tools").hidden = this.texts.length === 0;
+    this.tools.hidden = this.texts.length === 0;
     this.show(0);
   }
 
@@ -81,6 +83,21 @@ class Steps {
     this.said.textContent = k ? `${k} of ${count}: ${this.texts[k - 1].textContent}`
       : `The whole walk: ${count} references. Go through them one by one.`;
     this.box.dataset.step = k;
+    if (k) this.reveal(this.parts.filter(([, n]) => n === k).map(([part]) => part));
+  }
+
+  // Move the page, and in a narrow window the picture, no further than makes `parts` seen.
+  reveal(parts) {
+    if (parts.length === 0) return;
+    const boxes = parts.map(part => part.getBoundingClientRect());
+    const least = side => Math.min(...boxes.map(box => box[side])) - 12;
+    const most = side => Math.max(...boxes.map(box => box[side])) + 12;
+    const by = (low, high, from, to) => Math.min(low - from, Math.max(0, high - to));
+    const over = this.figure.getBoundingClientRect();
+    const sticks = getComputedStyle(this.tools).position === "sticky";
+    const top = sticks ? this.tools.offsetHeight : 0;
+    this.figure.scrollLeft += by(least("left"), most("right"), over.left, over.right);
+    window.scrollBy(0, by(least("top"), most("bottom"), top, innerHeight));
   }
 }
 

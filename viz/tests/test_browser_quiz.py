@@ -53,7 +53,9 @@ def test_answers(browser: Any, tmp_path: Path, make: Any) -> None:
     page = Page(browser, tmp_path, make)
     count = len(page.chosen)
     assert count == 6 and page.score() == f"0 of {count} right."
+    asks = [form.text for form in browser.find_elements("css selector", ".quiz form label")]
     for k, question in enumerate(page.chosen):
+        assert f"({asked.how(question)})" in asks[k]
         assert page.give(k, "777777") == f"No. {question.rule} ({question.manual})"
         for wrong, sentence in list(question.mistakes.items())[:1]:
             assert page.give(k, wrong) == f"No. {sentence} {question.rule} ({question.manual})"
@@ -67,7 +69,7 @@ def test_both_sides_compare_alike(browser: Any, tmp_path: Path) -> None:
     Page(browser, tmp_path, nested_walk)
     samples = [(form, text) for form in asked.FORMS for text in (
         " 0X0035 ", "ABC", "0x0", "", "0", "00", "0x", "12_34", "2 MiB", "4k", "1GB", "w, p a",
-        "P  W W", "Y", "n", "No", " 1 g ")]
+        "P  W W", "pwnxPS a", "U+W", "Y", "n", "No", " 1 g ")]
     found = browser.execute_script(
         f"return {json.dumps(samples)}.map(([form, text]) => canonical(form, text))")
     assert found == [asked.canonical(form, text) for form, text in samples]

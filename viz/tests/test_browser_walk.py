@@ -43,6 +43,18 @@ class Page:
     def said(self) -> str:
         return self.browser.find_element(By.TAG_NAME, "output").text
 
+    def in_sight(self) -> List[bool]:
+        """Whether the sentence is, and all that is drawn of the reference it tells of."""
+        return self.js("""(() => {
+          const within = (box, over) => box.top >= over.top && box.bottom <= over.bottom &&
+            box.left >= over.left && box.right <= over.right;
+          const all = (found, over) => [...document.querySelectorAll(found)].every(
+            e => within(e.getBoundingClientRect(), over));
+          const tools = document.querySelector('.step-tools').getBoundingClientRect();
+          const below = {top: tools.bottom, bottom: innerHeight, left: 0, right: innerWidth};
+          return [all('.step-tools output', {...below, top: 0}), all('svg .now', below)];
+        })()""")
+
     def steps(self, name: str) -> List[int]:
         return sorted(set(self.js(f"[...document.querySelectorAll('svg .{name}')].map(e => "
                                   r"Number(/step-(\d+)/.exec(e.getAttribute('class'))[1]))")))
@@ -58,10 +70,22 @@ def test_keys(browser: Any, tmp_path: Path) -> None:
     assert page.js("document.querySelector('li.now').value") == 2
     page.press(Keys.ARROW_LEFT)
     assert page.steps("now") == [1]
+    browser.execute_script("scrollTo(0, 0)")
     page.press(Keys.END)
-    assert page.said() == f"24 of 24: {words[23]}"
+    assert page.said() == f"24 of 24: {words[23]}" and page.in_sight() == [True, True]
     page.press(Keys.HOME)
-    assert page.steps("now") == [1]
+    assert page.steps("now") == [1] and page.in_sight() == [True, True]
+    for width, height in ((1300, 770), (520, 770)):
+        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {
+            "width": width, "height": height, "deviceScaleFactor": 1, "mobile": False})
+        try:
+            for key in (Keys.HOME, Keys.END, Keys.HOME):
+                page.press(key)
+                assert page.in_sight() == [True, True], (width, key)
+            assert page.js("document.querySelector('svg').getBoundingClientRect().width") >= 960
+            assert page.js("document.documentElement.scrollWidth") <= width
+        finally:
+            browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
     page.press(Keys.ESCAPE)
     assert page.steps("now") == page.steps("later") == [] and page.said().startswith("The whole")
     assert "<b>walker" in page.js("document.querySelector('.lead').innerText")  # not markup
@@ -100,9 +124,11 @@ def test_printed_it_is_whole(browser: Any, tmp_path: Path, make: Any) -> None:
                       ".filter(e => getComputedStyle(e).opacity !== '1').length")
         shown = page.js("getComputedStyle(document.querySelector('.step-tools')).display")
         height = page.js("document.querySelector('svg').getBoundingClientRect().height")
+        least = page.js("getComputedStyle(document.querySelector('svg')).minWidth")
     finally:
         browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
-    assert dim == 0 and shown == "none" and height <= 651  # 172 mm: one page of A4
+    assert dim == 0 and shown == "none" and least == "0px"
+    assert height <= 651  # 172 mm: one page of A4
     story = walk_words.fault_story(page.walk)
     assert bool(story) == page.walk.faulted
     assert all(" ".join(text.split()) in page.js("document.body.innerText") for text in story)

@@ -74,7 +74,8 @@ def test_faults(tmp_path: Path) -> None:
     ("hex", " 0X0035 ", "35"), ("hex", "ABC", "abc"), ("hex", "0x0", "0"), ("hex", "", ""),
     ("hex", "0", "0"), ("hex", "12_34", "1234"), ("number", "020", "20"), ("number", "x", "x"),
     ("size", "2 MiB", "2M"), ("size", "4k", "4K"), ("size", "1GB", "1G"), ("flags", "w, p a", "A P W"),
-    ("flags", "P W W", "P W"), ("yes", "Y", "yes"), ("yes", "no", "no")])
+    ("flags", "P W W", "P W"), ("flags", "PWUAD", "A D P U W"), ("flags", "nxpPSa", "A NX P PS"),
+    ("flags", "777777", "7"), ("yes", "Y", "yes"), ("yes", "no", "no")])
 def test_how_answers_are_compared(form: str, said: str, means: str) -> None:
     assert canonical(form, said) == means
 
@@ -92,6 +93,18 @@ def test_nothing_hides_what_another_needs(make: Callable, tmp_path: Path) -> Non
             assert one.answer not in one.mistakes
             assert all(place.split()[0] in {word.split()[0] for word in asked.PLACES}
                        for place in one.hides | one.covers | one.needs)
+
+
+@pytest.mark.parametrize("make", [nested_walk, kinds.ept_large, kinds.pae, kinds.legacy_4m],
+                         ids=lambda make: make.__name__)
+def test_an_example_is_of_what_is_asked_and_not_the_answer(make: Callable, tmp_path: Path) -> None:
+    found = [q for q in asked.questions(walked(tmp_path, make)) if q.form == "flags"]
+    assert found
+    for question in found:
+        names = question.prompt.split(" of ")[1].rstrip("?").split(", ")
+        assert set(question.example.split()) <= set(names) and len(names) > 1
+        assert canonical("flags", question.example) != question.answer
+        assert question.example in asked.how(question)
 
 
 def test_seeds_ask_differently(tmp_path: Path) -> None:
@@ -199,7 +212,7 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     assert main(["quiz", trace, "--count", "2"]) == 0
     assert "of 2 right." in capsys.readouterr().out
     assert main(["quiz", trace, "-o", str(tmp_path / "q.html")]) == 0
-    assert "8 questions about walk 1" in capsys.readouterr().out
+    assert capsys.readouterr().out.endswith("q.html: 8 questions about walk 1, VM 1\n")
     for words, error in ((["-o", "q.svg"], "must be .html"), (["--count", "0"], "1 to 26"),
                          (["--n", "7"], "there is no walk 7")):
         assert main(["quiz", trace, *words]) == 2
