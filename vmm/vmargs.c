@@ -206,7 +206,7 @@ static const struct arg_key keys[] = {
     {"noexec", .set = set_noexec},
     {"mmu", FIELD(mmu), .words = mmu_words},
     {"shadowpages", FIELD(shadowpages), .unit = &arg_number, .low = SHADOW_MIN_PAGES,
-     .high = SHADOW_MAX_PAGES, .range = "16 to 8192"},
+     .high = SHADOW_MAX_PAGES, .range = "32 to 8192"},
     {"boot", FIELD(boot), .words = boot_words},
     {"tsc", FIELD(tsc), .words = view_words},
     {"pit", FIELD(pit), .words = view_words},
