@@ -21,7 +21,7 @@ static void lose_stack(void)
 
     __asm__ volatile("sidt %0" : "=m"(idt));
     ((u64 *)(uintptr_t)idt.base)[2 * 8] = 0;
-    __asm__ volatile("mov %0, %%rsp; int $3" : : "r"(1ull << 40));
+    __asm__ volatile("mov %0, %%rsp; int $3" : : "r"(1ull << 40) : "memory");
 }
 
 void guest_main(const struct multiboot_info *info)

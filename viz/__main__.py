@@ -102,7 +102,7 @@ and not when."""),
 EPILOG = """\
 A trace is the trace.bin that a run leaves (`make run`, `make demo`); the run's folder may
 stand for it.  Traces that are cut off or damaged are read as far as they go; what is missing is said on
-stderr, and in what is drawn.
+stderr, and in the pictures of a whole run (timeline, exits, tables, report).
 
 examples:
   viz stats build/demo/trace.bin

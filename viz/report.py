@@ -61,7 +61,7 @@ def render(run: Run) -> str:
         "walks": report_memory.walks(run.trace), "reasons": exit_reasons(run.stats),
         "causes": causes, "shown_causes": exits.shown(list(causes.values())),
         "cause_words": exits.CAUSES, "mode_of": partial(exits.mode_of, run.trace),
-        "tables": report_memory.side_by_side(run), "columns": tables_draw.columns(True),
+        "tables": report_memory.side_by_side(run), "columns": tables_draw.columns,
         "legend": tables_draw.LEGEND, "command": partial(report_memory.command, run),
         "console": _console(run)})
 

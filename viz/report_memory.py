@@ -2,7 +2,7 @@
 
 Exits by cause and tables are there where a VM ran on a shadow: with nested paging an exit's
 reason tells its cause.  All is what `viz exits`, `viz walk` and `viz tables` show, cut to what
-a page bears; how it looks is in templates/report.html.j2.
+a page bears; how it looks is in templates/report_memory.html.j2.
 """
 from __future__ import annotations
 
@@ -112,6 +112,8 @@ def _tables(run: Run, vm: int) -> TablesOf:
                    key=lambda each: sum(row.status != "" for row in each.rows))
     except TraceError as error:
         return TablesOf(vm, problem=str(error))
+    if not made.rows:
+        return TablesOf(vm, problem="it has no table then that the trace knows of")
     tables_draw.shorten(made, ROWS)
     shown, left = tables_draw.choose(tables_rows.join(made.rows), ROWS)
     return TablesOf(vm, made, tables_draw.rows_of_cells(made, shown), left)

@@ -91,6 +91,23 @@ def test_the_tables_stand_side_by_side(page: str) -> None:
     assert page.count('<tr class="changed">') == 1 and ".tables tr.changed" in page
 
 
+def test_a_vm_whose_paging_is_off_at_the_end(tmp_path: Path) -> None:
+    """It has host memory, and no shadow: each row has as many cells as the head. Without either,
+    that is said."""
+    for mapped in (True, False):
+        story = Story(tmp_path / "trace.bin")
+        story.w.emit("shadow_root", vm=1, ns=40, groot=0, root=0, mode="OFF")
+        for n in range(3 * mapped):
+            story.w.emit("map", vm=1, ns=50 + n, gpa=n << 12, hpa=0x100_0000 + (n << 12), size=4096,
+                         access=7)
+        story.w.save()
+        page = report.render(gather(str(tmp_path)))
+        assert ("it has no table then" in page) != mapped
+        if mapped:
+            rows = cells(page, "Marked: what changed")
+            assert len(rows) > 1 and len({len(row) for row in rows}) == 1
+
+
 def test_the_commands_are_those_that_show_more(page: str, run: Run) -> None:
     given = [shlex.split(re.sub("&#39;", "'", found)) for found in
              re.findall(r"<code>/usr/bin/python3 (-m viz (?:exits|tables) .*?)</code>", page)]
