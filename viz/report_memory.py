@@ -71,21 +71,16 @@ def walks(trace: Trace) -> List[DrawnWalk]:
         if not len(found):
             raise TraceError(walk.none_there(trace))
         kinds = [word.upper() for word in trace.select("walk_begin").word("kind")]
-        faults = found.faults()
-        best = {kind: max((i for i, other in enumerate(kinds) if other == kind),
-                          key=lambda i: (faults[i] == "NONE", found.counts[i], -i))
-                for kind in dict.fromkeys(kinds)}
-        faulty = sum(fault not in ("NONE", "?") for fault in faults)
-        return [_drawn(trace, found, at, faulty) for at in best.values()]
+        return [_drawn(found, [i for i, other in enumerate(kinds) if other == kind])
+                for kind in dict.fromkeys(kinds)]
     except (TraceError, OSError) as error:
         return [DrawnWalk("", "", walk_page.WalkFigure(problem=str(error)))]
 
 
-def _drawn(trace: Trace, found: Walks, at: int, faulty: int) -> DrawnWalk:
-    chosen = found[at]
-    figure = walk_page.of(chosen, walk.about(trace, chosen, len(found)))
+def _drawn(found: Walks, among: List[int]) -> DrawnWalk:
+    chosen = found[walk.longest(found, among)]
+    figure = walk_page.one_of(found, chosen)
     figure.svg = re.sub(r' id="[^"]*"', "", figure.svg)     # the same in every drawing
-    figure.count, figure.faults = len(found), faulty
     return DrawnWalk(chosen.kind, f"VM {chosen.vm}: {walk_words.kind_words(chosen)}", figure)
 
 

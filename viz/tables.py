@@ -53,13 +53,13 @@ def stops(trace: Trace, vm: int) -> List[Stop]:
     ended = _last(trace, "vm_end", vm)
     if ended > _last(trace, "vm_create", vm):
         return found + [Stop("the end", int(trace.ns[ended]))]
-    return found + [Stop("the end of what was recorded" if trace.warnings else "the end", trace.t1)]
+    return found + [Stop("the end" if trace.whole else "the end of what was recorded", trace.t1)]
 
 
 def lives(trace: Trace, vm: int) -> bool:
     """Whether the VM's frames were its own when the run ended: time up, and not taken apart; and
     the trace tells all of it."""
-    return not trace.warnings and _last(trace, "vm_create", vm) > _last(trace, "vm_destroy", vm)
+    return trace.whole and _last(trace, "vm_create", vm) > _last(trace, "vm_destroy", vm)
 
 
 def _last(trace: Trace, event: str, vm: int) -> int:

@@ -114,6 +114,7 @@ class Trace:
         self.payload_index = columns.payload
         self._file_words = words
         self.ns = self._to_ns(columns.tsc)
+        self.whole = not warnings       # nothing is missing or damaged, whatever is remarked later
 
     def __len__(self) -> int:
         return len(self.tsc)

@@ -11,7 +11,7 @@ import os
 import subprocess
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Dict, List, Mapping, Optional
+from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 import numpy as np
 
@@ -139,8 +139,13 @@ def choose(walks: Walks, vm: Optional[int] = None, gva: Optional[int] = None,
         owners = ", ".join(str(number) for number in np.unique(walks.vm))
         raise WalkError(f"none of the {len(walks)} walks is {_asked(vm, gva)}; --list shows them "
                         f"(there are walks of VM {owners})")
+    return walks[longest(walks, fits)]
+
+
+def longest(walks: Walks, among: Sequence[int]) -> int:
+    """Of these the longest that did not fault, the first of equals."""
     faults = walks.faults()
-    return walks[max(fits, key=lambda i: (faults[i] == "NONE", walks.counts[i], -i))]
+    return max(among, key=lambda i: (faults[i] == "NONE", walks.counts[i], -i))
 
 
 def none_there(trace: Trace) -> str:

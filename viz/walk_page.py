@@ -39,10 +39,14 @@ def figure(trace: Trace) -> WalkFigure:
     """The walk that `viz walk` would draw, ready for a page."""
     try:
         walks = Walks(trace)
-        chosen = walk.choose(walks)
-        made = of(chosen, walk.about(trace, chosen, len(walks)))
+        return one_of(walks, walk.choose(walks))
     except (TraceError, OSError) as error:
         return WalkFigure(problem=str(error))
+
+
+def one_of(walks: Walks, chosen: Walk) -> WalkFigure:
+    """That walk, and how many there are."""
+    made = of(chosen, walk.about(walks.trace, chosen, len(walks)))
     made.count = len(walks)
     made.faults = sum(fault not in ("NONE", "?") for fault in walks.faults())
     return made
